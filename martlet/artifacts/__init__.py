@@ -1,0 +1,6 @@
+"""The artifact store: content-addressed blobs that trainer, registry and serving share."""
+
+from martlet.artifacts.folder import FolderStore
+from martlet.artifacts.port import ArtifactStore
+
+__all__ = ["ArtifactStore", "FolderStore"]

@@ -1,0 +1,98 @@
+"""The embedded artifact store: a folder, one file a blob, verified whole on reading."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from typing_extensions import Buffer
+
+from martlet.digest import digest_of_tree, is_digest, tree_of
+from martlet.errors import Corrupt, InvalidInput, NotFound
+from martlet.manifest import BlobRef, manifest_digest
+
+
+class FolderStore:
+    """Blobs in `blobs/ab/<digest>`, manifests in `manifests/<digest>.json`.
+
+    Thread-safe and safe across processes: a file appears whole (written aside, fsynced, renamed) and never changes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, data: Buffer) -> BlobRef:
+        """Stores a blob durably."""
+        view = memoryview(data).cast("B")
+        digest = digest_of_tree(tree_of(view))
+        path = self.blob_path(digest)
+        if not path.exists():
+            _write_durably(path, view)
+        return BlobRef(digest, view.nbytes)
+
+    def get(self, blob: BlobRef) -> bytes:
+        """The blob's bytes, verified."""
+        path = self.blob_path(blob.digest)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"no blob {blob.digest}") from None
+        if len(data) != blob.size or digest_of_tree(tree_of(data)) != blob.digest:
+            raise Corrupt(f"blob {blob.digest} does not match its digest ({len(data)} bytes, expected {blob.size})")
+        return data
+
+    def put_manifest(self, encoded: bytes) -> str:
+        """Stores a manifest durably and returns its digest."""
+        digest = manifest_digest(encoded)
+        path = self._manifest_path(digest)
+        if not path.exists():
+            _write_durably(path, memoryview(encoded))
+        return digest
+
+    def get_manifest(self, digest: str) -> bytes:
+        """A manifest's bytes, verified."""
+        try:
+            encoded = self._manifest_path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"no manifest {digest}") from None
+        if manifest_digest(encoded) != digest:
+            raise Corrupt(f"manifest {digest} does not match its digest")
+        return encoded
+
+    def blob_path(self, digest: str) -> Path:
+        """Where a blob stands."""
+        _check(digest)
+        return self._root / "blobs" / digest[4:6] / digest
+
+    def _manifest_path(self, digest: str) -> Path:
+        _check(digest)
+        return self._root / "manifests" / f"{digest}.json"
+
+
+def _check(digest: str) -> None:
+    if not is_digest(digest):
+        raise InvalidInput(f"{digest!r} is not a digest")
+
+
+def _write_durably(path: Path, data: memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,163 @@
+"""From what a caller sends to a feature block, and from a block to the graph's named inputs.
+
+Pure. Used by serving on every request, by the trainer on recorded blocks, by the exporter for its parity check.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from martlet.errors import InvalidInput
+from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
+from martlet.keys import MISSING_ID, id_value
+from martlet.signature import LOGIT, ROW_OF_USER, SCORE, Signature, TensorSpec
+
+ItemId = int | str
+Value = int | float | str | Sequence[int | str]
+
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+MASK_SUFFIX = "_mask"
+
+
+@dataclass(frozen=True, slots=True)
+class RankInput:
+    """One request in the caller's words: values by source name; for each candidate its id and item values."""
+
+    user_id: ItemId | None
+    context: Mapping[str, Value]
+    item_ids: Sequence[ItemId]
+    item_values: Sequence[Mapping[str, Value]]
+
+
+def encode(spec: FeatureSpec, request: RankInput) -> FeatureBlock:
+    """Lays one request out (r = 1). Absent ids become the missing category, absent numbers NaN, absent lists empty.
+
+    Raises:
+        InvalidInput: a value of the wrong kind; the message names its source.
+    """
+    layout = spec.layout
+    n = len(request.item_ids)
+    user_ids = np.zeros((1, layout.user_id_columns), np.int64)
+    user_numbers = np.zeros((1, layout.user_number_columns), np.float32)
+    item_ids = np.zeros((n, layout.item_id_columns), np.int64)
+    item_numbers = np.zeros((n, layout.item_number_columns), np.float32)
+    for feature in spec.features:
+        column = layout.first_column[feature.name]
+        if feature.side is Side.USER:
+            _write(feature, _user_value(feature, request), user_ids[0], user_numbers[0], column)
+            continue
+        for row in range(n):
+            value = _item_value(feature, request, row)
+            _write(feature, value, item_ids[row], item_numbers[row], column)
+    return FeatureBlock(user_ids, user_numbers, item_ids, item_numbers, np.zeros(n, np.int64))
+
+
+def concatenate(blocks: Sequence[FeatureBlock]) -> FeatureBlock:
+    """Several blocks of one spec as one, user rows and item rows in order."""
+    if len(blocks) == 1:
+        return blocks[0]
+    user_counts = [block.user_ids.shape[0] for block in blocks]
+    offsets = np.cumsum([0, *user_counts[:-1]])
+    return FeatureBlock(
+        np.concatenate([block.user_ids for block in blocks]),
+        np.concatenate([block.user_numbers for block in blocks]),
+        np.concatenate([block.item_ids for block in blocks]),
+        np.concatenate([block.item_numbers for block in blocks]),
+        np.concatenate([block.row_of_user + offset for block, offset in zip(blocks, offsets, strict=True)]),
+    )
+
+
+def signature_of(spec: FeatureSpec) -> Signature:
+    """The graph's inputs and outputs for this spec, in the order in which `feed` gives them."""
+    inputs: list[TensorSpec] = []
+    for feature in spec.features:
+        rows = "r" if feature.side is Side.USER else "n"
+        if feature.kind is FeatureKind.ID:
+            inputs.append(TensorSpec(feature.name, "int64", (rows,)))
+        elif feature.kind is FeatureKind.ID_LIST:
+            inputs.append(TensorSpec(feature.name, "int64", (rows, feature.max_len)))
+            inputs.append(TensorSpec(feature.name + MASK_SUFFIX, "float32", (rows, feature.max_len)))
+        else:
+            inputs.append(TensorSpec(feature.name, "float32", (rows, 1)))
+    inputs.append(TensorSpec(ROW_OF_USER, "int64", ("n",)))
+    return Signature(tuple(inputs), (TensorSpec(SCORE, "float32", ("n",)), TensorSpec(LOGIT, "float32", ("n",))))
+
+
+def feed(spec: FeatureSpec, block: FeatureBlock) -> dict[str, npt.NDArray[np.generic]]:
+    """The block as the graph's named inputs (see `signature_of`), each contiguous."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for feature in spec.features:
+        ids, numbers = _side_matrices(block, feature.side)
+        column = spec.layout.first_column[feature.name]
+        if feature.kind is FeatureKind.ID:
+            arrays[feature.name] = np.ascontiguousarray(ids[:, column])
+        elif feature.kind is FeatureKind.ID_LIST:
+            arrays[feature.name] = np.ascontiguousarray(ids[:, column + 1 : column + 1 + feature.max_len])
+            arrays[feature.name + MASK_SUFFIX] = list_mask(ids[:, column], feature.max_len)
+        else:
+            arrays[feature.name] = np.ascontiguousarray(numbers[:, column : column + 1])
+    arrays[ROW_OF_USER] = block.row_of_user
+    return arrays
+
+
+def list_mask(counts: npt.NDArray[np.int64], max_len: int) -> npt.NDArray[np.float32]:
+    """1 where a list has an id, 0 where it is padding: float32[rows, max_len]."""
+    return (np.arange(max_len) < counts[:, None]).astype(np.float32)
+
+
+def _side_matrices(block: FeatureBlock, side: Side) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    if side is Side.USER:
+        return block.user_ids, block.user_numbers
+    return block.item_ids, block.item_numbers
+
+
+def _user_value(feature: Feature, request: RankInput) -> Value | None:
+    if feature.source == USER_ID:
+        return request.user_id
+    return request.context.get(feature.source)
+
+
+def _item_value(feature: Feature, request: RankInput, row: int) -> Value | None:
+    if feature.source == ITEM_ID:
+        return request.item_ids[row]
+    return request.item_values[row].get(feature.source)
+
+
+def _write(
+    feature: Feature,
+    value: Value | None,
+    ids: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.float32],
+    column: int,
+) -> None:
+    if feature.kind is FeatureKind.ID:
+        ids[column] = MISSING_ID if value is None else _id_of(feature, value)
+    elif feature.kind is FeatureKind.ID_LIST:
+        _write_list(feature, value, ids, column)
+    else:
+        numbers[column] = np.nan if value is None else _number_of(feature, value)
+
+
+def _write_list(feature: Feature, value: Value | None, ids: npt.NDArray[np.int64], column: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, str | int | float):
+        raise InvalidInput(f"feature {feature.source!r} takes a list of ids")
+    kept = [_id_of(feature, item) for item in value[: feature.max_len]]
+    ids[column] = len(kept)
+    ids[column + 1 : column + 1 + len(kept)] = kept
+
+
+def _id_of(feature: Feature, value: Value) -> int:
+    if not isinstance(value, int | str):
+        raise InvalidInput(f"feature {feature.source!r} takes an id (an integer or a text)")
+    return id_value(value)
+
+
+def _number_of(feature: Feature, value: Value) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(f"feature {feature.source!r} takes a number")
+    return float(value)

@@ -1,0 +1,251 @@
+"""Every setting of Martlet, in one place.
+
+A setting comes from, in rising order of strength: its default below; the YAML file (`--config` or `MARTLET_CONFIG`);
+the environment, `MARTLET_<SECTION>_<SETTING>` (top-level settings: `MARTLET_<SETTING>`). A bad setting is one line that
+names it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import yaml
+
+from martlet.errors import InvalidInput
+
+PREFIX = "MARTLET_"
+
+
+@dataclass(frozen=True, slots=True)
+class ServingConfig:
+    """Serving: answers requests.
+
+    Attributes:
+        host: address to listen on; loopback unless told otherwise.
+        grpc_port: gRPC; 0 takes a free port.
+        metrics_port: Prometheus text; 0 takes a free port.
+        registry: the registry's address.
+        replica: this replica's name; also names its partition of the event log. Unique among replicas.
+        max_message_bytes: largest request or reply.
+        max_candidates: most candidates of one request.
+        max_pending_rows: item rows that may wait; beyond, requests are refused with RESOURCE_EXHAUSTED.
+        max_batch_rows: item rows scored in one run.
+        prediction_queue: records that may wait for the event log; beyond, prediction records are dropped and counted.
+        arena_headroom: free buckets beside a table's base, as a share of it (sparse file, costs nothing unused).
+        intra_op_threads: onnxruntime threads for one run.
+        drain_seconds: how long requests in flight may take at shutdown.
+    """
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 8500
+    metrics_port: int = 8502
+    registry: str = "127.0.0.1:8510"
+    replica: str = "serving-0"
+    max_message_bytes: int = 16 << 20
+    max_candidates: int = 4096
+    max_pending_rows: int = 65536
+    max_batch_rows: int = 1024
+    prediction_queue: int = 65536
+    arena_headroom: float = 1.0
+    intra_op_threads: int = 1
+    drain_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryConfig:
+    """Registry: catalog, admission, rollout.
+
+    Attributes:
+        host, grpc_port, metrics_port: as for serving.
+        catalog_url: SQLAlchemy URL; empty: SQLite in the data directory.
+        lease_ms: how long a replica may use the live lane without hearing from the registry.
+        lane_weight: the live lane's share of traffic, in buckets of 10,000; the pin keeps the rest.
+        pin_min_seconds: how long a candidate must have been loaded before it can become the pin.
+        pin_min_requests: how many requests a candidate must have answered without error before it can become the pin.
+        max_mean_logit_shift: a delta whose mean |logit change| on recent requests is above this is refused.
+        max_versions_listed: most records of one listing.
+    """
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 8510
+    metrics_port: int = 8512
+    catalog_url: str = ""
+    lease_ms: int = 5000
+    lane_weight: int = 9000
+    pin_min_seconds: float = 2.0
+    pin_min_requests: int = 50
+    max_mean_logit_shift: float = 2.0
+    max_versions_listed: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerConfig:
+    """Trainer: learns from the event log and publishes.
+
+    Attributes:
+        host, grpc_port, metrics_port: as for serving.
+        registry: the registry's address.
+        model: the model to learn, as `package.module:NAME`.
+        batch_examples: most examples of one learning step.
+        poll_ms: how long to wait when the log has nothing new.
+        read_bytes: most bytes read from one partition at once.
+        publish_interval_ms: a delta is published about this often, if anything was learned.
+        chain_limit: a new base is published when a chain has so many deltas.
+        checkpoint_interval_seconds: a checkpoint is written about this often.
+        checkpoints_kept: older checkpoints are removed.
+        initial_buckets: buckets of a new embedding table (four rows each).
+        threads: torch threads for one step.
+        dedup_window_seconds: how long (in event time) an outcome's id is remembered beyond its attribution window.
+        recent_requests: how many recent requests the gate compares on.
+    """
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 8520
+    metrics_port: int = 8522
+    registry: str = "127.0.0.1:8510"
+    model: str = ""
+    batch_examples: int = 256
+    poll_ms: int = 20
+    read_bytes: int = 4 << 20
+    publish_interval_ms: int = 1000
+    chain_limit: int = 64
+    checkpoint_interval_seconds: float = 10.0
+    checkpoints_kept: int = 3
+    initial_buckets: int = 4096
+    threads: int = 1
+    dedup_window_seconds: int = 86400
+    recent_requests: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TokenConfig:
+    """One bearer token: whose, the secret's SHA-256 (hex), and a role: reader, caller, publisher, operator."""
+
+    name: str
+    sha256: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """Who may do what. Without tokens everybody on the (loopback) address may.
+
+    Attributes:
+        tokens: known callers.
+        token: the secret this process itself presents to other services.
+    """
+
+    tokens: tuple[TokenConfig, ...] = ()
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """Logs: `level` as in Python's logging; `format` is `text` or `json`."""
+
+    level: str = "info"
+    format: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings. `data_dir` holds the embedded parts: event log, catalog, artifacts, checkpoints, arenas."""
+
+    data_dir: Path = Path("martlet-data")
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    registry: RegistryConfig = field(default_factory=RegistryConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def event_log_dir(self) -> Path:
+        """The embedded event log."""
+        return self.data_dir / "events"
+
+    @property
+    def artifact_dir(self) -> Path:
+        """The embedded artifact store."""
+        return self.data_dir / "artifacts"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """The trainer's checkpoints and journal."""
+        return self.data_dir / "trainer"
+
+    @property
+    def arena_dir(self) -> Path:
+        """Serving's arenas; may be lost at any time."""
+        return self.data_dir / "arena"
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the catalog."""
+        return self.registry.catalog_url or f"sqlite:///{(self.data_dir / 'catalog.db').absolute()}"
+
+
+def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Reads the file (if any) and the environment.
+
+    Raises:
+        InvalidInput: one line naming the setting and what is wrong with it.
+    """
+    named = environment.get(PREFIX + "CONFIG")
+    source = path or (Path(named) if named else None)
+    settings = _read_file(source) if source else {}
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX) and name != PREFIX + "CONFIG":
+            _set(settings, name, text)
+    _refuse_unknown(settings, Config, "")
+    try:
+        return msgspec.convert(settings, Config, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"bad setting: {error}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} must hold sections (serving, registry, ...) at its top")
+    return content
+
+
+def _set(settings: dict[str, Any], name: str, text: str) -> None:
+    path = name.removeprefix(PREFIX).lower()
+    for section in fields(Config):
+        if path == section.name:
+            settings[path] = text
+            return
+        if path.startswith(section.name + "_") and section.name != "data_dir":
+            inner = settings.setdefault(section.name, {})
+            inner[path.removeprefix(section.name + "_")] = text
+            return
+    raise InvalidInput(f"bad setting: the environment names {name}, which is no setting")
+
+
+def _refuse_unknown(settings: Mapping[str, Any], kind: type, where: str) -> None:
+    hints = get_type_hints(kind)
+    for name, value in settings.items():
+        if name not in hints:
+            known = ", ".join(sorted(hints))
+            raise InvalidInput(f"bad setting: {where}{name} is no setting (known here: {known})")
+        if is_dataclass(hints[name]):
+            if not isinstance(value, dict):
+                raise InvalidInput(f"bad setting: {where}{name} must be a section")
+            _refuse_unknown(value, hints[name], f"{where}{name}.")
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} cannot be read from settings")
