@@ -23,6 +23,7 @@ from martlet.errors import Corrupt
 from martlet.table_layout import MIN_BUCKETS, SLOTS
 
 BLOB_FORMAT: Final = 1
+METADATA_KEY: Final = "martlet"
 
 T = TypeVar("T", bound=np.generic)
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -62,19 +63,13 @@ class TableDelta:
 def encode_base(base: TableBase) -> bytes:
     """A base as bytes."""
     tensors: Tensors = {"keys": base.keys, "rows": base.rows, "special": base.special}
-    return save(_contiguous(tensors), metadata={"kind": "base", "format": str(BLOB_FORMAT)})
+    return _encode(tensors, {"kind": "base"})
 
 
 def encode_delta(delta: TableDelta) -> bytes:
     """A delta as bytes."""
     tensors: Tensors = {"buckets": delta.buckets, "keys": delta.keys, "rows": delta.rows, "special": delta.special}
-    metadata = {
-        "kind": "delta",
-        "format": str(BLOB_FORMAT),
-        "sequence": str(delta.sequence),
-        "previous": delta.previous,
-    }
-    return save(_contiguous(tensors), metadata=metadata)
+    return _encode(tensors, {"kind": "delta", "sequence": str(delta.sequence), "previous": delta.previous})
 
 
 def decode_base(data: bytes, width: int, buckets: int) -> TableBase:
@@ -121,7 +116,7 @@ def decode_delta(data: bytes, width: int, buckets: int) -> TableDelta:
 def encode_dense(weights: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     """Dense weights by parameter or buffer name."""
     tensors = {name: weights[name] for name in sorted(weights)}
-    return save(_contiguous(tensors), metadata={"kind": "dense", "format": str(BLOB_FORMAT)})
+    return _encode(tensors, {"kind": "dense"})
 
 
 def decode_dense(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
@@ -134,8 +129,11 @@ def decode_dense(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     return dict(_tensors(data))
 
 
-def _contiguous(tensors: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
-    return {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+def _encode(tensors: Mapping[str, npt.NDArray[np.generic]], texts: Mapping[str, str]) -> bytes:
+    """Equal content must give equal bytes, and safetensors writes its free texts in random order: so there is one."""
+    header = json.dumps({"format": str(BLOB_FORMAT), **texts}, sort_keys=True)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    return save(contiguous, metadata={METADATA_KEY: header})
 
 
 def _tensors(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
@@ -153,12 +151,12 @@ def _expect_kind(data: bytes, kind: str) -> dict[str, str]:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The header's free texts: an 8-byte little-endian length, then JSON."""
+    """Our texts in the header: an 8-byte little-endian length, then JSON."""
     size = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + size])
-        metadata = header.get("__metadata__", {})
-    except (ValueError, AttributeError) as error:
+        metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "{}"))
+    except (ValueError, AttributeError, TypeError) as error:
         raise Corrupt(f"not a safetensors blob: {error}") from error
     return {str(name): str(text) for name, text in metadata.items()} if isinstance(metadata, dict) else {}
 

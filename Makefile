@@ -1,0 +1,65 @@
+# One verb each. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A package index that has a CPU-only torch, for example make TORCH_INDEX=<url> demo. Empty: pip's own configuration.
+TORCH_INDEX ?=
+# Arguments for the demo, for example make demo DEMO="--quick 10000".
+DEMO ?=
+
+PROTOS := $(wildcard protos/martlet/v1/*.proto) protos/martlet/oip/open_inference.proto
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format protos clean
+
+help: ## List the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[serving,registry,trainer,dev]'
+	@touch $@
+
+demo: $(STAMP) ## Run the whole loop on real data and show what happened
+	$(BIN)/python -m examples.demo $(DEMO)
+
+test: $(STAMP) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	@$(MAKE) --no-print-directory check-stubs
+
+.PHONY: check-stubs
+check-stubs: $(STAMP)
+	@rm -rf out/stubs && mkdir -p out/stubs
+	@$(call generate,out/stubs)
+	@for package in v1 oip; do \
+		diff -ru --exclude=__pycache__ --exclude=__init__.py martlet/$$package out/stubs/martlet/$$package \
+			|| { echo "martlet/$$package is not what the protos say: run make protos"; exit 1; }; done
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The type stubs' generator announces each file on stderr; only its errors matter.
+define generate
+$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=$(1) --grpc_python_out=$(1) \
+	--mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
+endef
+
+protos: $(STAMP) ## Regenerate the committed stubs
+	$(call generate,.)
+
+clean: ## Remove what was built (the downloaded data set stays in .cache)
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
