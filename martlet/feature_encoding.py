@@ -158,6 +158,7 @@ def _id_of(feature: Feature, value: Value) -> int:
 
 
 def _number_of(feature: Feature, value: Value) -> float:
+    # On the wire a whole number may have been sent as an id.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"feature {feature.source!r} takes a number")
     return float(value)

@@ -1,0 +1,1 @@
+"""Clients of Martlet's services: typed results, the domain's errors, retries where they do no harm."""

@@ -1,0 +1,1 @@
+"""Between messages and values: the only place, beside clients and servicers, that knows the generated stubs."""

@@ -1,0 +1,121 @@
+"""Channels and calls: keep-alive, token, retries, and statuses turned back into the domain's errors."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+import grpc
+import grpc.aio
+
+from martlet.errors import (
+    AlreadyExists,
+    Conflict,
+    DeadlinePassed,
+    Forbidden,
+    InvalidInput,
+    MartletError,
+    NotFound,
+    OverCapacity,
+    Unauthenticated,
+    Unavailable,
+)
+
+R = TypeVar("R")
+
+RETRY_AFTER: Final = "retry-after-ms"
+MAX_MESSAGE: Final = 64 << 20
+OPTIONS: Final = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.enable_retries", 0),
+]
+
+_ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallPolicy:
+    """How long a call may take in all, and how often UNAVAILABLE is tried again.
+
+    Attributes:
+        timeout: seconds for all tries together.
+        tries: at most so many.
+        backoff: seconds before the second try; doubled each time, with jitter.
+    """
+
+    timeout: float = 10.0
+    tries: int = 4
+    backoff: float = 0.1
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after the given failed attempt (from 1)."""
+        return float(self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # noqa: S311  jitter is no secret
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata that says who calls."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def domain_error(error: grpc.RpcError) -> MartletError:
+    """The domain's error for a failed call."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        trailing = cast("Iterable[tuple[str, str]]", error.trailing_metadata() or ())
+        waits = [int(value) for name, value in trailing if name == RETRY_AFTER]
+        return OverCapacity(details, *waits)
+    kind = _ERRORS.get(code)
+    return kind(details) if kind else MartletError(f"{code.name}: {details}")
+
+
+async def call(send: Callable[[float], Awaitable[R]], policy: CallPolicy) -> R:
+    """Awaits `send(timeout)`, again on UNAVAILABLE, until the policy ends it.
+
+    Raises:
+        MartletError: the domain's error of the last try.
+    """
+    end = time.monotonic() + policy.timeout
+    for attempt in range(1, policy.tries + 1):
+        try:
+            return await send(max(end - time.monotonic(), 0.001))
+        except grpc.aio.AioRpcError as error:
+            delay = policy.delay(attempt)
+            if not _again(error, attempt, policy, end - delay):
+                raise domain_error(error) from None
+            await asyncio.sleep(delay)
+    raise Unavailable("no try was allowed")
+
+
+def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
+    """`call` for a thread."""
+    end = time.monotonic() + policy.timeout
+    for attempt in range(1, policy.tries + 1):
+        try:
+            return send(max(end - time.monotonic(), 0.001))
+        except grpc.RpcError as error:
+            delay = policy.delay(attempt)
+            if not _again(error, attempt, policy, end - delay):
+                raise domain_error(error) from None
+            time.sleep(delay)
+    raise Unavailable("no try was allowed")
+
+
+def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
+    unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
+    return unavailable and attempt < policy.tries and time.monotonic() < latest

@@ -1,0 +1,132 @@
+"""Clients of the registry: one for event loops, one for threads."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+import grpc.aio
+
+from martlet.client.channel import OPTIONS, CallPolicy, bearer, blocking_call, call, domain_error
+from martlet.measurement import MeasurementBatch
+from martlet.v1 import registry_pb2 as pb
+from martlet.v1 import registry_pb2_grpc
+from martlet.versions import AspiredSet, LineageState, ServableStatus, VersionRecord
+from martlet.wire import registry as wire
+
+
+class RegistryClient:
+    """The registry, from an event loop. Every call here may be repeated without harm."""
+
+    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
+        self._metadata = bearer(token)
+        self._policy = policy or CallPolicy()
+
+    async def publish(self, manifest: bytes) -> VersionRecord:
+        """Offers a version; a refused one comes back with state REJECTED.
+
+        Raises:
+            Conflict: the lineage's head or epoch is another.
+        """
+        request = pb.PublishVersionRequest(manifest=manifest)
+        reply = await call(
+            lambda timeout: self._stub.PublishVersion(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return wire.record_of(reply.record)
+
+    async def lineage(self, model: str) -> LineageState:
+        """Where a model's lineage stands."""
+        request = pb.GetLineageRequest(model=model)
+        reply = await call(
+            lambda timeout: self._stub.GetLineage(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return wire.lineage_of(reply)
+
+    async def version(self, model: str, version: int) -> VersionRecord:
+        """One version with its manifest.
+
+        Raises:
+            NotFound: there is none.
+        """
+        request = pb.GetVersionRequest(model=model, version=version)
+        reply = await call(
+            lambda timeout: self._stub.GetVersion(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return wire.record_of(reply.record)
+
+    async def versions(self, model: str, *, with_manifests: bool = False) -> list[VersionRecord]:
+        """All versions of a model, oldest first, page by page."""
+        records: list[VersionRecord] = []
+        while True:
+            request = pb.ListVersionsRequest(
+                model=model, with_manifests=with_manifests, after_version=records[-1].version if records else 0
+            )
+            reply = await self._page(request)
+            records.extend(wire.record_of(record) for record in reply.records)
+            if not reply.more:
+                return records
+
+    async def _page(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
+        return await call(
+            lambda timeout: self._stub.ListVersions(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
+    async def watch(self, models: Sequence[str], replica: str) -> AsyncIterator[AspiredSet]:
+        """The watched stream of full aspired sets; ends with an error when the registry goes away."""
+        request = pb.WatchAspiredRequest(models=models, replica=replica)
+        try:
+            async for message in self._stub.WatchAspired(request, metadata=self._metadata):
+                yield wire.aspired_of(message)
+        except grpc.aio.AioRpcError as error:
+            raise domain_error(error) from None
+
+    async def report_replica(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
+        """Tells what a replica holds."""
+        request = pb.ReportReplicaRequest(
+            replica=replica, servables=[wire.status_message(status) for status in statuses]
+        )
+        await call(
+            lambda timeout: self._stub.ReportReplica(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+
+class BlockingRegistryClient:
+    """The registry, from a thread. Thread-safe."""
+
+    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
+        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
+        self._metadata = bearer(token)
+        self._policy = policy or CallPolicy()
+
+    def publish(self, manifest: bytes) -> VersionRecord:
+        """Offers a version (see `RegistryClient.publish`)."""
+        request = pb.PublishVersionRequest(manifest=manifest)
+        reply = blocking_call(
+            lambda timeout: self._stub.PublishVersion(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return wire.record_of(reply.record)
+
+    def lineage(self, model: str) -> LineageState:
+        """Where a model's lineage stands."""
+        request = pb.GetLineageRequest(model=model)
+        reply = blocking_call(
+            lambda timeout: self._stub.GetLineage(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return wire.lineage_of(reply)
+
+    def report_measurements(self, batch: MeasurementBatch) -> None:
+        """Adds measurements; a repeated (producer, sequence) does no harm."""
+        request = wire.measurements_message(batch)
+        blocking_call(
+            lambda timeout: self._stub.ReportMeasurements(request, timeout=timeout, metadata=self._metadata),
+            self._policy,
+        )
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()

@@ -1,0 +1,123 @@
+"""The one place where the domain's errors become gRPC statuses; it also counts, times and authorises every call."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Final, NoReturn, cast
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from martlet import errors
+from martlet.client.channel import RETRY_AFTER
+from martlet.runtime.auth import Authorizer, Metadata
+from martlet.runtime.metrics import RpcMetrics
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+logger = logging.getLogger(__name__)
+
+STATUS_OF: Final[dict[type[errors.MartletError], grpc.StatusCode]] = {
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Corrupt: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotReady: grpc.StatusCode.UNAVAILABLE,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.OverCapacity: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+}
+
+
+def status_of(error: BaseException) -> grpc.StatusCode:
+    """The status of an error: of its class, or of the nearest class it derives from; else INTERNAL."""
+    for kind in type(error).__mro__:
+        if kind in STATUS_OF:
+            return STATUS_OF[kind]
+    return grpc.StatusCode.INTERNAL
+
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every call of a server."""
+
+    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer) -> None:
+        self._metrics = metrics
+        self._authorizer = authorizer
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Finds the handler and wraps it."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.split("/")[1].startswith("grpc."):
+            return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, method), handler.request_deserializer, handler.response_serializer
+            )
+        return handler
+
+    def _unary(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            started = time.perf_counter()
+            code = grpc.StatusCode.OK
+            try:
+                self._authorizer.check(method, _metadata(context))
+                return await behaviour(request, context)
+            except Exception as error:  # noqa: BLE001  the boundary: every error becomes a status here
+                code = status_of(error)
+                await self._fail(context, error, code, method)
+            finally:
+                self._metrics.observe(method, code.name, time.perf_counter() - started)
+
+        return wrapped
+
+    def _stream(self, behaviour: Callable[..., Any], method: str) -> Callable[..., AsyncIterator[Any]]:
+        async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            try:
+                self._authorizer.check(method, _metadata(context))
+                async for message in behaviour(request, context):
+                    yield message
+            except Exception as error:  # noqa: BLE001  the boundary: every error becomes a status here
+                await self._fail(context, error, status_of(error), method)
+
+        return wrapped
+
+    async def _fail(
+        self, context: grpc.aio.ServicerContext[Any, Any], error: Exception, code: grpc.StatusCode, method: str
+    ) -> NoReturn:
+        if isinstance(error, grpc.aio.AbortError | grpc.RpcError):
+            raise error
+        if code is grpc.StatusCode.INTERNAL:
+            logger.error("%s failed unexpectedly", method, exc_info=error)
+            self._metrics.internal_error()
+            await context.abort(code, "internal error; the server's log has it")
+        trailing = _retry_hint(error) if isinstance(error, errors.OverCapacity) else ()
+        await context.abort(code, str(error), trailing)
+
+
+def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Metadata:
+    return [
+        (str(name), value) for name, value in cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
+    ]
+
+
+def _retry_hint(error: errors.OverCapacity) -> tuple[tuple[str, str | bytes], ...]:
+    delay = duration_pb2.Duration()
+    delay.FromMilliseconds(error.retry_after_ms)
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=code_pb2.RESOURCE_EXHAUSTED, message=str(error), details=[detail])
+    return ((RETRY_AFTER, str(error.retry_after_ms)), ("grpc-status-details-bin", status.SerializeToString()))

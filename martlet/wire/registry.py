@@ -1,0 +1,161 @@
+"""The registry's messages to values and back."""
+
+from martlet.errors import InvalidInput
+from martlet.measurement import Measurement, MeasurementBatch
+from martlet.v1 import registry_pb2 as pb
+from martlet.v1 import serving_pb2
+from martlet.versions import (
+    AspiredModel,
+    AspiredSet,
+    AspiredVersion,
+    CatalogState,
+    LineageState,
+    Role,
+    ServableStatus,
+    VersionRecord,
+    VersionState,
+)
+
+
+def record_message(record: VersionRecord) -> pb.VersionRecord:
+    """A catalog record as a message."""
+    return pb.VersionRecord(
+        model=record.model,
+        version=record.version,
+        digest=record.digest,
+        parent_digest=record.parent_digest,
+        epoch=record.epoch,
+        state=pb.CatalogState.ValueType(record.state.value),
+        reason=record.reason,
+        kind=record.kind,
+        published_time_us=record.published_time_us,
+        manifest=record.manifest,
+    )
+
+
+def record_of(message: pb.VersionRecord) -> VersionRecord:
+    """A catalog record from a message."""
+    return VersionRecord(
+        message.model,
+        message.version,
+        message.digest,
+        message.parent_digest,
+        message.epoch,
+        CatalogState(message.state),
+        message.reason,
+        message.kind,
+        message.published_time_us,
+        message.manifest,
+    )
+
+
+def lineage_message(state: LineageState) -> pb.GetLineageResponse:
+    """A lineage's state as a message."""
+    return pb.GetLineageResponse(
+        model=state.model,
+        epoch=state.epoch,
+        revision=state.revision,
+        head_version=state.head_version,
+        head_digest=state.head_digest,
+        pin_version=state.pin_version,
+        pin_digest=state.pin_digest,
+    )
+
+
+def lineage_of(message: pb.GetLineageResponse) -> LineageState:
+    """A lineage's state from a message."""
+    return LineageState(
+        message.model,
+        message.epoch,
+        message.revision,
+        message.head_version,
+        message.head_digest,
+        message.pin_version,
+        message.pin_digest,
+    )
+
+
+def aspired_message(aspired: AspiredSet) -> pb.WatchAspiredResponse:
+    """The full aspired set as a message."""
+    return pb.WatchAspiredResponse(
+        models=[_model_message(model) for model in aspired.models], lease_ms=aspired.lease_ms
+    )
+
+
+def aspired_of(message: pb.WatchAspiredResponse) -> AspiredSet:
+    """The full aspired set from a message."""
+    return AspiredSet(tuple(_model_of(model) for model in message.models), message.lease_ms)
+
+
+def _model_message(model: AspiredModel) -> pb.AspiredModel:
+    versions = [
+        pb.AspiredVersion(
+            version=version.version,
+            digest=version.digest,
+            role=pb.Role.ValueType(version.role.value),
+            weight=version.weight,
+            shadow=version.shadow,
+        )
+        for version in model.versions
+    ]
+    return pb.AspiredModel(
+        model=model.model, epoch=model.epoch, revision=model.revision, salt=model.salt, versions=versions
+    )
+
+
+def _model_of(message: pb.AspiredModel) -> AspiredModel:
+    versions = tuple(
+        AspiredVersion(version.version, version.digest, Role(version.role), version.weight, version.shadow)
+        for version in message.versions
+    )
+    return AspiredModel(message.model, message.epoch, message.revision, message.salt, versions)
+
+
+def status_message(status: ServableStatus) -> serving_pb2.ServableStatus:
+    """A servable's status as a message."""
+    return serving_pb2.ServableStatus(
+        model=status.model,
+        version=status.version,
+        digest=status.digest,
+        state=serving_pb2.VersionState.ValueType(status.state.value),
+        reason=status.reason,
+        requests=status.requests,
+        errors=status.errors,
+    )
+
+
+def status_of(message: serving_pb2.ServableStatus) -> ServableStatus:
+    """A servable's status from a message.
+
+    Raises:
+        InvalidInput: no known state.
+    """
+    try:
+        state = VersionState(message.state)
+    except ValueError as error:
+        raise InvalidInput(f"servable state {message.state} is not known") from error
+    return ServableStatus(
+        message.model, message.version, message.digest, state, message.reason, message.requests, message.errors
+    )
+
+
+def measurements_message(batch: MeasurementBatch) -> pb.ReportMeasurementsRequest:
+    """A batch of measurements as a message."""
+    measurements = [
+        pb.Measurement(
+            model=m.model, version=m.version, name=m.name, count=m.count, sum=m.sum, sum_of_squares=m.sum_of_squares
+        )
+        for m in batch.measurements
+    ]
+    return pb.ReportMeasurementsRequest(producer=batch.producer, sequence=batch.sequence, measurements=measurements)
+
+
+def measurements_of(message: pb.ReportMeasurementsRequest) -> MeasurementBatch:
+    """A batch of measurements from a message."""
+    if not message.producer:
+        raise InvalidInput("measurements without a producer")
+    return MeasurementBatch(
+        message.producer,
+        message.sequence,
+        tuple(Measurement(m.model, m.version, m.name, m.count, m.sum, m.sum_of_squares) for m in message.measurements),
+    )

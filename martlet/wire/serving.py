@@ -1,0 +1,210 @@
+"""Serving's messages to values and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from martlet.errors import InvalidInput
+from martlet.events import Arm, LogPosition, Outcome
+from martlet.feature_encoding import ItemId, RankInput, Value
+from martlet.v1 import events_pb2, serving_pb2
+from martlet.wire.values import id_message, id_messages, id_of, optional_id_of, value_messages, values_of
+
+
+@dataclass(frozen=True, slots=True)
+class RankQuery:
+    """A decoded rank request. `version` 0 leaves the choice to the traffic split."""
+
+    model: str
+    session_id: str
+    version: int
+    input: RankInput
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendQuery:
+    """A decoded recommend request."""
+
+    model: str
+    session_id: str
+    version: int
+    user_id: ItemId | None
+    context: dict[str, Value]
+    k: int
+    exclude: frozenset[ItemId]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredItem:
+    """One answered item. `score` is a probability, or the regression's value."""
+
+    item_id: ItemId
+    score: float
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """An answer, best first."""
+
+    prediction_id: str
+    model: str
+    version: int
+    digest: str
+    arm: Arm
+    items: tuple[ScoredItem, ...]
+
+
+def rank_query(message: serving_pb2.RankRequest) -> RankQuery:
+    """Decodes a request.
+
+    Raises:
+        InvalidInput: an empty or repeated candidate id, or an empty feature value.
+    """
+    items = [id_of(candidate.item_id, "a candidate's item_id") for candidate in message.candidates]
+    if not items:
+        raise InvalidInput("candidates is empty")
+    if len(set(items)) != len(items):
+        raise InvalidInput("candidates has an item_id twice")
+    return RankQuery(
+        message.model,
+        message.session_id,
+        message.version,
+        RankInput(
+            optional_id_of(message.user_id),
+            values_of(message.context),
+            items,
+            [values_of(candidate.features) for candidate in message.candidates],
+        ),
+    )
+
+
+def recommend_query(message: serving_pb2.RecommendRequest) -> RecommendQuery:
+    """Decodes a request.
+
+    Raises:
+        InvalidInput: k is 0, or an empty id or value.
+    """
+    if message.k == 0:
+        raise InvalidInput("k must be at least 1")
+    return RecommendQuery(
+        message.model,
+        message.session_id,
+        message.version,
+        optional_id_of(message.user_id),
+        values_of(message.context),
+        message.k,
+        frozenset(id_of(item, "an excluded item_id") for item in message.exclude),
+    )
+
+
+def rank_response(ranking: Ranking) -> serving_pb2.RankResponse:
+    """An answer as a message."""
+    return serving_pb2.RankResponse(
+        prediction_id=ranking.prediction_id,
+        model=ranking.model,
+        version=ranking.version,
+        digest=ranking.digest,
+        arm=events_pb2.Arm.ValueType(ranking.arm.value),
+        items=_item_messages(ranking),
+    )
+
+
+def recommend_response(ranking: Ranking) -> serving_pb2.RecommendResponse:
+    """An answer as a message."""
+    return serving_pb2.RecommendResponse(
+        prediction_id=ranking.prediction_id,
+        model=ranking.model,
+        version=ranking.version,
+        digest=ranking.digest,
+        arm=events_pb2.Arm.ValueType(ranking.arm.value),
+        items=_item_messages(ranking),
+    )
+
+
+def ranking_of(message: serving_pb2.RankResponse | serving_pb2.RecommendResponse) -> Ranking:
+    """An answer from a message."""
+    items = tuple(ScoredItem(id_of(item.item_id, "item_id"), item.score, item.logit) for item in message.items)
+    return Ranking(message.prediction_id, message.model, message.version, message.digest, Arm(message.arm), items)
+
+
+def rank_request(query: RankQuery) -> serving_pb2.RankRequest:
+    """A request as a message."""
+    candidates = [
+        serving_pb2.Candidate(item_id=id_message(item), features=value_messages(values))
+        for item, values in zip(query.input.item_ids, query.input.item_values, strict=True)
+    ]
+    user = query.input.user_id
+    return serving_pb2.RankRequest(
+        model=query.model,
+        user_id=None if user is None else id_message(user),
+        session_id=query.session_id,
+        context=value_messages(query.input.context),
+        candidates=candidates,
+        version=query.version,
+    )
+
+
+def recommend_request(query: RecommendQuery) -> serving_pb2.RecommendRequest:
+    """A request as a message."""
+    return serving_pb2.RecommendRequest(
+        model=query.model,
+        user_id=None if query.user_id is None else id_message(query.user_id),
+        session_id=query.session_id,
+        context=value_messages(query.context),
+        k=query.k,
+        exclude=id_messages(sorted(query.exclude, key=str)),
+        version=query.version,
+    )
+
+
+def outcome_of(message: events_pb2.Outcome, now_us: int) -> Outcome:
+    """An outcome as a client sent it; an empty event_id is derived, an empty time is now.
+
+    Raises:
+        InvalidInput: prediction_id, item_id or type is missing, or the value is not finite.
+    """
+    item = id_of(message.item_id, "an outcome's item_id")
+    if not message.prediction_id or not message.type:
+        raise InvalidInput("an outcome needs prediction_id and type")
+    if not np.isfinite(message.value):
+        raise InvalidInput("an outcome's value must be finite")
+    event_id = message.event_id or f"{message.prediction_id}/{item}/{message.type}"
+    return Outcome(event_id, message.prediction_id, item, message.type, message.value, message.time_us or now_us)
+
+
+def outcome_message(outcome: Outcome) -> events_pb2.Outcome:
+    """An outcome as a client sends it."""
+    return events_pb2.Outcome(
+        event_id=outcome.event_id,
+        prediction_id=outcome.prediction_id,
+        item_id=id_message(outcome.item_id),
+        type=outcome.type,
+        value=outcome.value,
+        time_us=outcome.time_us,
+    )
+
+
+def position_message(position: LogPosition) -> events_pb2.LogPosition:
+    """A log position as a message."""
+    return events_pb2.LogPosition(partition=position.partition, offset=position.offset)
+
+
+def position_of(message: events_pb2.LogPosition) -> LogPosition:
+    """A log position from a message."""
+    return LogPosition(message.partition, message.offset)
+
+
+def scored_items(
+    item_ids: tuple[ItemId, ...], scores: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]
+) -> tuple[ScoredItem, ...]:
+    """Items with their scores, in the given order."""
+    return tuple(map(ScoredItem, item_ids, scores.tolist(), logits.tolist()))
+
+
+def _item_messages(ranking: Ranking) -> list[serving_pb2.ScoredItem]:
+    return [
+        serving_pb2.ScoredItem(item_id=id_message(item.item_id), score=item.score, logit=item.logit)
+        for item in ranking.items
+    ]

@@ -1,0 +1,199 @@
+"""The edge over real gRPC: errors to statuses and back, who may call, health, reflection, an orderly end."""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+import grpc.aio
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from prometheus_client import CollectorRegistry
+
+from martlet import errors
+from martlet.client.channel import CallPolicy
+from martlet.client.trainer import TrainerClient
+from martlet.oip import open_inference_pb2
+from martlet.runtime.auth import NEEDED, Authorizer
+from martlet.runtime.config import AuthConfig, TokenConfig
+from martlet.runtime.interceptors import STATUS_OF
+from martlet.runtime.server import Listen, Server
+from martlet.v1 import events_pb2, registry_pb2, serving_pb2, trainer_pb2, trainer_pb2_grpc
+
+SERVICE = "martlet.v1.TrainerService"
+
+
+class RaisingTrainer(trainer_pb2_grpc.TrainerServiceServicer):
+    """Raises what the test staged."""
+
+    error: Exception | None = None
+
+    async def GetTrainerStatus(  # noqa: N802  the name is the protocol's
+        self, request: trainer_pb2.GetTrainerStatusRequest, context: object
+    ) -> trainer_pb2.GetTrainerStatusResponse:
+        if self.error is not None:
+            raise self.error
+        return trainer_pb2.GetTrainerStatusResponse(model="shop", step=7)
+
+
+class Stage:
+    """A running server with a raising servicer."""
+
+    def __init__(self, auth: AuthConfig) -> None:
+        self.trainer = RaisingTrainer()
+        self.registry = CollectorRegistry()
+        self.server = Server("trainer", Listen("127.0.0.1", 0, 0), self.registry, Authorizer(auth))
+        self.server.add(
+            SERVICE, lambda server: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(self.trainer, server)
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server.grpc_port}"
+
+    def client(self, token: str = "") -> TrainerClient:
+        return TrainerClient(self.address, token, CallPolicy(timeout=5, tries=1))
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage(AuthConfig())
+    await stage.server.start()
+    yield stage
+    await stage.server.stop(0)
+
+
+@pytest.mark.parametrize("kind", [k for k in STATUS_OF if k not in (errors.Corrupt, errors.NotReady)])
+async def test_an_error_reaches_the_client_in_the_domains_words(stage: Stage, kind: type[errors.MartletError]) -> None:
+    stage.trainer.error = kind("because")
+    client = stage.client()
+    with pytest.raises(kind, match="because"):
+        await client.status()
+    await client.close()
+    code = STATUS_OF[kind].name
+    labels = {"method": f"/{SERVICE}/GetTrainerStatus", "code": code}
+    assert stage.registry.get_sample_value("martlet_trainer_rpc_duration_seconds_count", labels) == 1
+
+
+async def test_an_unexpected_error_is_internal_and_tells_nothing(stage: Stage) -> None:
+    stage.trainer.error = ZeroDivisionError("secret detail")
+    async with grpc.aio.insecure_channel(stage.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await trainer_pb2_grpc.TrainerServiceStub(channel).GetTrainerStatus(trainer_pb2.GetTrainerStatusRequest())
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in (caught.value.details() or "")
+    assert stage.registry.get_sample_value("martlet_trainer_rpc_internal_errors_total") == 1
+
+
+async def test_over_capacity_says_when_to_try_again(stage: Stage) -> None:
+    stage.trainer.error = errors.OverCapacity("full", retry_after_ms=120)
+    async with grpc.aio.insecure_channel(stage.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await trainer_pb2_grpc.TrainerServiceStub(channel).GetTrainerStatus(trainer_pb2.GetTrainerStatusRequest())
+    trailing = dict(caught.value.trailing_metadata() or ())
+    assert trailing["retry-after-ms"] == "120"
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    retry = error_details_pb2.RetryInfo()
+    assert status.details[0].Unpack(retry)
+    assert retry.retry_delay.ToMilliseconds() == 120
+    client = stage.client()
+    with pytest.raises(errors.OverCapacity) as domain:
+        await client.status()
+    assert domain.value.retry_after_ms == 120
+    await client.close()
+
+
+async def test_unavailable_is_tried_again(stage: Stage) -> None:
+    stage.trainer.error = errors.NotReady("not yet")
+    client = TrainerClient(stage.address, policy=CallPolicy(timeout=5, tries=3, backoff=0.01))
+    with pytest.raises(errors.Unavailable):
+        await client.status()
+    labels = {"method": f"/{SERVICE}/GetTrainerStatus", "code": "UNAVAILABLE"}
+    assert stage.registry.get_sample_value("martlet_trainer_rpc_duration_seconds_count", labels) == 3
+    stage.trainer.error = None
+    assert (await client.status()).step == 7
+    await client.close()
+
+
+async def test_health_follows_the_service(stage: Stage) -> None:
+    async with grpc.aio.insecure_channel(stage.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for service in ("", SERVICE):
+            request = health_pb2.HealthCheckRequest(service=service)
+            await stage.server.set_serving(serving=False)
+            assert (await health.Check(request)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            await stage.server.set_serving(serving=True)
+            assert (await health.Check(request)).status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_reflection_lists_the_services(stage: Stage) -> None:
+    import asyncio
+
+    def listed() -> list[str]:
+        with grpc.insecure_channel(stage.address) as channel:
+            return list(ProtoReflectionDescriptorDatabase(channel).get_services())
+
+    services = await asyncio.to_thread(listed)
+    assert SERVICE in services
+    assert "grpc.health.v1.Health" in services
+
+
+async def test_a_taken_port_is_one_clear_error(stage: Stage) -> None:
+    port = stage.server.grpc_port
+    second = Server("trainer", Listen("127.0.0.1", port, 0), CollectorRegistry(), Authorizer(AuthConfig()))
+    with pytest.raises(OSError, match=str(port)):
+        await second.start()
+
+
+def token(name: str, role: str) -> TokenConfig:
+    return TokenConfig(name, hashlib.sha256(f"{name}-secret".encode()).hexdigest(), role)
+
+
+@pytest.fixture
+async def locked() -> AsyncIterator[Stage]:
+    stage = Stage(AuthConfig(tokens=(token("ann", "reader"), token("bob", "caller"))))
+    await stage.server.start()
+    yield stage
+    await stage.server.stop(0)
+
+
+@pytest.mark.parametrize("secret", ["", "wrong", "ann"])
+async def test_without_a_known_token_nobody_enters(locked: Stage, secret: str) -> None:
+    client = locked.client(secret)
+    with pytest.raises(errors.Unauthenticated):
+        await client.status()
+    await client.close()
+
+
+async def test_a_known_token_enters_and_health_is_open(locked: Stage) -> None:
+    client = locked.client("ann-secret")
+    assert (await client.status()).model == "shop"
+    await client.close()
+    async with grpc.aio.insecure_channel(locked.address) as channel:
+        reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert reply.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+ROLES = {"reader": 1, "caller": 2, "publisher": 3, "operator": 4}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("method", NEEDED)
+def test_every_rpc_and_every_role(method: str, role: str) -> None:
+    authorizer = Authorizer(AuthConfig(tokens=(token("x", role),)))
+    metadata = [("authorization", "Bearer x-secret")]
+    if ROLES[role] >= NEEDED[method]:
+        assert authorizer.check(method, metadata) == "x"
+    else:
+        with pytest.raises(errors.Forbidden, match=role):
+            authorizer.check(method, metadata)
+
+
+def test_every_rpc_has_a_row() -> None:
+    methods = {
+        f"/{service.full_name}/{method.name}"
+        for module in (serving_pb2, events_pb2, registry_pb2, trainer_pb2, open_inference_pb2)
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert methods == set(NEEDED)
