@@ -101,7 +101,7 @@ class Server:
         """NOT_SERVING at once, then requests in flight get `grace` seconds."""
         await self.set_serving(serving=False)
         await self._server.stop(grace)
-        self._close_metrics()
+        await asyncio.to_thread(self._close_metrics)
 
     async def serve_until_signal(self, on_drain: Sequence[Callable[[], Awaitable[None]]], grace: float) -> None:
         """Waits for SIGTERM or SIGINT; then drains, runs the hooks in order, and returns."""

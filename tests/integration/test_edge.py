@@ -1,7 +1,9 @@
 """The edge over real gRPC: errors to statuses and back, who may call, health, reflection, an orderly end."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -28,7 +30,7 @@ class RaisingTrainer(trainer_pb2_grpc.TrainerServiceServicer):
 
     error: Exception | None = None
 
-    async def GetTrainerStatus(  # noqa: N802  the name is the protocol's
+    async def GetTrainerStatus(
         self, request: trainer_pb2.GetTrainerStatusRequest, context: object
     ) -> trainer_pb2.GetTrainerStatusResponse:
         if self.error is not None:
@@ -117,7 +119,7 @@ async def test_unavailable_is_tried_again(stage: Stage) -> None:
 
 async def test_health_follows_the_service(stage: Stage) -> None:
     async with grpc.aio.insecure_channel(stage.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         for service in ("", SERVICE):
             request = health_pb2.HealthCheckRequest(service=service)
             await stage.server.set_serving(serving=False)
@@ -127,8 +129,6 @@ async def test_health_follows_the_service(stage: Stage) -> None:
 
 
 async def test_reflection_lists_the_services(stage: Stage) -> None:
-    import asyncio
-
     def listed() -> list[str]:
         with grpc.insecure_channel(stage.address) as channel:
             return list(ProtoReflectionDescriptorDatabase(channel).get_services())
@@ -170,7 +170,8 @@ async def test_a_known_token_enters_and_health_is_open(locked: Stage) -> None:
     assert (await client.status()).model == "shop"
     await client.close()
     async with grpc.aio.insecure_channel(locked.address) as channel:
-        reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        reply = await health.Check(health_pb2.HealthCheckRequest())
     assert reply.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
