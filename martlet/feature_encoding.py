@@ -20,6 +20,7 @@ Value = int | float | str | Sequence[int | str]
 USER_ID = "user_id"
 ITEM_ID = "item_id"
 MASK_SUFFIX = "_mask"
+MAX_NUMBER = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +162,6 @@ def _number_of(feature: Feature, value: Value) -> float:
     # On the wire a whole number may have been sent as an id.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"feature {feature.source!r} takes a number")
+    if abs(value) > MAX_NUMBER:  # a NaN passes: it means missing
+        raise InvalidInput(f"feature {feature.source!r} is {value}, which does not fit into 32 bits")
     return float(value)

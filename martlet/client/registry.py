@@ -58,12 +58,9 @@ class RegistryClient:
         """All versions of a model, oldest first, page by page."""
         records: list[VersionRecord] = []
         while True:
-            request = pb.ListVersionsRequest(
-                model=model, with_manifests=with_manifests, after_version=records[-1].version if records else 0
-            )
-            reply = await self._page(request)
+            reply = await self._page(_listing(model, records, with_manifests=with_manifests))
             records.extend(wire.record_of(record) for record in reply.records)
-            if not reply.more:
+            if not reply.more or not reply.records:
                 return records
 
     async def _page(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
@@ -87,6 +84,14 @@ class RegistryClient:
         )
         await call(
             lambda timeout: self._stub.ReportReplica(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
+    async def report_measurements(self, batch: MeasurementBatch) -> None:
+        """Adds measurements; a repeated (producer, sequence) does no harm."""
+        request = wire.measurements_message(batch)
+        await call(
+            lambda timeout: self._stub.ReportMeasurements(request, timeout=timeout, metadata=self._metadata),
+            self._policy,
         )
 
     async def close(self) -> None:
@@ -119,6 +124,28 @@ class BlockingRegistryClient:
         )
         return wire.lineage_of(reply)
 
+    def version(self, model: str, version: int) -> VersionRecord:
+        """One version with its manifest (see `RegistryClient.version`)."""
+        request = pb.GetVersionRequest(model=model, version=version)
+        reply = blocking_call(
+            lambda timeout: self._stub.GetVersion(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return wire.record_of(reply.record)
+
+    def versions(self, model: str, *, with_manifests: bool = False) -> list[VersionRecord]:
+        """All versions of a model, oldest first, page by page."""
+        records: list[VersionRecord] = []
+        while True:
+            reply = self._page(_listing(model, records, with_manifests=with_manifests))
+            records.extend(wire.record_of(record) for record in reply.records)
+            if not reply.more or not reply.records:
+                return records
+
+    def _page(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
+        return blocking_call(
+            lambda timeout: self._stub.ListVersions(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
     def report_measurements(self, batch: MeasurementBatch) -> None:
         """Adds measurements; a repeated (producer, sequence) does no harm."""
         request = wire.measurements_message(batch)
@@ -130,3 +157,9 @@ class BlockingRegistryClient:
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
+
+
+def _listing(model: str, known: Sequence[VersionRecord], *, with_manifests: bool) -> pb.ListVersionsRequest:
+    """The request for the page after what is known."""
+    after = known[-1].version if known else 0
+    return pb.ListVersionsRequest(model=model, with_manifests=with_manifests, after_version=after)

@@ -1,5 +1,8 @@
 """The registry's messages to values and back."""
 
+from enum import IntEnum
+from typing import TypeVar
+
 from martlet.errors import InvalidInput
 from martlet.measurement import Measurement, MeasurementBatch
 from martlet.v1 import registry_pb2 as pb
@@ -15,6 +18,16 @@ from martlet.versions import (
     VersionRecord,
     VersionState,
 )
+
+E = TypeVar("E", bound=IntEnum)
+
+
+def _known(kind: type[E], number: int, what: str) -> E:
+    """The enum's member of that number; a newer peer may send one that is not known here."""
+    try:
+        return kind(number)
+    except ValueError as error:
+        raise InvalidInput(f"{what} {number} is not known") from error
 
 
 def record_message(record: VersionRecord) -> pb.VersionRecord:
@@ -34,14 +47,18 @@ def record_message(record: VersionRecord) -> pb.VersionRecord:
 
 
 def record_of(message: pb.VersionRecord) -> VersionRecord:
-    """A catalog record from a message."""
+    """A catalog record from a message.
+
+    Raises:
+        InvalidInput: no known state.
+    """
     return VersionRecord(
         message.model,
         message.version,
         message.digest,
         message.parent_digest,
         message.epoch,
-        CatalogState(message.state),
+        _known(CatalogState, message.state, "catalog state"),
         message.reason,
         message.kind,
         message.published_time_us,
@@ -83,7 +100,11 @@ def aspired_message(aspired: AspiredSet) -> pb.WatchAspiredResponse:
 
 
 def aspired_of(message: pb.WatchAspiredResponse) -> AspiredSet:
-    """The full aspired set from a message."""
+    """The full aspired set from a message.
+
+    Raises:
+        InvalidInput: no known role.
+    """
     return AspiredSet(tuple(_model_of(model) for model in message.models), message.lease_ms)
 
 
@@ -105,7 +126,9 @@ def _model_message(model: AspiredModel) -> pb.AspiredModel:
 
 def _model_of(message: pb.AspiredModel) -> AspiredModel:
     versions = tuple(
-        AspiredVersion(version.version, version.digest, Role(version.role), version.weight, version.shadow)
+        AspiredVersion(
+            version.version, version.digest, _known(Role, version.role, "role"), version.weight, version.shadow
+        )
         for version in message.versions
     )
     return AspiredModel(message.model, message.epoch, message.revision, message.salt, versions)
@@ -130,10 +153,7 @@ def status_of(message: serving_pb2.ServableStatus) -> ServableStatus:
     Raises:
         InvalidInput: no known state.
     """
-    try:
-        state = VersionState(message.state)
-    except ValueError as error:
-        raise InvalidInput(f"servable state {message.state} is not known") from error
+    state = _known(VersionState, message.state, "servable state")
     return ServableStatus(
         message.model, message.version, message.digest, state, message.reason, message.requests, message.errors
     )
@@ -151,7 +171,11 @@ def measurements_message(batch: MeasurementBatch) -> pb.ReportMeasurementsReques
 
 
 def measurements_of(message: pb.ReportMeasurementsRequest) -> MeasurementBatch:
-    """A batch of measurements from a message."""
+    """A batch of measurements from a message.
+
+    Raises:
+        InvalidInput: nobody is named as its producer.
+    """
     if not message.producer:
         raise InvalidInput("measurements without a producer")
     return MeasurementBatch(

@@ -74,3 +74,14 @@ def test_blocks_of_several_requests_join() -> None:
 def test_a_wrong_kind_of_value_names_its_source(context: dict[str, object], source: str) -> None:
     with pytest.raises(InvalidInput, match=source):
         encode(SPEC, RankInput(1, context, [5], [{}]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [float("inf"), -float("inf"), 1e39, -(10**40)])
+def test_a_number_beyond_32_bits_is_refused(number: float) -> None:
+    with pytest.raises(InvalidInput, match=r"'hour' is .* does not fit into 32 bits"):
+        encode(SPEC, RankInput("u", {"hour": number}, [1], [{}]))
+
+
+def test_a_nan_means_missing() -> None:
+    block = encode(SPEC, RankInput("u", {"hour": float("nan")}, [1], [{}]))
+    assert np.isnan(block.user_numbers).all()

@@ -1,0 +1,78 @@
+"""The trainer's messages to values and back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from martlet.v1 import events_pb2, trainer_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerStatus:
+    """How the trainer stands. Every outcome is in exactly one of learned, excluded, dead_lettered, pending.
+
+    Attributes:
+        consumed: partition → byte offset up to which the event log is learned.
+        duplicates: repetitions that were recognised; not counted in the four.
+        quality: prequential quality over the recent window, by name.
+        state_digest: digest of the whole learner state.
+    """
+
+    model: str
+    epoch: int
+    step: int
+    consumed: Mapping[str, int]
+    learned: int
+    excluded: int
+    dead_lettered: int
+    pending: int
+    duplicates: int
+    last_published_digest: str
+    last_published_version: int
+    last_checkpoint_step: int
+    quality: Mapping[str, float]
+    state_digest: str
+
+
+def trainer_status_message(status: TrainerStatus) -> trainer_pb2.GetTrainerStatusResponse:
+    """The trainer's status as a message."""
+    return trainer_pb2.GetTrainerStatusResponse(
+        model=status.model,
+        epoch=status.epoch,
+        step=status.step,
+        consumed=[
+            events_pb2.LogPosition(partition=partition, offset=offset)
+            for partition, offset in sorted(status.consumed.items())
+        ],
+        outcomes=trainer_pb2.EventCounts(
+            learned=status.learned,
+            excluded=status.excluded,
+            dead_lettered=status.dead_lettered,
+            pending=status.pending,
+            duplicates=status.duplicates,
+        ),
+        last_published_digest=status.last_published_digest,
+        last_published_version=status.last_published_version,
+        last_checkpoint_step=status.last_checkpoint_step,
+        quality=status.quality,
+        state_digest=status.state_digest,
+    )
+
+
+def trainer_status_of(message: trainer_pb2.GetTrainerStatusResponse) -> TrainerStatus:
+    """The trainer's status from a message."""
+    return TrainerStatus(
+        model=message.model,
+        epoch=message.epoch,
+        step=message.step,
+        consumed={position.partition: position.offset for position in message.consumed},
+        learned=message.outcomes.learned,
+        excluded=message.outcomes.excluded,
+        dead_lettered=message.outcomes.dead_lettered,
+        pending=message.outcomes.pending,
+        duplicates=message.outcomes.duplicates,
+        last_published_digest=message.last_published_digest,
+        last_published_version=message.last_published_version,
+        last_checkpoint_step=message.last_checkpoint_step,
+        quality=dict(message.quality),
+        state_digest=message.state_digest,
+    )

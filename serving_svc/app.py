@@ -1,0 +1,203 @@
+"""The composition root: the only place where serving's rooms are made and joined."""
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import secrets
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from martlet.artifacts import FolderStore
+from martlet.client.registry import RegistryClient
+from martlet.clock import Clock
+from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.oip import open_inference_pb2_grpc
+from martlet.runtime.auth import Authorizer
+from martlet.runtime.config import Config
+from martlet.runtime.server import Listen, Server
+from martlet.v1 import events_pb2_grpc, serving_pb2_grpc
+from martlet.versions import ServableStatus
+from martlet.wire.events import encode_event
+from martlet.wire.item_events import decode_item_event
+from serving_svc.answering import Answering
+from serving_svc.batcher import Batcher
+from serving_svc.event_intake import EventIntake
+from serving_svc.health_meter import HealthMeter, HealthMetrics
+from serving_svc.health_report import HealthReporter
+from serving_svc.inference import Inference
+from serving_svc.item_store import ItemStore
+from serving_svc.item_tail import ItemTail
+from serving_svc.manager import Manager
+from serving_svc.onnx_loader import OnnxLoaders
+from serving_svc.prediction_log import PredictionLog
+from serving_svc.rpc.events import EventsServicer
+from serving_svc.rpc.open_inference import OpenInferenceServicer
+from serving_svc.rpc.serving import ServingServicer
+from serving_svc.servable import Servable, ServableId
+from serving_svc.source import RegistrySource
+from serving_svc.table_arena import TableArena
+from serving_svc.table_view import TableViews
+from serving_svc.warm_up import RecentRequests, warm_up
+
+SCORING_THREADS = 2
+
+
+class ServingApp:
+    """A serving replica. Make it, `start` it, `serve` until a signal; `stop` ends it (tests: `start` and `stop`).
+
+    Raises:
+        Conflict: another process writes this replica's partition of the event log.
+    """
+
+    def __init__(self, config: Config, clock: Clock, collectors: CollectorRegistry) -> None:
+        self._config = config
+        self._clock = clock
+        self._collectors = collectors
+        self._token = secrets.token_hex(4)
+        self._executors = {
+            "loader": ThreadPoolExecutor(1, "loader"),  # one at a time, and never on the event loop
+            "scoring": ThreadPoolExecutor(SCORING_THREADS, "scoring"),
+            "tail": ThreadPoolExecutor(1, "item-tail"),
+        }
+        self._writer = FileEventWriter(config.event_log_dir, config.serving.replica, config.serving.prediction_queue)
+        self._reader = FileEventReader(config.event_log_dir)
+        self._registry = RegistryClient(config.serving.registry, config.auth.token)
+        self._meter = HealthMeter(HealthMetrics(collectors))
+        self._recent = RecentRequests()
+        self._items = ItemStore(config.serving.max_candidates)
+        self._tail = ItemTail(self._reader, decode_item_event, self._items, self._executors["tail"], collectors)
+        self._changed = asyncio.Event()
+        self.manager = self._make_manager()
+        self.source = RegistrySource(
+            self._registry, config.serving.replica, clock, aspire=self.manager.aspire, synced=self.manager.synced
+        )
+        self._reporter = HealthReporter(
+            self._registry,
+            config.serving.replica,
+            f"{config.serving.replica}/{self._token}",
+            self._meter,
+            self.manager.statuses,
+        )
+        self.batcher = Batcher(
+            self._executors["scoring"],
+            clock,
+            max_batch_rows=config.serving.max_batch_rows,
+            max_pending_rows=config.serving.max_pending_rows,
+        )
+        self.server = self._make_server()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Listens, and begins to watch, to report and to read items. Not ready before the first aspired set."""
+        await self.server.start()
+        work = (self._watch_readiness(), self.source.run(), self._reporter.run(), self._tail.run())
+        self._tasks = [asyncio.create_task(task) for task in work]
+        gc.collect()
+        gc.freeze()  # what was imported stays: full collections need not look at it in the midst of requests
+
+    async def serve(self, ports_file: Path | None) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        self.server.announce(ports_file)
+        await self.server.serve_until_signal([self._end], self._config.serving.drain_seconds)
+
+    async def stop(self) -> None:
+        """Drains and ends."""
+        await self.server.stop(self._config.serving.drain_seconds)
+        await self._end()
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.manager.close()
+        await self._registry.close()
+        await asyncio.to_thread(self._writer.close)
+        for executor in self._executors.values():
+            await asyncio.to_thread(executor.shutdown)
+        self._reader.close()
+
+    async def _watch_readiness(self) -> None:
+        ready = False
+        while True:
+            if ready != self.manager.is_ready():
+                ready = self.manager.is_ready()
+                await self.server.set_serving(serving=ready)
+            await self._changed.wait()
+            self._changed.clear()
+
+    def _make_manager(self) -> Manager:
+        config = self._config
+        folder = config.arena_dir / config.serving.replica
+        shutil.rmtree(folder, ignore_errors=True)  # an earlier process's; the partition's lock says that it is gone
+        artifacts = FolderStore(config.artifact_dir)
+        headroom = config.serving.arena_headroom
+        tables = TableViews(
+            artifacts, folder / "tables", lambda path, base, width: TableArena(path, base, width, headroom)
+        )
+        loaders = OnnxLoaders(artifacts, tables, folder / "graphs", config.serving.intra_op_threads)
+        return Manager(
+            loaders, self._warm_up, self._executors["loader"], changed=self._on_change, retired=self._on_retired
+        )
+
+    def _make_server(self) -> Server:
+        config, clock = self._config.serving, self._clock
+        inference = self._make_inference()
+        intake = EventIntake(self._writer, encode_event, self._items, clock)
+        serving = ServingServicer(inference, self._statuses, config.replica, clock)
+        events = EventsServicer(intake, clock)
+        open_inference = OpenInferenceServicer(inference, self.manager, clock)
+        listen = Listen(config.host, config.grpc_port, config.metrics_port, config.max_message_bytes)
+        server = Server("serving", listen, self._collectors, Authorizer(self._config.auth))
+        server.add(
+            "martlet.v1.ServingService", lambda to: serving_pb2_grpc.add_ServingServiceServicer_to_server(serving, to)
+        )
+        server.add(
+            "martlet.v1.EventsService", lambda to: events_pb2_grpc.add_EventsServiceServicer_to_server(events, to)
+        )
+        server.add(
+            "inference.GRPCInferenceService",
+            lambda to: open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, to),
+        )
+        return server
+
+    def _make_inference(self) -> Inference:
+        config, numbers = self._config.serving, itertools.count(1)
+        prefix = f"{config.replica}-{self._token}-"
+
+        def next_id() -> str:
+            return prefix + str(next(numbers))
+
+        answering = Answering(
+            self.manager, self._meter, self._clock, lease_open=self.source.lease_open, next_id=next_id
+        )
+        return Inference(
+            answering=answering,
+            batcher=self.batcher,
+            items=self._items,
+            log=PredictionLog(self._writer, encode_event, self._collectors),
+            recent=self._recent,
+            clock=self._clock,
+            items_known=lambda: self._tail.caught_up,
+            next_id=next_id,
+            max_candidates=config.max_candidates,
+        )
+
+    def _warm_up(self, servable: Servable) -> None:
+        warm_up(servable, self._recent.of(servable.spec_digest))
+
+    def _statuses(self) -> tuple[ServableStatus, ...]:
+        return self._meter.with_counts(self.manager.statuses())
+
+    def _on_change(self) -> None:
+        self._changed.set()
+        self._reporter.changed()
+
+    def _on_retired(self, servable: ServableId) -> None:
+        self._meter.forget(servable)
+        self._items.keep_specs(servable.model, self.manager.spec_digests(servable.model))

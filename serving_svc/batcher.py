@@ -1,0 +1,219 @@
+"""Adaptive batching: requests that are here, or arriving, are scored together; nobody waits on a timer.
+
+A batch waits for a few turns of the event loop. A turn of an idle loop takes microseconds; a turn of a busy one brings
+other requests nearer, so the wait is spent on work that is due anyway. Batches that found company make the next one
+more patient, lone ones less. Small batches run on the loop itself (handing 50 µs of work to a thread costs more than
+the work); large ones run in the executor, and meanwhile the next batch gathers.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from martlet.clock import Clock
+from martlet.errors import DeadlinePassed, OverCapacity
+from martlet.feature_encoding import concatenate
+from martlet.feature_spec import FeatureBlock
+from serving_svc.loader import ServableHandle
+from serving_svc.servable import Scores, Servable
+
+T = TypeVar("T")
+
+INLINE_ROWS: Final = 128
+# Measured with Rank of 8 candidates: 8 turns cost a lone request 10 µs; at 16 concurrent requests 24 turns bring the
+# server from 0.60 to 0.41 ms of CPU a request, of which a bare grpc.aio server takes about 0.28.
+LEAST_TURNS: Final = 8
+MOST_TURNS: Final = 32
+_TOO_LATE: Final = "the deadline passed before the work began"
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """One request in the queue."""
+
+    handle: ServableHandle
+    block: FeatureBlock
+    deadline: float | None
+    result: "asyncio.Future[Scores]"
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """Requests of one servable.
+
+    Attributes:
+        rows: item rows waiting.
+        busy: a flush is coming, or a batch runs in the executor.
+    """
+
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    rows: int = 0
+    busy: bool = False
+
+
+class Batcher:
+    """Scores blocks, several at once where they meet. Lives on one event loop.
+
+    Args:
+        executor: where batches of more than `inline_rows` item rows run.
+        max_batch_rows: item rows of one run (a single larger block is run alone).
+        max_pending_rows: item rows that may be waiting or running; beyond, requests are refused.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        clock: Clock,
+        *,
+        max_batch_rows: int,
+        max_pending_rows: int,
+        inline_rows: int = INLINE_ROWS,
+    ) -> None:
+        self._executor = executor
+        self._clock = clock
+        self._max_batch_rows = max_batch_rows
+        self._max_pending_rows = max_pending_rows
+        self._inline_rows = inline_rows
+        self._queues: dict[Servable, _Queue] = {}
+        self._pending_rows = 0
+        self._turns = LEAST_TURNS
+
+    async def predict(self, handle: ServableHandle, block: FeatureBlock, deadline: float | None) -> Scores:
+        """The servable's scores for the block. `deadline`: monotonic seconds.
+
+        Raises:
+            OverCapacity: too many rows are waiting already.
+            DeadlinePassed: the deadline was over before the work began.
+            Exception: whatever the servable raised.
+        """
+        rows = block.rows
+        self._check_room(rows)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(handle, block, deadline, loop.create_future())
+        queue = self._queues.setdefault(handle.servable, _Queue())
+        queue.waiting.append(waiting)
+        queue.rows += rows
+        if not queue.busy:
+            queue.busy = True
+            loop.call_soon(self._turn, handle.servable, queue, self._turns)
+        self._pending_rows += rows
+        try:
+            return await waiting.result
+        finally:
+            self._pending_rows -= rows
+
+    async def run(self, handle: ServableHandle, rows: int, work: Callable[[], T], deadline: float | None) -> T:
+        """Runs work that cannot be batched, on the servable of this handle, under the same bounds as `predict`."""
+        self._check_room(rows)
+        if _too_late(deadline, self._clock.monotonic()):
+            raise DeadlinePassed(_TOO_LATE)
+        if rows <= self._inline_rows:
+            return work()
+        self._pending_rows += rows
+        try:
+            return await asyncio.shield(self._aside(handle, work))
+        finally:
+            self._pending_rows -= rows
+
+    def _check_room(self, rows: int) -> None:
+        if self._pending_rows and self._pending_rows + rows > self._max_pending_rows:
+            raise OverCapacity(f"{self._pending_rows} item rows are waiting, at most {self._max_pending_rows} may")
+
+    def _aside(self, handle: ServableHandle, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Work in the executor. It has a handle of its own: whoever waits may be cancelled, a thread cannot be."""
+        hold = handle.extend()
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+        def done(future: "asyncio.Future[T]") -> None:
+            future.exception()  # seen, even if nobody waits any more
+            hold.leave()
+
+        running.add_done_callback(done)
+        return running
+
+    def _turn(self, servable: Servable, queue: _Queue, left: int) -> None:
+        """One turn of the loop has passed; flushes at the last one, or when there is enough for a run."""
+        if left > 1 and queue.rows < self._inline_rows:
+            asyncio.get_running_loop().call_soon(self._turn, servable, queue, left - 1)
+        else:
+            self._flush(servable, queue)
+
+    def _flush(self, servable: Servable, queue: _Queue) -> None:
+        batch = self._take(queue)
+        self._turns = min(2 * self._turns, MOST_TURNS) if len(batch) > 1 else max(self._turns // 2, LEAST_TURNS)
+        if not batch:
+            self._rest(servable, queue)
+        elif sum(waiting.block.rows for waiting in batch) <= self._inline_rows:
+            try:
+                _answer(batch, _run(servable, batch))
+            except Exception as error:  # noqa: BLE001  it belongs to the requests, which know what to do
+                _refuse(batch, error)
+            self._rest(servable, queue)
+        else:
+            self._run_aside(servable, queue, batch)
+
+    def _run_aside(self, servable: Servable, queue: _Queue, batch: list[_Waiting]) -> None:
+        running = self._aside(batch[0].handle, lambda: _run(servable, batch))
+
+        def done(future: "asyncio.Future[Scores]") -> None:
+            error = future.exception()
+            if error is None:
+                _answer(batch, future.result())
+            else:
+                _refuse(batch, error)
+            self._rest(servable, queue)
+
+        running.add_done_callback(done)
+
+    def _rest(self, servable: Servable, queue: _Queue) -> None:
+        """After a flush: again if more is waiting, else the queue goes."""
+        if queue.waiting:
+            asyncio.get_running_loop().call_soon(self._flush, servable, queue)
+        else:
+            queue.busy = False
+            self._queues.pop(servable, None)
+
+    def _take(self, queue: _Queue) -> list[_Waiting]:
+        """The next batch: in order of arrival, without those that were cancelled or are too late."""
+        batch: list[_Waiting] = []
+        rows, now = 0, self._clock.monotonic()
+        while queue.waiting:
+            waiting = queue.waiting[0]
+            if batch and rows + waiting.block.rows > self._max_batch_rows:
+                break
+            queue.waiting.popleft()
+            queue.rows -= waiting.block.rows
+            if waiting.result.done():
+                continue
+            if _too_late(waiting.deadline, now):
+                waiting.result.set_exception(DeadlinePassed(_TOO_LATE))
+                continue
+            batch.append(waiting)
+            rows += waiting.block.rows
+        return batch
+
+
+def _too_late(deadline: float | None, now: float) -> bool:
+    return deadline is not None and now >= deadline
+
+
+def _run(servable: Servable, batch: Sequence[_Waiting]) -> Scores:
+    return servable.predict(concatenate([waiting.block for waiting in batch]))
+
+
+def _answer(batch: Sequence[_Waiting], scores: Scores) -> None:
+    start = 0
+    for waiting in batch:
+        end = start + waiting.block.rows
+        if not waiting.result.done():
+            waiting.result.set_result(scores.rows(start, end))
+        start = end
+
+
+def _refuse(batch: Sequence[_Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.result.done():
+            waiting.result.set_exception(error)

@@ -1,0 +1,117 @@
+"""Events from clients: outcomes and items. What is acknowledged is on disk; what is repeated is written once."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+
+from martlet.clock import Clock
+from martlet.errors import InvalidInput, Unavailable
+from martlet.eventlog.port import EventWriter
+from martlet.events import Event, ItemDelete, ItemUpsert, LogPosition, Outcome
+from martlet.feature_encoding import ItemId, Value
+from serving_svc.item_store import ItemStore
+
+RECENT_IDS = 100_000
+Append = Future[LogPosition]
+
+
+class EventIntake:
+    """Appends events to this replica's partition. Lives on one event loop.
+
+    An outcome whose event id is among the last `recent_ids` of this process is not written again; its repetition is
+    acknowledged when the first one is on disk. The joiner recognises repetitions that came further apart or elsewhere.
+    """
+
+    def __init__(
+        self,
+        writer: EventWriter,
+        encode: Callable[[Event], bytes],
+        items: ItemStore,
+        clock: Clock,
+        recent_ids: int = RECENT_IDS,
+    ) -> None:
+        self._writer = writer
+        self._encode = encode
+        self._items = items
+        self._clock = clock
+        self._recent_ids = recent_ids
+        self._recent: OrderedDict[str, Append | LogPosition] = OrderedDict()
+        self._last_item_time_us = 0
+
+    async def record_outcomes(self, outcomes: Sequence[Outcome]) -> LogPosition:
+        """Writes outcomes; gives the position behind the last of them.
+
+        Raises:
+            InvalidInput: there are none.
+            OverCapacity: the log's queue is full; sending all of them again does no harm.
+        """
+        if not outcomes:
+            raise InvalidInput("outcomes is empty")
+        appends = [self._append_once(outcome) for outcome in outcomes]
+        position = await _durable(appends)
+        for outcome in outcomes:
+            if outcome.event_id in self._recent:  # a position is a tenth of a future's size
+                self._recent[outcome.event_id] = position
+        return position
+
+    async def upsert_items(self, model: str, items: Sequence[tuple[ItemId, Mapping[str, Value]]]) -> LogPosition:
+        """Announces items; the attributes given replace those known. Once written they hold in this replica at once."""
+        if not model or not items:
+            raise InvalidInput("model is empty" if not model else "items is empty")
+        now_us = self._next_item_time()
+        return await self._write_items([ItemUpsert(model, item, values, now_us) for item, values in items])
+
+    async def delete_items(self, model: str, items: Sequence[ItemId]) -> LogPosition:
+        """Withdraws items."""
+        if not model or not items:
+            raise InvalidInput("model is empty" if not model else "item_ids is empty")
+        now_us = self._next_item_time()
+        return await self._write_items([ItemDelete(model, item, now_us) for item in items])
+
+    async def _write_items(self, events: Sequence[ItemUpsert | ItemDelete]) -> LogPosition:
+        position = await _durable([self._writer.append(self._encode(event)) for event in events])
+        for event in events:
+            self._items.apply(event)
+        return position
+
+    def _append_once(self, outcome: Outcome) -> Append | LogPosition:
+        known = self._recent.get(outcome.event_id)
+        if known is not None and not _failed(known):
+            return known
+        append = self._writer.append(self._encode(outcome))
+        self._recent[outcome.event_id] = append
+        if len(self._recent) > self._recent_ids:
+            self._recent.popitem(last=False)
+        return append
+
+    def _next_item_time(self) -> int:
+        """Event time that never repeats here, so that of two changes of an item the later one wins."""
+        self._last_item_time_us = max(self._clock.now_us(), self._last_item_time_us + 1)
+        return self._last_item_time_us
+
+
+async def _durable(appends: Sequence[Append | LogPosition]) -> LogPosition:
+    """Waits for all of them. The log is written in order, so mostly the last one is all there is to wait for.
+
+    Raises:
+        OverCapacity, Unavailable: the log did not take all of them.
+    """
+    try:
+        positions = [await _position(append) for append in reversed(appends)]
+    except OSError as error:
+        raise Unavailable(f"the event log cannot be written: {error.strerror}") from error
+    return max(positions, key=lambda position: position.offset)
+
+
+async def _position(append: Append | LogPosition) -> LogPosition:
+    if isinstance(append, LogPosition):
+        return append
+    if append.done():
+        return append.result()
+    # A caller that goes away must not cancel an append that others wait for.
+    return await asyncio.shield(asyncio.wrap_future(append))
+
+
+def _failed(append: Append | LogPosition) -> bool:
+    return isinstance(append, Future) and append.done() and append.exception() is not None

@@ -1,0 +1,205 @@
+"""Loads a version into onnxruntime: the graph from a file, its dense weights and tables as arrays it does not copy.
+
+The only room that knows onnxruntime. The external files that a graph names are empty placeholders; each initializer is
+overridden by an array whose dtype and shape are checked here, since onnxruntime does not.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from martlet.artifacts import ArtifactStore
+from martlet.errors import Corrupt
+from martlet.feature_encoding import feed, signature_of
+from martlet.feature_spec import FeatureBlock, FeatureSpec
+from martlet.keys import text_id
+from martlet.manifest import BlobRef, Manifest, TableManifest, decode_manifest, spec_digest
+from martlet.signature import LOGIT, SCORE, Signature
+from martlet.table_blobs import decode_dense
+from serving_svc.onnx_initializers import Initializer, external_initializers
+from serving_svc.servable import Scores, ServableId, Tensors
+from serving_svc.table_view import LoadedTable, TableViews
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+_SCORES = [SCORE, LOGIT]
+_GRAPHS_KEPT = 8
+
+
+class OnnxServable:
+    """A version in an onnxruntime session. Thread-safe; keeps the arrays that the session reads alive."""
+
+    def __init__(self, manifest: Manifest, session: ort.InferenceSession, values: Sequence[ort.OrtValue]) -> None:
+        self._spec = manifest.feature_spec
+        self._spec_digest = spec_digest(manifest.feature_spec)
+        self._signature = manifest.signature
+        self._session = session
+        self._values = tuple(values)
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The feature spec that lays its blocks out."""
+        return self._spec
+
+    @property
+    def spec_digest(self) -> str:
+        """Names the spec."""
+        return self._spec_digest
+
+    @property
+    def signature(self) -> Signature:
+        """Its tensors."""
+        return self._signature
+
+    def predict(self, block: FeatureBlock) -> Scores:
+        """Scores a block."""
+        score, logit = self._session.run(_SCORES, feed(self._spec, block))
+        return Scores(score, logit)
+
+    def infer(self, inputs: Arrays, outputs: Sequence[str]) -> Tensors:
+        """Runs on tensors that were checked against the signature."""
+        return dict(zip(outputs, self._session.run(list(outputs), dict(inputs)), strict=True))
+
+
+class OnnxLoaders:
+    """Makes loaders of ONNX versions. Their work is for one thread at a time.
+
+    Args:
+        folder: for graphs and placeholders; what it holds may be lost while no loader is at work.
+    """
+
+    def __init__(self, artifacts: ArtifactStore, tables: TableViews, folder: Path, intra_op_threads: int) -> None:
+        self.artifacts = artifacts
+        self.tables = tables
+        self.intra_op_threads = intra_op_threads
+        self._folder = folder
+        self._graphs: dict[str, tuple[Path, dict[str, Initializer]]] = {}
+
+    def loader(self, servable: ServableId) -> "OnnxLoader":
+        """A loader for this version."""
+        return OnnxLoader(servable, self)
+
+    def graph(self, blob: BlobRef) -> tuple[Path, dict[str, Initializer]]:
+        """The graph as a file with its placeholders beside it, and what it says of its initializers."""
+        known = self._graphs.get(blob.digest)
+        if known is not None and known[0].exists():
+            return known
+        data = self.artifacts.get(blob)
+        initializers = external_initializers(data)
+        folder = self._folder / blob.digest
+        folder.mkdir(parents=True, exist_ok=True)
+        for initializer in initializers.values():
+            (folder / initializer.location).touch()
+        path = folder / "model.onnx"
+        path.write_bytes(data)
+        while len(self._graphs) >= _GRAPHS_KEPT:
+            del self._graphs[next(iter(self._graphs))]
+        self._graphs[blob.digest] = path, initializers
+        return path, initializers
+
+
+class OnnxLoader:
+    """Loads one version."""
+
+    def __init__(self, servable: ServableId, shared: OnnxLoaders) -> None:
+        self._id = servable
+        self._shared = shared
+        self._tables: list[LoadedTable] = []
+
+    def load(self) -> OnnxServable:
+        """Verifies all blobs, opens the tables and makes the session."""
+        manifest = decode_manifest(self._shared.artifacts.get_manifest(self._id.digest))
+        _check_manifest(manifest, self._id)
+        try:
+            return self._loaded(manifest)
+        except BaseException:
+            self.unload()
+            raise
+
+    def unload(self) -> None:
+        """Gives the tables back."""
+        while self._tables:
+            self._shared.tables.close(self._tables.pop())
+
+    def _loaded(self, manifest: Manifest) -> OnnxServable:
+        path, initializers = self._shared.graph(manifest.graph)
+        arrays = decode_dense(self._shared.artifacts.get(manifest.dense))
+        for table in manifest.tables:
+            loaded = self._shared.tables.open(table)
+            self._tables.append(loaded)
+            arrays.update(_table_arrays(loaded))
+        _check_arrays(initializers, arrays, manifest.tables)
+        session, values = _session(path, arrays, self._shared.intra_op_threads)
+        _check_session(session, manifest.signature)
+        return OnnxServable(manifest, session, values)
+
+
+def _table_arrays(loaded: LoadedTable) -> dict[str, npt.NDArray[np.generic]]:
+    name = loaded.table.name
+    return {
+        f"{name}.directory": loaded.view.directory,
+        f"{name}.special": loaded.view.special,
+        f"{name}.keys": loaded.keys,
+        f"{name}.rows": loaded.rows,
+    }
+
+
+def _session(path: Path, arrays: Arrays, threads: int) -> tuple[ort.InferenceSession, list[ort.OrtValue]]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The optimizer folds constants before the arrays below take the initializers' places: it would compute with the
+    # placeholder files. (`add_external_initializers` comes before it, but copies every table.)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    values = []
+    for name, array in arrays.items():
+        value = ort.OrtValue.ortvalue_from_numpy(array)
+        options.add_initializer(name, value)
+        values.append(value)
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each of its statuses
+        raise Corrupt(f"onnxruntime refuses the graph: {error}") from error
+    return session, values
+
+
+def _check_manifest(manifest: Manifest, servable: ServableId) -> None:
+    if manifest.model != servable.model:
+        raise Corrupt(f"the manifest is of model {manifest.model!r}")
+    if manifest.signature != signature_of(manifest.feature_spec):
+        raise Corrupt("the manifest's signature is not that of its feature spec")
+    for text, value in manifest.feature_spec.golden:
+        if text_id(text) != value:
+            raise Corrupt(f"this encoder does not give the feature spec's golden id of {text!r}")
+
+
+def _check_arrays(initializers: Mapping[str, Initializer], arrays: Arrays, tables: Sequence[TableManifest]) -> None:
+    """Each external initializer has its array and the other way round; dtypes and shapes fit."""
+    odd = sorted(initializers.keys() ^ arrays.keys())
+    if odd:
+        raise Corrupt(f"graph and blobs do not name the same arrays: {', '.join(odd[:5])}")
+    open_ended = {f"{table.name}.{part}" for table in tables for part in ("keys", "rows")}
+    for name, initializer in initializers.items():
+        array = arrays[name]
+        free = 1 if name in open_ended else 0  # an arena has more physical buckets than the graph declares
+        shapes_fit = array.ndim == len(initializer.dims) and array.shape[free:] == initializer.dims[free:]
+        if str(array.dtype) != initializer.dtype or not shapes_fit:
+            declared = f"{initializer.dtype}{list(initializer.dims)}"
+            raise Corrupt(f"array {name!r} is {array.dtype}{list(array.shape)}, the graph declares {declared}")
+
+
+def _check_session(session: ort.InferenceSession, signature: Signature) -> None:
+    types = {"int64": "tensor(int64)", "float32": "tensor(float)"}
+    for kind, specs, nodes in (
+        ("inputs", signature.inputs, session.get_inputs()),
+        ("outputs", signature.outputs, session.get_outputs()),
+    ):
+        expected = {spec.name: types.get(spec.dtype, spec.dtype) for spec in specs}
+        found = {cast("str", node.name): cast("str", node.type) for node in nodes}
+        if found != expected:
+            raise Corrupt(f"the graph's {kind} are {found}, the signature says {expected}")

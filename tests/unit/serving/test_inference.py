@@ -1,0 +1,325 @@
+"""The use cases over fake versions: what is answered, by whom, and what is recorded."""
+
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from prometheus_client import CollectorRegistry
+
+from martlet.clock import ManualClock
+from martlet.errors import DeadlinePassed, InvalidInput, NotFound, NotReady
+from martlet.events import Arm, ItemUpsert, Prediction
+from martlet.feature_encoding import ItemId, RankInput, Value
+from martlet.keys import text_id
+from martlet.wire.events import decode_event, encode_event
+from martlet.wire.serving import Ranking, RankQuery, RecommendQuery
+from serving_svc.answering import Answering, session_of
+from serving_svc.batcher import Batcher
+from serving_svc.health_meter import HealthMeter, HealthMetrics
+from serving_svc.inference import Inference, TensorQuery
+from serving_svc.item_store import ItemStore
+from serving_svc.manager import Manager
+from serving_svc.prediction_log import PredictionLog
+from serving_svc.servable import Servable
+from serving_svc.warm_up import RecentRequests
+from tests.unit.serving.fakes import (
+    MODEL,
+    FakeLoader,
+    MemoryWriter,
+    NanServable,
+    RaisingServable,
+    Shelf,
+    SumServable,
+    head_and_pin,
+    managed,
+    sid,
+    until,
+)
+
+
+class Stage:
+    """Inference with version 1 as the pin and version 2 as the head of a lane of 100 %."""
+
+    def __init__(self, manager: Manager, executor: ThreadPoolExecutor, log_limit: int) -> None:
+        self.clock = ManualClock(1_700_000_000_000_000)
+        self.writer = MemoryWriter(log_limit)
+        self.collectors = CollectorRegistry()
+        self.meter = HealthMeter(HealthMetrics(self.collectors))
+        self.items = ItemStore(100)
+        self.recent = RecentRequests()
+        self.lease, self.items_known = True, True
+        numbers = itertools.count(1)
+        self.inference = Inference(
+            answering=Answering(
+                manager,
+                self.meter,
+                self.clock,
+                lease_open=lambda _model: self.lease,
+                next_id=lambda: f"anonymous-{next(numbers)}",
+            ),
+            batcher=Batcher(executor, self.clock, max_batch_rows=64, max_pending_rows=1000),
+            items=self.items,
+            log=PredictionLog(self.writer, encode_event, self.collectors),
+            recent=self.recent,
+            clock=self.clock,
+            items_known=lambda: self.items_known,
+            next_id=lambda: f"p{next(numbers)}",
+            max_candidates=10,
+        )
+
+    @property
+    def records(self) -> list[Prediction]:
+        events = [decode_event(payload) for payload in self.writer.payloads]
+        return [event for event in events if isinstance(event, Prediction)]
+
+    async def rank(
+        self,
+        *items: ItemId,
+        values: Sequence[Mapping[str, Value]] | None = None,
+        version: int = 0,
+        session: str = "",
+        deadline: float | None = None,
+    ) -> Ranking:
+        request = RankInput("user-1", {"hour": 3.0}, items, values or [{} for _ in items])
+        return await self.inference.rank(RankQuery(MODEL, session, version, request), deadline)
+
+    async def recommend(self, k: int, *exclude: ItemId) -> Ranking:
+        return await self.inference.recommend(RecommendQuery(MODEL, "", 0, "user-1", {}, k, frozenset(exclude)), None)
+
+
+@asynccontextmanager
+async def staged(
+    head: Servable | None = None, pin: Servable | None = None, log_limit: int = 100
+) -> AsyncIterator[Stage]:
+    shelf = Shelf({1: FakeLoader(pin or SumServable(100)), 2: FakeLoader(head or SumServable(200))})
+    async with managed(shelf) as manager:
+        manager.aspire(head_and_pin(7, head=2, pin=1, weight=10_000, epoch=3))
+        manager.synced()
+        await until(lambda: manager.is_ready() and manager.route(MODEL).lane is not None)
+        with ThreadPoolExecutor(1) as executor:
+            yield Stage(manager, executor, log_limit)
+
+
+async def test_the_lane_answers_best_first_and_the_record_says_everything() -> None:
+    async with staged() as stage:
+        ranking = await stage.rank(1, 3, 2, values=[{"item.price": 5.0}, {}, {"item.price": 0.5}], session="s")
+        assert [item.item_id for item in ranking.items] == [1, 3, 2]
+        assert [item.logit for item in ranking.items] == [206.0, 203.0, 202.5]
+        assert [item.score for item in ranking.items] == [103.0, 101.5, 101.25]
+        assert (ranking.version, ranking.digest, ranking.arm) == (2, "digest-2", Arm.LIVE)
+        (record,) = stage.records
+        assert record.prediction_id == ranking.prediction_id == "p1"
+        assert (record.epoch, record.revision, record.salt, record.weight) == (3, 7, "salt-3", 10_000)
+        assert (record.arm, record.version, record.digest) == (Arm.LIVE, 2, "digest-2")
+        assert (record.user_id, record.session_id, record.time_us) == ("user-1", "s", 1_700_000_000_000_000)
+        assert record.item_ids == (1, 3, 2)
+        assert record.scores[2].tolist() == [206.0, 203.0, 202.5]
+        assert record.features.item_ids.tolist() == [[1], [3], [2]]
+        np.testing.assert_array_equal(record.features.item_numbers, np.array([[5.0], [np.nan], [0.5]], np.float32))
+        assert record.features.user_ids[0, 0] == text_id("user-1")
+
+
+async def test_features_are_recorded_in_the_order_answered() -> None:
+    async with staged() as stage:
+        await stage.rank(1, 3, 2)
+        (record,) = stage.records
+        assert record.item_ids == (3, 2, 1)
+        assert record.features.item_ids.tolist() == [[3], [2], [1]]
+
+
+@pytest.mark.parametrize("broken", [NanServable(after=2), RaisingServable()], ids=["nan", "raising"])
+async def test_when_the_lane_fails_the_pin_answers_in_the_same_call(broken: Servable) -> None:
+    async with staged(head=broken) as stage:
+        ranking = await stage.rank(1, 2)
+        assert (ranking.version, ranking.arm) == (1, Arm.PIN)
+        assert [item.logit for item in ranking.items] == [102.0, 101.0]
+        (record,) = stage.records
+        assert (record.version, record.arm, record.weight) == (1, Arm.PIN, 10_000)
+        assert list(record.scores) == [1]
+        assert (stage.meter.of(sid(2)).errors, stage.meter.of(sid(1)).errors) == (1, 0)
+        assert (stage.meter.of(sid(2)).requests, stage.meter.of(sid(1)).requests) == (1, 1)
+
+
+async def test_when_both_fail_the_caller_is_told_and_nothing_is_recorded() -> None:
+    async with staged(head=RaisingServable(), pin=NanServable(after=2)) as stage:
+        with pytest.raises(NotReady, match="version 1 of 'shop' failed"):
+            await stage.rank(1)
+        assert stage.records == []
+
+
+async def test_a_version_that_was_asked_for_by_name_answers_itself_or_not_at_all() -> None:
+    async with staged(head=RaisingServable()) as stage:
+        assert (await stage.rank(1, version=1)).arm is Arm.EXPLICIT
+        with pytest.raises(NotReady, match="version 2"):
+            await stage.rank(1, version=2)
+        with pytest.raises(NotFound, match="no version 9"):
+            await stage.rank(1, version=9)
+
+
+async def test_when_the_lease_is_over_the_pin_answers_everything() -> None:
+    async with staged() as stage:
+        stage.lease = False
+        assert (await stage.rank(1)).arm is Arm.PIN
+        assert stage.records[0].weight == 0
+
+
+async def test_a_bad_value_is_the_callers_fault_not_the_versions() -> None:
+    async with staged() as stage:
+        with pytest.raises(InvalidInput, match=r"item\.price"):
+            await stage.rank(1, values=[{"item.price": "cheap"}])
+        with pytest.raises(InvalidInput, match="11 candidates are too many"):
+            await stage.rank(*range(11))
+        with pytest.raises(InvalidInput, match=r"item\.price"):
+            await stage.rank(1, values=[{"item.price": float("inf")}])
+        assert stage.meter.of(sid(2)).requests == 0
+
+
+async def test_past_its_deadline_a_request_is_refused_by_no_version() -> None:
+    async with staged() as stage:
+        with pytest.raises(DeadlinePassed):
+            await stage.rank(1, deadline=stage.clock.monotonic())
+        assert stage.meter.of(sid(1)).requests == stage.meter.of(sid(2)).requests == 0
+
+
+async def test_known_attributes_fill_what_the_request_does_not_say() -> None:
+    async with staged() as stage:
+        for item in (1, 2):
+            stage.items.apply(ItemUpsert(MODEL, item, {"item.price": 50.0}, 1))
+        ranking = await stage.rank(1, 2, 3, values=[{"item.price": 7.0}, {}, {}])
+        assert {item.item_id: item.logit for item in ranking.items} == {1: 208.0, 2: 252.0, 3: 203.0}
+
+
+async def test_known_attributes_of_the_wrong_kind_are_left_out() -> None:
+    async with staged() as stage:
+        stage.items.apply(ItemUpsert(MODEL, 1, {"item.price": "cheap"}, 1))
+        assert (await stage.rank(1)).items[0].logit == 201.0
+
+
+async def test_a_full_log_drops_records_and_counts_but_answers() -> None:
+    async with staged(log_limit=1) as stage:
+        for _ in range(3):
+            assert (await stage.rank(1)).items
+        value = stage.collectors.get_sample_value
+        assert value("martlet_serving_prediction_records_total") == 1
+        assert value("martlet_serving_prediction_records_dropped_total") == 2
+
+
+async def test_recommend_chooses_of_what_is_on_offer() -> None:
+    async with staged() as stage:
+        for n in range(1, 9):
+            stage.items.apply(ItemUpsert(MODEL, n, {"item.price": 1.0}, n))
+        ranking = await stage.recommend(3, 7, "unknown")
+        assert [item.item_id for item in ranking.items] == [8, 6, 5]
+        (record,) = stage.records
+        assert record.item_ids == (8, 6, 5)
+        assert record.features.item_ids.tolist() == [[8], [6], [5]]
+        assert record.features.item_numbers.tolist() == [[1.0]] * 3
+        assert record.scores[2].tolist() == [209.0, 207.0, 206.0]
+
+
+async def test_recommend_without_items_is_empty_and_not_recorded() -> None:
+    async with staged() as stage:
+        assert (await stage.recommend(3)).items == ()
+        assert stage.records == []
+        stage.items_known = False
+        with pytest.raises(NotReady, match="still being read"):
+            await stage.recommend(3)
+        with pytest.raises(InvalidInput, match="k = 11"):
+            await stage.recommend(11)
+
+
+async def test_recent_requests_are_kept_for_warm_up() -> None:
+    async with staged() as stage:
+        for n in range(20):
+            await stage.rank(n)
+        kept = stage.recent.of(SumServable.spec_digest)
+        assert [block.item_ids[0, 0] for block in kept] == list(range(12, 20))
+
+
+Array = npt.NDArray[np.generic]
+
+
+def tensors(**replaced: Array | None) -> TensorQuery:
+    inputs: dict[str, Array] = {
+        "user": np.array([1], np.int64),
+        "item": np.array([1, 2], np.int64),
+        "history": np.zeros((1, 3), np.int64),
+        "history_mask": np.zeros((1, 3), np.float32),
+        "price": np.zeros((2, 1), np.float32),
+        "hour": np.zeros((1, 1), np.float32),
+        "row_of_user": np.zeros(2, np.int64),
+    }
+    for name, array in replaced.items():
+        if array is None:
+            del inputs[name]
+        else:
+            inputs[name] = array
+    return TensorQuery(MODEL, 0, "s", inputs, ())
+
+
+async def test_infer_answers_raw_tensors_and_records_nothing() -> None:
+    async with staged() as stage:
+        answer = await stage.inference.infer(tensors(), None)
+        assert (answer.servable, answer.arm) == (sid(2), Arm.LIVE)
+        assert {name: array.tolist() for name, array in answer.outputs.items()} == {
+            "score": [201.0, 202.0],
+            "logit": [201.0, 202.0],
+        }
+        assert stage.records == []
+
+
+async def test_infer_falls_back_to_the_pin() -> None:
+    async with staged(head=NanServable(after=2)) as stage:
+        answer = await stage.inference.infer(tensors(), None)
+        assert (answer.servable, answer.arm) == (sid(1), Arm.PIN)
+
+
+async def test_an_infinity_that_the_caller_sent_is_the_callers() -> None:
+    async with staged(head=NanServable(after=2)) as stage:
+        with pytest.raises(InvalidInput, match="'price' holds an infinity"):
+            await stage.inference.infer(tensors(price=np.full((2, 1), np.inf, np.float32)), None)
+        assert stage.meter.of(sid(2)).errors == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (tensors(item=None), "input 'item' is missing"),
+        (tensors(extra=np.zeros(1, np.int64)), "input 'extra' is not known"),
+        (tensors(item=np.zeros(2, np.int32)), "input 'item' is int32, expected int64"),
+        (tensors(item=np.zeros((2, 1), np.int64)), "input 'item' has 2 dimensions"),
+        (tensors(price=np.zeros((3, 1), np.float32)), "input 'price' has shape"),
+        (tensors(history=np.zeros((1, 4), np.int64)), "input 'history' has shape"),
+        (tensors(row_of_user=np.array([0, 1])), "'row_of_user' must hold numbers from 0 to 0"),
+        (tensors(row_of_user=np.array([0, -1])), "'row_of_user' must hold numbers from 0 to 0"),
+        (tensors(user=np.zeros(0, np.int64)), "input 'user' has shape"),
+        (
+            tensors(
+                item=np.zeros(11, np.int64), price=np.zeros((11, 1), np.float32), row_of_user=np.zeros(11, np.int64)
+            ),
+            "11 item rows are too many",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_tensors_that_do_not_fit_are_refused_by_name(query: TensorQuery, message: str) -> None:
+    async with staged() as stage:
+        with pytest.raises(InvalidInput, match=message):
+            await stage.inference.infer(query, None)
+
+
+async def test_unknown_outputs_are_refused_by_name() -> None:
+    async with staged() as stage:
+        query = tensors()
+        with pytest.raises(InvalidInput, match="output 'nothing' is not known"):
+            await stage.inference.infer(TensorQuery(MODEL, 0, "", query.inputs, ("nothing",)), None)
+        answer = await stage.inference.infer(TensorQuery(MODEL, 0, "", query.inputs, ("logit",)), None)
+        assert list(answer.outputs) == ["logit"]
+
+
+def test_the_session_is_the_user_unless_it_is_named() -> None:
+    assert [session_of("s", 5), session_of("", 5), session_of("", "u"), session_of("", None)] == ["s", "5", "u", ""]

@@ -1,0 +1,108 @@
+"""Who answers: literal routes in, one choice out."""
+
+import pytest
+
+from martlet.events import SPLIT_BUCKETS, Arm
+from martlet.versions import Role
+from serving_svc.servable import ServableId
+from serving_svc.traffic_split import Choice, Route, bucket_of, choose, plan_route
+from tests.unit.serving.fakes import aspired, head_and_pin, sid
+
+LANE, CANARY, PIN = sid(3), sid(2), sid(1)
+
+
+def route(
+    lane_weight: int = 5000,
+    canary_weight: int = 0,
+    lane: ServableId | None = LANE,
+    canary: ServableId | None = None,
+    pin: ServableId | None = PIN,
+) -> Route:
+    return Route("shop", 1, 1, "salt", lane_weight, canary_weight, lane, canary, pin)
+
+
+def session_with_bucket(low: int, high: int) -> str:
+    return next(f"u{n}" for n in range(1_000_000) if low <= bucket_of("salt", f"u{n}") < high)
+
+
+LOW, MIDDLE, HIGH = session_with_bucket(0, 5000), session_with_bucket(5000, 6000), session_with_bucket(6000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "expected"),
+    [
+        pytest.param(route(), (LOW, True), (Arm.LIVE, LANE, 5000), id="below the weight: the lane"),
+        pytest.param(route(), (MIDDLE, True), (Arm.PIN, PIN, 5000), id="from the weight on: the pin"),
+        pytest.param(route(), (LOW, False), (Arm.PIN, PIN, 0), id="lease over: the pin"),
+        pytest.param(route(lane=None), (LOW, True), (Arm.PIN, PIN, 0), id="no lane: the pin"),
+        pytest.param(route(0), (LOW, True), (Arm.PIN, PIN, 0), id="weight 0: the pin"),
+        pytest.param(route(SPLIT_BUCKETS), (HIGH, True), (Arm.LIVE, LANE, SPLIT_BUCKETS), id="all of it: the lane"),
+        pytest.param(route(5000, 1000, canary=CANARY), (MIDDLE, True), (Arm.CANARY, CANARY, 5000), id="canary"),
+        pytest.param(route(5000, 1000, canary=CANARY), (HIGH, True), (Arm.PIN, PIN, 5000), id="above the canary"),
+        pytest.param(route(5000, 1000, canary=CANARY), (MIDDLE, False), (Arm.PIN, PIN, 0), id="lease over: no canary"),
+        pytest.param(route(5000, 1000), (MIDDLE, True), (Arm.PIN, PIN, 5000), id="canary not ready: the pin"),
+    ],
+)
+def test_choose(given: Route, asked: tuple[str, bool], expected: tuple[Arm, ServableId, int]) -> None:
+    session, lease_open = asked
+    arm, servable, weight = expected
+    choice = choose(given, session, lease_open=lease_open)
+    assert choice == Choice(bucket_of("salt", session), weight, arm, servable)
+
+
+def test_without_a_ready_version_nobody_is_chosen() -> None:
+    assert choose(route(lane=None, pin=None), LOW, lease_open=True) is None
+
+
+def test_buckets_are_spread_evenly() -> None:
+    below = sum(bucket_of("salt", f"user-{n}") < 2500 for n in range(20_000))
+    assert 4700 < below < 5300
+
+
+READY_12 = frozenset({sid(1), sid(2)})
+
+
+def test_a_ready_head_takes_the_lane() -> None:
+    planned = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
+    assert (planned.lane, planned.pin, planned.lane_weight) == (sid(2), sid(1), 9000)
+
+
+def test_the_old_head_keeps_the_lane_while_the_new_one_loads() -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
+    after = plan_route(head_and_pin(3, head=3, pin=1), READY_12, before)
+    assert (after.lane, after.revision) == (sid(2), 3)
+
+
+def test_a_new_epoch_fences_the_old_head_at_once() -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
+    after = plan_route(head_and_pin(3, head=3, pin=1, epoch=2), READY_12, before)
+    assert (after.lane, after.pin) == (None, sid(1))
+
+
+def test_the_old_pin_stays_while_the_new_one_loads() -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
+    after = plan_route(head_and_pin(3, head=2, pin=5), READY_12, before)
+    assert after.pin == sid(1)
+
+
+def test_without_a_pin_the_head_is_the_pin() -> None:
+    planned = plan_route(aspired(1, (Role.HEAD, 1, 10_000)), READY_12, None)
+    assert (planned.lane, planned.pin) == (sid(1), sid(1))
+
+
+def test_any_ready_version_is_better_than_none() -> None:
+    planned = plan_route(head_and_pin(1, head=8, pin=7), READY_12, None)
+    assert planned.pin == sid(2)
+    candidate = aspired(1, (Role.HEAD, 8, 9000), (Role.PIN, 7, 1000), (Role.CANDIDATE, 1, 0))
+    assert plan_route(candidate, READY_12, None).pin == sid(1)
+
+
+def test_a_lane_without_weight_is_closed() -> None:
+    planned = plan_route(head_and_pin(2, head=2, pin=1, weight=0), READY_12, None)
+    assert planned.lane is None
+
+
+def test_nothing_aspired_is_nothing_routed() -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
+    planned = plan_route(aspired(3), READY_12, before)
+    assert not any(planned.names(servable) for servable in READY_12)
