@@ -185,10 +185,10 @@ def _dense_part(
         return ready.get(name) or (name if name in constants or not name else DENSE + name)
 
     nodes: list[onnx.NodeProto] = []
-    for node in dense.graph.node:
+    for number, node in enumerate(dense.graph.node):
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
-        copy.name = DENSE + node.name
+        copy.name = f"{DENSE}{number}_{node.name}"  # names are optional in ONNX, but given ones must differ
         copy.input[:] = [renamed(name) for name in node.input]
         copy.output[:] = [renamed(name) for name in node.output]
         nodes.append(copy)

@@ -1,0 +1,1 @@
+"""The registry's servicer: decode, call, encode."""
