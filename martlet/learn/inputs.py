@@ -1,0 +1,107 @@
+"""What a model reads: ids, lists of ids and numbers, each from a source that the caller names.
+
+A source is `user_id`, `item_id`, `item.<attribute>` (an attribute of the candidate) or else a name in the request's
+context.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from martlet.errors import InvalidInput
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_POOLS: Final = ("", "sum", "mean")
+_NORMALISERS: Final = ("", "running")
+
+
+def seconds(duration: str) -> int:
+    """The seconds of a duration such as 30s, 15m, 2h, 90d, 1w; "" gives 0.
+
+    >>> seconds("30m")
+    1800
+
+    Raises:
+        InvalidInput: another form.
+    """
+    if not duration:
+        return 0
+    match = re.fullmatch(r"(\d+)([smhdw])", duration)
+    if match is None:
+        raise InvalidInput(f"{duration!r} is no duration: write a whole number and one of s, m, h, d, w, such as 30m")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """One id. Absent ids are a category of their own.
+
+    Attributes:
+        source: where the value comes from.
+        space: the key space; inputs that go to the same nn.Embedding share one. Default: the input's own name.
+        min_count: how often an id of the space must occur before it gets a row; until then it uses the default row.
+        ttl: a row of the space that was unused for so long may be evicted; "" means never.
+    """
+
+    source: str
+    space: str = ""
+    min_count: int = 1
+    ttl: str = ""
+
+    def __post_init__(self) -> None:
+        _check_id(self.source, self.min_count, self.ttl)
+
+
+@dataclass(frozen=True, slots=True)
+class IdList:
+    """A list of ids; what is longer than `max_len` keeps its first ids.
+
+    With pool "" the model gets the list and beside it `<name>_mask`, float32[B, max_len], 1 where there is an id. With
+    "sum" or "mean" nn.Embedding gives one pooled row, and there is no mask. An empty list pools to zeros.
+    """
+
+    source: str
+    space: str = ""
+    max_len: int = 20
+    pool: str = ""
+    min_count: int = 1
+    ttl: str = ""
+
+    def __post_init__(self) -> None:
+        _check_id(self.source, self.min_count, self.ttl)
+        if self.max_len < 1:
+            raise InvalidInput(f"max_len of {self.source!r} must be at least 1, not {self.max_len}")
+        if self.pool not in _POOLS:
+            raise InvalidInput(f"pool of {self.source!r} must be one of {_POOLS}, not {self.pool!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number, float32[B, 1] to the model.
+
+    With normalise "running" the model gets its distance from the mean of what was learned so far, in deviations and cut
+    at ±10. A missing number reaches the model as 0 (with "running" that is the mean).
+    """
+
+    source: str
+    normalise: str = ""
+
+    def __post_init__(self) -> None:
+        _check_source(self.source)
+        if self.normalise not in _NORMALISERS:
+            raise InvalidInput(f"normalise of {self.source!r} must be one of {_NORMALISERS}, not {self.normalise!r}")
+
+
+Input = Id | IdList | Number
+
+
+def _check_id(source: str, min_count: int, ttl: str) -> None:
+    _check_source(source)
+    seconds(ttl)
+    if min_count < 1:
+        raise InvalidInput(f"min_count of {source!r} must be at least 1, not {min_count}")
+
+
+def _check_source(source: str) -> None:
+    if not source or source == "item.":
+        raise InvalidInput("an input needs a source, such as user_id, item_id, item.price or hour")

@@ -1,0 +1,156 @@
+"""A model: a network, what it reads, what it learns, and how."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import torch
+from torch import nn
+
+from martlet.errors import InvalidInput
+from martlet.feature_encoding import ITEM_ID, MASK_SUFFIX
+from martlet.feature_spec import Feature, FeatureKind, FeatureSpec, Side
+from martlet.keys import space_salt
+from martlet.learn.inputs import Id, IdList, Input, Number, seconds
+from martlet.learn.objective import Binary
+from martlet.learn.optimizers import Adam, RowWiseAdaGrad
+from martlet.learn.probe import Probe, probe
+from martlet.signature import LOGIT, ROW_OF_USER, SCORE
+
+SEED: Final = 20_220_916
+_RESERVED: Final = frozenset({LOGIT, SCORE, ROW_OF_USER})
+_ITEM_PREFIX: Final = "item."
+
+
+class ModelTable(NamedTuple):
+    """The id features of one width; their rows live in one table."""
+
+    name: str
+    width: int
+    features: tuple[str, ...]
+
+
+class Model:
+    """What `martlet train` takes. Immutable; the network is read, never changed.
+
+    Args:
+        name: what callers call it.
+        net: the network, or a function of no arguments that makes it: that is called with torch's random numbers
+            seeded, so that it starts with the same weights in every process. (`martlet.learn.load` imports modules so,
+            too.)
+        inputs: for each parameter of the network's `forward` what it reads.
+
+    Raises:
+        InvalidInput: something cannot work; the message names the layer or the input.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        net: nn.Module | Callable[[], nn.Module],
+        *,
+        inputs: Mapping[str, Input],
+        label: Binary,
+        dense: Adam | None = None,
+        rows: RowWiseAdaGrad | None = None,
+    ) -> None:
+        if not name:
+            raise InvalidInput("a model needs a name")
+        _check_names(inputs)
+        self.name = name
+        self.net = net if isinstance(net, nn.Module) else seeded(net)
+        self.label = label
+        self.dense = dense or Adam()
+        self.rows = rows or RowWiseAdaGrad()
+        found = probe(self.net, inputs)
+        self.weights = found.weights
+        _check_weights(self.net, self.weights, set(found.layers.values()))
+        self.spec = _spec(inputs, found)
+        self.tables = _tables(self.spec)
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {type(self.net).__name__}, {len(self.spec.features)} inputs)"
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """Calls `make` with torch's random numbers seeded, and leaves them as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return make()
+
+
+def _check_names(inputs: Mapping[str, Input]) -> None:
+    if not inputs:
+        raise InvalidInput("a model needs inputs")
+    masks = {name + MASK_SUFFIX for name, kind in inputs.items() if isinstance(kind, IdList)}
+    for name in inputs:
+        if not name.isidentifier() or name in _RESERVED or name in masks:
+            raise InvalidInput(f"an input cannot be called {name!r}")
+
+
+def _check_weights(net: nn.Module, used: tuple[str, ...], embeddings: set[str]) -> None:
+    rows = {f"{name}.weight" for name in embeddings}
+    for name, parameter in net.named_parameters():
+        if name in rows:
+            continue
+        if name not in used:
+            raise InvalidInput(f"parameter {name!r} is never used by the network")
+        if parameter.dtype != torch.float32:
+            raise InvalidInput(f"parameter {name!r} is {parameter.dtype}; parameters must be float32")
+    for name, buffer in net.named_buffers():
+        if name in used and buffer.dtype not in {torch.float32, torch.int64}:
+            raise InvalidInput(f"buffer {name!r} is {buffer.dtype}; buffers must be float32 or int64")
+
+
+def _spec(inputs: Mapping[str, Input], found: Probe) -> FeatureSpec:
+    spaces = _spaces(inputs, found)
+    ids = {name: kind for name, kind in inputs.items() if not isinstance(kind, Number)}
+    features = []
+    for name, kind in inputs.items():
+        side = Side.ITEM if kind.source == ITEM_ID or kind.source.startswith(_ITEM_PREFIX) else Side.USER
+        if isinstance(kind, Number):
+            features.append(Feature(name, kind.source, FeatureKind.NUMBER, side, normalise=kind.normalise))
+            continue
+        # A row belongs to its space, not to one of the inputs that use it: the strictest wish of them holds for all.
+        shares = [other for peer, other in ids.items() if spaces[peer] == spaces[name]]
+        features.append(
+            Feature(
+                name,
+                kind.source,
+                FeatureKind.ID_LIST if isinstance(kind, IdList) else FeatureKind.ID,
+                side,
+                space=spaces[name],
+                width=found.widths[name],
+                max_len=kind.max_len if isinstance(kind, IdList) else 1,
+                pool=kind.pool if isinstance(kind, IdList) else "",
+                min_count=max(other.min_count for other in shares),
+                ttl_seconds=max(seconds(other.ttl) for other in shares),
+            )
+        )
+    return FeatureSpec(tuple(features), {space: space_salt(space) for space in dict.fromkeys(spaces.values())})
+
+
+def _spaces(inputs: Mapping[str, Input], found: Probe) -> dict[str, str]:
+    """The key space of each id input: its layer's. Two layers of one width cannot share one: they would share rows."""
+    of_layer: dict[str, str] = {}
+    for layer in dict.fromkeys(found.layers.values()):
+        named = [name for name in inputs if found.layers.get(name) == layer]
+        wishes = dict.fromkeys(kind.space for kind in (inputs[name] for name in named) if isinstance(kind, Id | IdList))
+        spaces = [space for space in wishes if space] or [named[0]]
+        if len(spaces) > 1:
+            raise InvalidInput(f"layer {layer!r} gets ids of the spaces {spaces}; inputs of one layer share one space")
+        of_layer[layer] = spaces[0]
+    taken: dict[tuple[str, int], str] = {}
+    for name, layer in found.layers.items():
+        space = of_layer[layer]
+        other = taken.setdefault((space, found.widths[name]), layer)
+        if other != layer:
+            raise InvalidInput(f"layers {other!r} and {layer!r} both hold rows of space {space!r}: use one of them")
+    return {name: of_layer[layer] for name, layer in found.layers.items()}
+
+
+def _tables(spec: FeatureSpec) -> tuple[ModelTable, ...]:
+    widths = dict.fromkeys(feature.width for feature in spec.features if feature.width)
+    return tuple(
+        ModelTable(f"t{width}", width, tuple(feature.name for feature in spec.features if feature.width == width))
+        for width in sorted(widths)
+    )

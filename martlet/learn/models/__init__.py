@@ -1,0 +1,7 @@
+"""The built-in models. They go through the same door as a user's own."""
+
+from martlet.learn.models.build import model_of
+from martlet.learn.models.dcn_v2 import DCNv2
+from martlet.learn.models.deep_fm import DeepFM
+
+__all__ = ["DCNv2", "DeepFM", "model_of"]

@@ -1,0 +1,144 @@
+"""The dense part of a model: rows, masks and numbers in, logits out. What is exported, and what Adam trains."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from martlet.feature_encoding import MASK_SUFFIX
+from martlet.feature_spec import FeatureKind, FeatureSpec
+from martlet.learn import Model
+from martlet.learn.rows_in import with_rows_in
+
+MAX_DEVIATIONS: Final = 10.0
+_NET: Final = "net."
+
+
+def dense_input_names(spec: FeatureSpec) -> tuple[str, ...]:
+    """The names of the dense part's inputs, in order."""
+    names: list[str] = []
+    for feature in spec.features:
+        names.append(feature.name)
+        if feature.kind is FeatureKind.ID_LIST and not feature.pool:
+            names.append(feature.name + MASK_SUFFIX)
+    return tuple(names)
+
+
+class Numbers(nn.Module):
+    """Normalises numbers inside the graph, so that serving does what the trainer does.
+
+    Buffers: `mean` and `scale`, float32[k], of the numbers with running normalisation; `Moments` sets them.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, running: Sequence[str], plain: Sequence[str]) -> None:
+        super().__init__()
+        self.running = tuple(running)
+        self.plain = tuple(plain)
+        if running:
+            self.register_buffer("mean", torch.zeros(len(running)))
+            self.register_buffer("scale", torch.ones(len(running)))
+
+    def forward(self, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Each number float32[B, 1], free of NaN."""
+        ready: dict[str, torch.Tensor] = {}
+        if self.running:
+            joined = torch.cat([values[name] for name in self.running], 1)
+            distance = (joined - self.mean) * self.scale
+            ready |= _split(self.running, distance.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS))
+        if self.plain:
+            ready |= _split(self.plain, torch.cat([values[name] for name in self.plain], 1))
+        return ready
+
+
+class DenseModel(nn.Module):
+    """A model's network with rows for ids, behind the normalisation of its numbers.
+
+    Attributes:
+        input_names: what `forward` takes, in order.
+        weight_names: the float32 parameters and buffers that scoring reads: a version's dense weights. They bear these
+            names in the graph.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.net = with_rows_in(model.net)
+        numbers = [feature for feature in model.spec.features if feature.kind is FeatureKind.NUMBER]
+        self.numbers = Numbers(
+            running=[feature.name for feature in numbers if feature.normalise],
+            plain=[feature.name for feature in numbers if not feature.normalise],
+        )
+        self.input_names = dense_input_names(model.spec)
+        used = {_NET + name for name in model.weights}
+        self.weight_names = tuple(
+            name
+            for name, tensor in self.tensors().items()
+            if tensor.dtype == torch.float32 and (name in used or not name.startswith(_NET))
+        )
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Logits: float32[B]."""
+        named = dict(zip(self.input_names, inputs, strict=True))
+        named |= self.numbers(named)
+        logits: torch.Tensor = self.net(**named)
+        return logits.reshape(-1)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All parameters and buffers by name; a shared one once."""
+        return dict([*self.named_parameters(), *self.named_buffers()])
+
+    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Copies of the dense weights by name."""
+        tensors = self.tensors()
+        return {name: tensors[name].detach().numpy().copy() for name in self.weight_names}
+
+
+class Moments:
+    """Count, mean and sum of squared distances of each running number, in float64; missing values do not count."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self.values = np.zeros((3, len(numbers.running)), np.float64)
+
+    def observe(self, values: npt.NDArray[np.float32]) -> None:
+        """Adds float32[n, k], one column for each running number, and sets the module's buffers."""
+        if not self.values.shape[1]:
+            return
+        known = np.isfinite(values)
+        exact = np.where(known, values, 0.0).astype(np.float64)
+        count, mean, squares = self.values
+        added = known.sum(0)
+        batch_mean = exact.sum(0) / np.maximum(added, 1)
+        batch_squares = (np.where(known, exact - batch_mean, 0.0) ** 2).sum(0)
+        total = np.maximum(count + added, 1)
+        distance = np.where(added > 0, batch_mean - mean, 0.0)
+        self.values = np.stack(
+            [
+                count + added,
+                mean + distance * added / total,
+                squares + batch_squares + distance**2 * count * added / total,
+            ]
+        )
+        self.apply()
+
+    def apply(self) -> None:
+        """Sets the module's buffers. A number that never varied keeps scale 1."""
+        if not self.values.shape[1]:
+            return
+        count, mean, squares = self.values
+        deviation = np.sqrt(squares / np.maximum(count, 1))
+        steady = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
+        scale = np.where(steady, 1.0, 1.0 / np.where(steady, 1.0, deviation))
+        with torch.no_grad():
+            self._numbers.mean.copy_(torch.from_numpy(mean))
+            self._numbers.scale.copy_(torch.from_numpy(scale))
+
+
+def _split(names: Sequence[str], joined: torch.Tensor) -> dict[str, torch.Tensor]:
+    whole = torch.where(torch.isnan(joined), torch.zeros_like(joined), joined)
+    return {name: whole[:, column : column + 1] for column, name in enumerate(names)}

@@ -1,0 +1,136 @@
+"""A model's embedding tables behind blocks: reads rows for scoring, makes and updates them for learning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from martlet.feature_spec import FeatureBlock
+from martlet.learn import Model
+from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
+from trainer_svc.row_admission import RowAdmission
+from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RowAccess:
+    """The rows that a batch learns, for each table.
+
+    Attributes:
+        rows: int64[N], in the order of `TableLookup.spread`.
+        newborn: int64[N], the default row of an id that got its row just now, else -1.
+        gathered: float32[N, width].
+    """
+
+    rows: list[Int64s]
+    newborn: list[Int64s | None]
+    gathered: list[Floats]
+
+
+class RowStore:
+    """The tables of a model. Not thread-safe.
+
+    Attributes:
+        tables: by name, in the model's order.
+        lookups: in the same order.
+        generation: how often a table grew.
+    """
+
+    def __init__(self, model: Model, buckets: int) -> None:
+        numbers = {space: number for number, space in enumerate(model.spec.salts)}
+        by_space = {feature.space: feature for feature in model.spec.features if feature.space}
+        self._settings = model.rows
+        self._ttls = [by_space[space].ttl_seconds for space in numbers]
+        self._admission = RowAdmission([by_space[space].min_count for space in numbers])
+        self.lookups = [TableLookup(model.spec, table, numbers) for table in model.tables]
+        self.tables = {
+            table.name: EmbeddingTable(table.name, table.width, buckets, 1 + len(table.features))
+            for table in model.tables
+        }
+        self.generation = 0
+
+    def read(self, block: FeatureBlock) -> list[Floats]:
+        """For each table the rows of the block's ids, float32[N, width]; changes nothing."""
+        gathered = []
+        for lookup, table in zip(self.lookups, self.tables.values(), strict=True):
+            ids = lookup.ids(block)
+            found = table.find(ids.keys)
+            rows = np.where(found < 0, table.slots + ids.specials, found)
+            gathered.append(table.gather(lookup.spread(ids.placed(rows, table.slots), block)))
+        return gathered
+
+    def write(self, block: FeatureBlock, now_s: int) -> RowAccess:
+        """For each table the rows of the block's ids; ids that may have one get one."""
+        access = RowAccess([], [], [])
+        for lookup, table in zip(self.lookups, self.tables.values(), strict=True):
+            ids = lookup.ids(block)
+            known = table.find(ids.keys) >= 0
+            allowed = known | self._admitted(ids, known)
+            rows = self._rows(table, ids, allowed, now_s)
+            access.rows.append(lookup.spread(ids.placed(rows, table.slots), block))
+            access.newborn.append(None)
+            born = allowed & ~known & (rows < table.slots)
+            if born.any():
+                defaults = np.where(born, table.slots + ids.specials, NO_ROW)
+                access.newborn[-1] = lookup.spread(ids.placed(defaults, NO_ROW), block)
+            access.gathered.append(table.gather(access.rows[-1]))
+        return access
+
+    def update(self, access: RowAccess, gradients: list[Floats]) -> None:
+        """One step of the rows' optimizer.
+
+        What an id teaches when it is new teaches its default row too: that is what the next unknown id is scored with.
+        """
+        for position, table in enumerate(self.tables.values()):
+            rows, gradient, newborn = access.rows[position], gradients[position], access.newborn[position]
+            if newborn is not None:
+                chosen = np.flatnonzero(newborn != NO_ROW)
+                rows, gradient = np.concatenate([rows, newborn[chosen]]), np.concatenate([gradient, gradient[chosen]])
+            table.row_wise_adagrad(rows, gradient, self._settings.rate, self._settings.epsilon, self._settings.l2)
+
+    def evict(self, now_s: int) -> int:
+        """Frees rows unused for longer than their space's ttl; returns how many."""
+        spaces = [(number, ttl) for number, ttl in enumerate(self._ttls) if ttl]
+        return sum(table.evict(number, now_s - ttl) for table in self.tables.values() for number, ttl in spaces)
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Tables, admission and generation (not copies)."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {"generation": np.array(self.generation, np.int64)}
+        arrays |= {f"admission/{name}": array for name, array in self._admission.state().items()}
+        for table in self.tables.values():
+            arrays |= {f"{table.name}/{name}": array for name, array in table.state().items()}
+        return arrays
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over (copies)."""
+        self.generation = int(np.asarray(state["generation"], np.int64))
+        self._admission.restore(_part(state, "admission/"))
+        for table in self.tables.values():
+            table.restore(_part(state, f"{table.name}/"))
+
+    def _admitted(self, ids: Ids, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        admitted = np.zeros_like(known)
+        unknown = np.flatnonzero(~known)
+        if unknown.shape[0]:
+            admitted[unknown] = self._admission.admit(ids.keys[unknown], ids.spaces[unknown])
+        return admitted
+
+    def _rows(self, table: EmbeddingTable, ids: Ids, allowed: npt.NDArray[np.bool_], now_s: int) -> Int64s:
+        """Rows of the ids, default rows for those that may not have one. Grows the table when it is full."""
+        while True:
+            try:
+                found = table.upsert(ids.keys[allowed], ids.spaces[allowed], ids.specials[allowed], now_s)
+            except TableFull:
+                table.grow()
+                self.generation += 1
+                continue
+            rows = table.slots + ids.specials
+            rows[allowed] = found
+            return rows
+
+
+def _part(state: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> dict[str, npt.NDArray[np.generic]]:
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

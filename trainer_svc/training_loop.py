@@ -1,0 +1,212 @@
+"""The hand of the trainer: cut, journal, learn, publish, commit; again and again.
+
+Nothing is learned before its cut is on disk, and nothing is forgotten before its acknowledgement is.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from martlet.clock import Clock
+from martlet.errors import MartletError
+from martlet.measurement import MeasurementBatch
+from trainer_svc.checkpoint import CheckpointStore
+from trainer_svc.course import Course
+from trainer_svc.event_source import EventSource
+from trainer_svc.joiner import DeadLetter
+from trainer_svc.journal import Acknowledged, Cut, Entry, Journal, Publish, Refused
+from trainer_svc.publish_policy import PublishAction, PublishView, publish_action
+from trainer_svc.publisher import Arrived, Publisher
+
+logger = logging.getLogger(__name__)
+RECORDS_A_STEP = 2048
+IDLE_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """When to act: seconds, and deltas of a chain."""
+
+    poll_seconds: float
+    publish_seconds: float
+    chain_limit: int
+    checkpoint_seconds: float
+
+
+class DeadLetters:
+    """A file of what could not be used: one JSON line each, with its reason. After a crash a line may stand twice."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    def add(self, letters: list[DeadLetter]) -> None:
+        """Appends them."""
+        for letter in letters:
+            outcome = letter.outcome
+            line = {
+                "reason": letter.reason,
+                "event_id": outcome.event_id,
+                "prediction_id": outcome.prediction_id,
+                "item_id": outcome.item_id,
+                "type": outcome.type,
+                "value": outcome.value,
+                "time_us": outcome.time_us,
+            }
+            self._file.write(json.dumps(line) + "\n")
+        if letters:
+            self._file.flush()
+
+
+class TrainingLoop:
+    """Runs a course in one thread.
+
+    Args:
+        observe: called after each step with the course, in the loop's thread: for metrics and status.
+        report: sends measurements; may fail, they are lost then (the prediction records are not).
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        source: EventSource,
+        journal: Journal,
+        checkpoints: CheckpointStore,
+        publisher: Publisher,
+        dead_letters: DeadLetters,
+        settings: LoopSettings,
+        clock: Clock,
+        observe: Callable[[Course], None],
+        report: Callable[[MeasurementBatch], None],
+    ) -> None:
+        self._course = course
+        self._source = source
+        self._journal = journal
+        self._checkpoints = checkpoints
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._settings = settings
+        self._clock = clock
+        self._observe = observe
+        self._report = report
+        self._published_at = self._committed_at = clock.monotonic()
+        self._committed_entries = 0
+        self._stop = threading.Event()
+
+    def recover(self) -> None:
+        """Takes the newest whole checkpoint and re-executes the journal behind it."""
+        newest = self._checkpoints.newest()
+        if newest is not None:
+            _, arrays, document = newest
+            self._course.restore(arrays, document)
+        entries = self._journal.entries()
+        behind = entries[self._course.entries :]
+        logger.info("step %d from the checkpoint; %d entries to re-execute", self._course.step, len(behind))
+        self._committed_entries = self._course.entries
+        for entry in behind:
+            self._again(entry)
+        if self._course.in_flight is not None:
+            self._publisher.submit(self._course.in_flight)
+        self._observe(self._course)
+
+    def run(self) -> None:
+        """Learns until `stop`."""
+        while not self._stop.is_set():
+            if not self.turn():
+                self._stop.wait(self._settings.poll_seconds)
+        self.commit()
+
+    def stop(self) -> None:
+        """Ends `run` after the step in progress. From any thread."""
+        self._stop.set()
+
+    def turn(self) -> bool:
+        """One round; whether there was something to learn."""
+        self._settle()
+        learned = self._step()
+        self._publish_if_due()
+        if self._clock.monotonic() - self._committed_at >= self._settings.checkpoint_seconds:
+            self.commit()
+        return learned
+
+    def commit(self) -> None:
+        """One commit of everything, if anything happened since the last."""
+        self._committed_at = self._clock.monotonic()
+        if self._course.entries > self._committed_entries:
+            arrays, document = self._course.snapshot()
+            self._checkpoints.save(self._course.step, arrays, document)
+            self._committed_entries = self._course.entries
+            self._report_measurements()
+
+    def _step(self) -> bool:
+        ranges, payloads, caught_up = self._source.poll(self._course.positions, RECORDS_A_STEP)
+        if not ranges and not self._window_is_over():
+            return False
+        now_us = self._clock.now_us() if caught_up else 0
+        cut = Cut(self._course.step + 1, ranges, now_us)
+        self._journal.append(cut)
+        self._dead_letters.add(self._course.consume(cut, payloads))
+        self._observe(self._course)
+        return bool(ranges)
+
+    def _window_is_over(self) -> bool:
+        """Without new events time still passes: about once a second, while something waits for it."""
+        return self._course.joiner.waits and self._clock.now_us() - self._course.joiner.watermark_us > IDLE_US
+
+    def _publish_if_due(self) -> None:
+        course = self._course
+        view = PublishView(
+            in_flight=course.in_flight is not None,
+            has_parent=course.sequence > 0,
+            needs_base=course.needs_base or course.table_grew,
+            learned=course.learned_since,
+            elapsed=self._clock.monotonic() - self._published_at,
+            chain=course.chain,
+        )
+        action = publish_action(view, self._settings.publish_seconds, self._settings.chain_limit)
+        if action is PublishAction.NOTHING:
+            return
+        snapshot = action is PublishAction.SNAPSHOT
+        entry = Publish(course.step, course.sequence + 1, snapshot, course.epoch, course.parent_digest)
+        self._journal.append(entry)
+        self._published_at = self._clock.monotonic()
+        self._publisher.submit(course.publish(entry))
+
+    def _settle(self) -> None:
+        """Takes the registry's answer over, at a step's boundary and in the journal first."""
+        result = self._publisher.take_result()
+        if result is None:
+            return
+        step = self._course.step
+        if isinstance(result, Arrived):
+            arrived = Acknowledged(step, result.sequence, result.version, result.digest)
+            self._journal.append(arrived)
+            self._course.acknowledge(arrived)
+        else:
+            refused = Refused(step, result.sequence, result.epoch, result.parent, result.reason)
+            self._journal.append(refused)
+            self._course.refuse(refused)
+        self._observe(self._course)
+
+    def _again(self, entry: Entry) -> None:
+        if isinstance(entry, Cut):
+            self._dead_letters.add(self._course.consume(entry, self._source.again(entry.ranges)))
+        elif isinstance(entry, Publish):
+            self._course.publish(entry)
+        elif isinstance(entry, Acknowledged):
+            self._course.acknowledge(entry)
+        else:
+            self._course.refuse(entry)
+
+    def _report_measurements(self) -> None:
+        measurements = self._course.scoreboard.take()
+        if not measurements:
+            return
+        producer = f"trainer/{self._course.learner.model.name}"
+        try:
+            self._report(MeasurementBatch(producer, self._course.entries, measurements))
+        except MartletError as error:
+            logger.warning("measurements were not reported: %s", error)
