@@ -1,5 +1,6 @@
 """The learner: scores and learns batches of examples, one step at a time, the same bits for the same calls."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -54,6 +55,8 @@ class Learner:
 
     def __init__(self, model: Model, initial_buckets: int = DEFAULT_BUCKETS, threads: int = 1) -> None:
         _set_up_torch(threads)
+        self._threads = threads
+        self._thread = threading.get_ident()
         self.model = model
         self.dense = DenseModel(model).eval()
         self._moments = Moments(self.dense.numbers)
@@ -90,6 +93,7 @@ class Learner:
 
     def predict(self, block: FeatureBlock) -> Floats:
         """Logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        self._enter_thread()
         gathered = [owned(rows) for rows in self._rows.read(block)]
         with torch.inference_mode():
             logits = self.dense(*dense_inputs(self.spec, self._rows.lookups, block, gathered))
@@ -104,6 +108,7 @@ class Learner:
         """
         if batch.size == 0:
             return 0.0
+        self._enter_thread()
         torch.default_generator.manual_seed(self._steps)  # torch.manual_seed formats a stack trace each time
         self._steps += 1
         self._moments.observe(numbers_of(self.spec, batch.block, self.dense.numbers.running))
@@ -173,6 +178,12 @@ class Learner:
                 raise Corrupt(
                     f"state {name!r} is {given.dtype}{list(given.shape)}, not {array.dtype}{list(array.shape)}"
                 )
+
+    def _enter_thread(self) -> None:
+        """Torch's number of threads is the calling thread's own, and the order of sums, so the bits, depend on it."""
+        if self._thread != threading.get_ident():
+            torch.set_num_threads(self._threads)
+            self._thread = threading.get_ident()
 
     def _backward(self, batch: Batch, leaves: list[torch.Tensor]) -> float:
         self._parameters.gradients.zero_()
