@@ -34,7 +34,9 @@ class Answers:
     failures: list[str] = field(default_factory=list)
     requests: int = 0
 
-    def add(self, label: float, logit: float, version: int, arm: Arm, times: tuple[float, float], at: LogPosition) -> None:
+    def add(
+        self, label: float, logit: float, version: int, arm: Arm, times: tuple[float, float], at: LogPosition
+    ) -> None:
         """One answered event with its acknowledged outcome."""
         self.label.append(label)
         self.logit.append(logit)
@@ -106,9 +108,7 @@ class Traffic:
     async def _one(self, event: Rating) -> None:
         self.answers.requests += 1
         try:
-            answer = await self._client.rank(
-                MODEL, event.user, self._candidates(event), self._users.context(event)
-            )
+            answer = await self._client.rank(MODEL, event.user, self._candidates(event), self._users.context(event))
             answered_at = time.monotonic()
             outcome = Outcome("", answer.prediction_id, event.item, "rating", event.rating, 0)
             position = await self._client.record_outcomes([outcome])

@@ -71,7 +71,9 @@ def synthetic(events: int = 100_000, seed: int = 7) -> Dataset:
         taste[user] += 0.02 * rng.normal(size=width)
         score = 3.5 + 0.4 * bias[item] + 0.35 * float(taste[user] @ kind[item]) + 0.5 * rng.normal()
         ratings.append(Rating(user + 1, item + 1, float(np.clip(round(score), 1, 5)), 880_000_000 + 60 * n))
-    user_values = {u + 1: _user_values(str(rng.integers(15, 70)), "MF"[int(rng.integers(2))], "other") for u in range(users)}
+    user_values = {
+        u + 1: _user_values(str(rng.integers(15, 70)), "MF"[int(rng.integers(2))], "other") for u in range(users)
+    }
     item_values = {i + 1: {"item.genres": [f"g{int(np.argmax(kind[i]))}"], "item.year": "1995"} for i in range(items)}
     return Dataset("synthetic", tuple(ratings), user_values, item_values)
 

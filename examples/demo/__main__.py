@@ -1,0 +1,268 @@
+"""`python -m examples.demo`: the whole loop on MovieLens 100K."""
+
+import argparse
+import asyncio
+import itertools
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from examples.demo.figures import Moment, auc_from, auc_over_time, freshness, percentiles
+from examples.demo.history import frozen_scores, recorded_examples, retrained_scores
+from examples.demo.processes import Services
+from examples.demo.promises import Promise, promises
+from examples.demo.report import render_report
+from examples.demo.sabotage import publish_corrupt
+from examples.demo.traffic import LIKED, MODEL, Answers, Traffic
+from martlet.artifacts import FolderStore
+from martlet.client.channel import CallPolicy
+from martlet.client.registry import RegistryClient
+from martlet.client.serving import ServingClient
+from martlet.client.trainer import TrainerClient
+from martlet.errors import MartletError
+from martlet.eventlog.file_log import FileEventReader
+from martlet.manifest import Manifest, decode_manifest
+from martlet.replay.datasets import Dataset, Rating, interleaved, movielens_100k, synthetic
+from martlet.runtime.config import Config
+from martlet.versions import VersionRecord, VersionState
+from trainer_svc.app import run_audit
+
+MODEL_REF = "examples.movielens.model:MODEL"
+SETTINGS = {"MARTLET_TRAINER_MODEL": MODEL_REF}
+PATIENT = CallPolicy(timeout=30.0, tries=60, backoff=0.05)
+
+
+def main() -> int:
+    """0: every promise on correctness was kept."""
+    options = _options()
+    console = Console()
+    dataset = _dataset(options, console)
+    events = list(dataset.ratings if options.order == "time" else interleaved(dataset.ratings))
+    whole = not options.quick
+    events = events[: options.quick] if options.quick else events
+    out: Path = options.out
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    started = time.monotonic()
+    services = Services(out, SETTINGS)
+    try:
+        answers, records, corrupt, status = asyncio.run(_loop(services, dataset, events, options, console))
+    finally:
+        services.stop_all()
+    console.print("[bold]The loop has ended.[/] Checking: audit, baselines, freshness ...")
+    summary, curves = _summarise(out, dataset, answers, records, corrupt, status, options)
+    summary["duration_s"] = round(time.monotonic() - started, 1)
+    kept = promises(summary, whole=whole)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (out / "report.html").write_text(render_report(summary, curves, kept))
+    _show(console, summary, kept, out)
+    return 0 if all(promise.kept or promise.timing for promise in kept) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo", description="The whole loop on real data.")
+    parser.add_argument("--data", type=Path, help="one's own copy of MovieLens 100K: a folder with the three files")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"))
+    parser.add_argument("--quick", type=int, default=0, help="only so many events")
+    parser.add_argument("--order", choices=("interleaved", "time"), default="interleaved")
+    parser.add_argument("--rate", type=float, default=750.0, help="events a second at most")
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--others", type=int, default=4, help="candidates beside the one that was rated")
+    return parser.parse_args()
+
+
+def _dataset(options: argparse.Namespace, console: Console) -> Dataset:
+    try:
+        return movielens_100k(Path(".cache/datasets"), options.data)
+    except MartletError as error:
+        console.print(f"[yellow]{error}[/]\n[yellow]The synthetic stream takes its place.[/]")
+        return synthetic()
+
+
+async def _loop(
+    services: Services, dataset: Dataset, events: list[Rating], options: argparse.Namespace, console: Console
+) -> tuple[Answers, list[VersionRecord], VersionRecord, dict[str, int]]:
+    """Runs the services and the traffic; returns what was answered and what the catalog holds at the end."""
+    for name in ("registry", "serving", "trainer"):
+        service = services.start(name)
+        console.print(f"{name:9} gRPC {service.address}, metrics http://127.0.0.1:{service.metrics_port}/metrics")
+    async with ServingClient(services.running["serving"].address, policy=PATIENT) as serving:
+        await _until_ready(serving)
+        registry = RegistryClient(services.running["registry"].address, policy=PATIENT)
+        traffic = Traffic(serving, dataset, options.others, options.rate)
+        watcher = asyncio.create_task(_progress(console, traffic, registry, len(events)))
+        half = len(events) // 2
+        stream: Iterator[Rating] = iter(events)
+        await traffic.run(itertools.islice(stream, half), options.concurrency)
+        corrupt = await publish_corrupt(registry, options.out / "data" / "artifacts", MODEL)
+        console.print(
+            f"  corrupt artifact offered as version {corrupt.version}: {corrupt.state.name} ({corrupt.reason})"
+        )
+        await traffic.run(stream, options.concurrency)
+        watcher.cancel()
+        status = await _settled(services.running["trainer"].address, len(traffic.answers.label))
+        records = await registry.versions(MODEL, with_manifests=True)
+        await registry.close()
+    return traffic.answers, records, corrupt, status
+
+
+async def _until_ready(serving: ServingClient) -> None:
+    while not any(status.state is VersionState.READY for status in await serving.status()):
+        await asyncio.sleep(0.05)
+
+
+async def _progress(console: Console, traffic: Traffic, registry: RegistryClient, total: int) -> None:
+    started = time.monotonic()
+    while True:
+        await asyncio.sleep(5.0)
+        answers = traffic.answers
+        lineage = await registry.lineage(MODEL)
+        rate = answers.requests / (time.monotonic() - started)
+        recent = slice(-5000, None)
+        labels = np.array(answers.label[recent])
+        auc = auc_from(np.array(answers.logit[recent]), labels, 0) if 0 < labels.sum() < labels.shape[0] else np.nan
+        console.print(
+            f"  {answers.requests:7,} of {total:,} events, {rate:4.0f}/s, head {lineage.head_version}, "
+            f"pin {lineage.pin_version}, AUC of the last 5,000: {auc:.3f}, failed: {len(answers.failures)}"
+        )
+
+
+async def _settled(address: str, acknowledged: int) -> dict[str, int]:
+    """Waits until the trainer has learned what was acknowledged, a minute at most."""
+    client = TrainerClient(address)
+    end = time.monotonic() + 60
+    while True:
+        status = await client.status()
+        if status.learned + status.dead_lettered + status.excluded >= acknowledged or time.monotonic() > end:
+            break
+        await asyncio.sleep(0.1)
+    await client.close()
+    return {
+        "acknowledged": acknowledged,
+        "learned": status.learned,
+        "excluded": status.excluded,
+        "dead_lettered": status.dead_lettered,
+        "pending": status.pending,
+        "duplicates": status.duplicates,
+    }
+
+
+def _summarise(
+    out: Path,
+    dataset: Dataset,
+    answers: Answers,
+    records: list[VersionRecord],
+    corrupt: VersionRecord,
+    status: dict[str, int],
+    options: argparse.Namespace,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    config = _config(out)
+    report = run_audit(config, 10_000)
+    manifests = {
+        record.version: decode_manifest(record.manifest) for record in records if record.version != corrupt.version
+    }
+    moments = [Moment(version, manifest.learned.positions) for version, manifest in manifests.items()]
+    live = freshness(answers.partition, answers.offset, answers.acknowledged_at, *_arm(answers, live=True), moments)
+    stable = freshness(answers.partition, answers.offset, answers.acknowledged_at, *_arm(answers, live=False), moments)
+    scores, curves = _quality(config, answers, manifests)
+    summary: dict[str, Any] = {
+        "dataset": dataset.name,
+        "order": options.order,
+        "requests": answers.requests,
+        "failed_requests": len(answers.failures),
+        "failures": sorted(set(answers.failures))[:5],
+        "swaps": len(set(answers.version)) - 1,
+        "versions_published": len(manifests),
+        "freshness_ms": {"live": live.as_json(), "stable": stable.as_json()},
+        "data_age_ms": percentiles(_data_age(answers, manifests)).as_json(),
+        "live_share": round(float(np.mean(answers.live)), 4),
+        "auc": scores,
+        "parity_max_abs_diff": report.parity_max_abs_diff,
+        "audit": report.as_json(),
+        "corrupt_version": {"version": corrupt.version, "state": corrupt.state.name, "reason": corrupt.reason},
+        "events": status,
+        "requests_per_s": round(answers.requests / (answers.acknowledged_at[-1] - answers.answered_at[0]), 1),
+    }
+    curves["freshness"] = live.values
+    curves["answers"] = answers
+    return summary, curves
+
+
+def _config(out: Path) -> Config:
+    from dataclasses import replace  # noqa: PLC0415
+
+    config = Config(data_dir=out / "data")
+    return replace(config, trainer=replace(config.trainer, model=MODEL_REF))
+
+
+def _arm(answers: Answers, *, live: bool) -> tuple[list[float], list[int]]:
+    """When which version answered, in one lane."""
+    chosen = [place for place, is_live in enumerate(answers.live) if is_live is live]
+    return [answers.answered_at[place] for place in chosen], [answers.version[place] for place in chosen]
+
+
+def _data_age(answers: Answers, manifests: dict[int, Manifest]) -> np.ndarray:
+    """For each answer, how old the newest outcome is that its version has learned, milliseconds."""
+    order = np.argsort(answers.offset)
+    offsets = np.array(answers.offset)[order]
+    times = np.maximum.accumulate(np.array(answers.acknowledged_at)[order])
+    newest = {}
+    for version, manifest in manifests.items():
+        place = int(np.searchsorted(offsets, max(manifest.learned.positions.values(), default=0), "right")) - 1
+        newest[version] = times[place] if place >= 0 else np.nan
+    ages = np.array(answers.answered_at) - np.array([newest.get(version, np.nan) for version in answers.version])
+    return np.maximum(ages[~np.isnan(ages)], 0.0) * 1000.0
+
+
+def _quality(
+    config: Config, answers: Answers, manifests: dict[int, Manifest]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    recorded = recorded_examples(FileEventReader(config.event_log_dir), LIKED)
+    start = len(recorded) // 5
+    labels = recorded.labels.astype(np.float64)
+    online = np.array(answers.logit)[np.argsort(answers.offset)]
+    first = next(m for m in manifests.values() if m.learned.examples >= start)
+    frozen = np.concatenate([np.zeros(start), frozen_scores(FolderStore(config.artifact_dir), first, recorded, start)])
+    by_passes = {
+        passes: np.concatenate([np.zeros(start), retrained_scores(recorded, start, 10, passes)]) for passes in (1, 2)
+    }
+    passes, retrained = max(by_passes.items(), key=lambda item: auc_from(item[1], labels, start))
+    scores = {
+        "online": auc_from(online, labels, start),
+        "frozen_at_20pct": auc_from(frozen, labels, start),
+        "retrained_every_10pct": auc_from(retrained, labels, start),
+        "retrained_passes": passes,
+    }
+    window = max(min(10_000, len(recorded) // 5), 2)
+    curves = {
+        "online": auc_over_time(online, labels, window, 40),
+        "frozen": [p for p in auc_over_time(frozen, labels, window, 40) if p[0] >= start + window],
+        "retrained": [p for p in auc_over_time(retrained, labels, window, 40) if p[0] >= start + window],
+    }
+    return {name: round(float(value), 4) for name, value in scores.items()}, curves
+
+
+def _show(console: Console, summary: dict[str, Any], kept: list[Promise], out: Path) -> None:
+    table = Table("promise", "found", "wanted", "")
+    for promise in kept:
+        mark = "[green]kept[/]" if promise.kept else "[yellow]late[/]" if promise.timing else "[red]BROKEN[/]"
+        table.add_row(promise.name, promise.found, promise.wanted, mark)
+    console.print(table)
+    console.print(
+        f"freshness, live lane: p50 {summary['freshness_ms']['live']['p50']:.0f} ms; pin: p50 "
+        f"{summary['freshness_ms']['stable']['p50']:.0f} ms; data age p50 {summary['data_age_ms']['p50']:.0f} ms; "
+        f"live share {summary['live_share']:.2f}; {summary['versions_published']} versions, {summary['swaps']} swaps"
+    )
+    console.print(f"{out / 'summary.json'}, {out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

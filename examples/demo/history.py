@@ -1,0 +1,122 @@
+"""What the registry and the log know afterwards: versions as learned states, recorded examples, and the baselines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from examples.movielens.model import MODEL
+from martlet.artifacts import FolderStore
+from martlet.eventlog.file_log import FileEventReader
+from martlet.events import Outcome, Prediction
+from martlet.feature_encoding import concatenate
+from martlet.feature_spec import FeatureBlock
+from martlet.manifest import Manifest
+from martlet.table_blobs import decode_base, decode_delta, decode_dense
+from martlet.wire.events import decode_event
+from trainer_svc.export.parity import OnnxScorer
+from trainer_svc.learner import Batch, Learner
+
+BATCH = 256
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Examples as they were recorded, in the order of their outcomes. One block a row."""
+
+    blocks: list[FeatureBlock]
+    labels: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+
+def recorded_examples(reader: FileEventReader, threshold: float) -> Recorded:
+    """Joins the log's ratings with the feature values that were used."""
+    predictions: dict[str, Prediction] = {}
+    blocks: list[FeatureBlock] = []
+    labels: list[float] = []
+    for event in _events(reader):
+        if isinstance(event, Prediction):
+            predictions[event.prediction_id] = event
+        elif isinstance(event, Outcome) and event.prediction_id in predictions:
+            prediction = predictions.pop(event.prediction_id)
+            blocks.append(_row(prediction.features, prediction.item_ids.index(event.item_id)))
+            labels.append(float(event.value >= threshold))
+    return Recorded(blocks, np.array(labels, np.float32))
+
+
+def frozen_scores(store: FolderStore, manifest: Manifest, recorded: Recorded, start: int) -> Floats:
+    """Logits of the examples from `start` on, by the published version itself, in onnxruntime."""
+    scorer = OnnxScorer(store.get(manifest.graph), version_arrays(store, manifest))
+    learner = Learner(MODEL, 64)  # only for its feature spec
+    parts = [
+        scorer.scores(learner, concatenate(recorded.blocks[at : at + BATCH]))[1]
+        for at in range(start, len(recorded), BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def version_arrays(store: FolderStore, manifest: Manifest) -> dict[str, npt.NDArray[np.generic]]:
+    """A version's arrays as a full export: base and deltas put together, identity directory."""
+    arrays: dict[str, npt.NDArray[np.generic]] = dict(decode_dense(store.get(manifest.dense)))
+    for table in manifest.tables:
+        base = decode_base(store.get(table.base), table.width, table.buckets)
+        keys, rows, special = base.keys.copy(), base.rows.copy(), base.special
+        for blob in table.deltas:
+            delta = decode_delta(store.get(blob), table.width, table.buckets)
+            keys[delta.buckets], rows[delta.buckets], special = delta.keys, delta.rows, delta.special
+        slots = table.buckets * keys.shape[1]
+        arrays[f"{table.name}.directory"] = np.arange(table.buckets, dtype=np.int32)
+        arrays[f"{table.name}.keys"] = keys
+        arrays[f"{table.name}.rows"] = np.concatenate([rows.reshape(slots, table.width), special])
+        arrays[f"{table.name}.special"] = slots + np.arange(special.shape[0])
+    return arrays
+
+
+def retrained_scores(recorded: Recorded, start: int, parts: int, passes: int) -> Floats:
+    """Logits from `start` on by models that are trained from scratch at each tenth, on everything before it.
+
+    Each makes so many passes over its data in order; the same model and settings as the live one.
+    """
+    bounds = np.linspace(0, len(recorded), parts + 1).astype(int)
+    scores: list[npt.NDArray[np.float32]] = []
+    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+        if begin < start:
+            continue
+        learner = Learner(MODEL, 4096)
+        for _ in range(passes):
+            learn(learner, recorded, 0, int(begin))
+        scores.extend(
+            learner.predict(concatenate(recorded.blocks[at : min(at + BATCH, end)])) for at in range(begin, end, BATCH)
+        )
+    return np.concatenate(scores).astype(np.float64)
+
+
+def learn(learner: Learner, recorded: Recorded, begin: int, end: int) -> None:
+    """One pass in order."""
+    for at in range(begin, end, BATCH):
+        stop = min(at + BATCH, end)
+        labels = recorded.labels[at:stop]
+        learner.learn(Batch(concatenate(recorded.blocks[at:stop]), labels, np.ones_like(labels)), 1)
+
+
+def _row(block: FeatureBlock, item: int) -> FeatureBlock:
+    return FeatureBlock(
+        block.user_ids,
+        block.user_numbers,
+        block.item_ids[item : item + 1],
+        block.item_numbers[item : item + 1],
+        np.zeros(1, np.int64),
+    )
+
+
+def _events(reader: FileEventReader) -> "list[object]":
+    events: list[object] = []
+    for partition in reader.partitions():
+        at = 0
+        while found := reader.read(partition, at, 4 << 20):
+            events.extend(decode_event(record.payload) for record in found)
+            at = found[-1].end
+    return events
