@@ -22,18 +22,18 @@ from trainer_svc.publish_policy import PublishAction, PublishView, publish_actio
 from trainer_svc.publisher import Arrived, Publisher
 
 logger = logging.getLogger(__name__)
-RECORDS_A_STEP = 2048
 IDLE_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """When to act: seconds, and deltas of a chain."""
+    """When to act: seconds, deltas of a chain, and the most records of one step."""
 
     poll_seconds: float
     publish_seconds: float
     chain_limit: int
     checkpoint_seconds: float
+    step_records: int = 2048
 
 
 class DeadLetters:
@@ -64,6 +64,9 @@ class DeadLetters:
 class TrainingLoop:
     """Runs a course in one thread.
 
+    Attributes:
+        course: the state; only the loop's thread may touch it while it runs.
+
     Args:
         observe: called after each step with the course, in the loop's thread: for metrics and status.
         report: sends measurements; may fail, they are lost then (the prediction records are not).
@@ -82,7 +85,7 @@ class TrainingLoop:
         observe: Callable[[Course], None],
         report: Callable[[MeasurementBatch], None],
     ) -> None:
-        self._course = course
+        self.course = course
         self._source = source
         self._journal = journal
         self._checkpoints = checkpoints
@@ -101,16 +104,16 @@ class TrainingLoop:
         newest = self._checkpoints.newest()
         if newest is not None:
             _, arrays, document = newest
-            self._course.restore(arrays, document)
+            self.course.restore(arrays, document)
         entries = self._journal.entries()
-        behind = entries[self._course.entries :]
-        logger.info("step %d from the checkpoint; %d entries to re-execute", self._course.step, len(behind))
-        self._committed_entries = self._course.entries
+        behind = entries[self.course.entries :]
+        logger.info("step %d from the checkpoint; %d entries to re-execute", self.course.step, len(behind))
+        self._committed_entries = self.course.entries
         for entry in behind:
             self._again(entry)
-        if self._course.in_flight is not None:
-            self._publisher.submit(self._course.in_flight)
-        self._observe(self._course)
+        if self.course.in_flight is not None:
+            self._publisher.submit(self.course.in_flight)
+        self._observe(self.course)
 
     def run(self) -> None:
         """Learns until `stop`."""
@@ -135,29 +138,29 @@ class TrainingLoop:
     def commit(self) -> None:
         """One commit of everything, if anything happened since the last."""
         self._committed_at = self._clock.monotonic()
-        if self._course.entries > self._committed_entries:
-            arrays, document = self._course.snapshot()
-            self._checkpoints.save(self._course.step, arrays, document)
-            self._committed_entries = self._course.entries
+        if self.course.entries > self._committed_entries:
+            arrays, document = self.course.snapshot()
+            self._checkpoints.save(self.course.step, arrays, document)
+            self._committed_entries = self.course.entries
             self._report_measurements()
 
     def _step(self) -> bool:
-        ranges, payloads, caught_up = self._source.poll(self._course.positions, RECORDS_A_STEP)
+        ranges, payloads, caught_up = self._source.poll(self.course.positions, self._settings.step_records)
         if not ranges and not self._window_is_over():
             return False
         now_us = self._clock.now_us() if caught_up else 0
-        cut = Cut(self._course.step + 1, ranges, now_us)
+        cut = Cut(self.course.step + 1, ranges, now_us)
         self._journal.append(cut)
-        self._dead_letters.add(self._course.consume(cut, payloads))
-        self._observe(self._course)
+        self._dead_letters.add(self.course.consume(cut, payloads))
+        self._observe(self.course)
         return bool(ranges)
 
     def _window_is_over(self) -> bool:
         """Without new events time still passes: about once a second, while something waits for it."""
-        return self._course.joiner.waits and self._clock.now_us() - self._course.joiner.watermark_us > IDLE_US
+        return self.course.joiner.waits and self._clock.now_us() - self.course.joiner.watermark_us > IDLE_US
 
     def _publish_if_due(self) -> None:
-        course = self._course
+        course = self.course
         view = PublishView(
             in_flight=course.in_flight is not None,
             has_parent=course.sequence > 0,
@@ -180,33 +183,33 @@ class TrainingLoop:
         result = self._publisher.take_result()
         if result is None:
             return
-        step = self._course.step
+        step = self.course.step
         if isinstance(result, Arrived):
             arrived = Acknowledged(step, result.sequence, result.version, result.digest)
             self._journal.append(arrived)
-            self._course.acknowledge(arrived)
+            self.course.acknowledge(arrived)
         else:
             refused = Refused(step, result.sequence, result.epoch, result.parent, result.reason)
             self._journal.append(refused)
-            self._course.refuse(refused)
-        self._observe(self._course)
+            self.course.refuse(refused)
+        self._observe(self.course)
 
     def _again(self, entry: Entry) -> None:
         if isinstance(entry, Cut):
-            self._dead_letters.add(self._course.consume(entry, self._source.again(entry.ranges)))
+            self._dead_letters.add(self.course.consume(entry, self._source.again(entry.ranges)))
         elif isinstance(entry, Publish):
-            self._course.publish(entry)
+            self.course.publish(entry)
         elif isinstance(entry, Acknowledged):
-            self._course.acknowledge(entry)
+            self.course.acknowledge(entry)
         else:
-            self._course.refuse(entry)
+            self.course.refuse(entry)
 
     def _report_measurements(self) -> None:
-        measurements = self._course.scoreboard.take()
+        measurements = self.course.scoreboard.take()
         if not measurements:
             return
-        producer = f"trainer/{self._course.learner.model.name}"
+        producer = f"trainer/{self.course.learner.model.name}"
         try:
-            self._report(MeasurementBatch(producer, self._course.entries, measurements))
+            self._report(MeasurementBatch(producer, self.course.entries, measurements))
         except MartletError as error:
             logger.warning("measurements were not reported: %s", error)

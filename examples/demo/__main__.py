@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,9 @@ async def _loop(
 
 
 async def _until_ready(serving: ServingClient) -> None:
-    while not any(status.state is VersionState.READY for status in await serving.status()):
+    while not any(  # noqa: ASYNC110  what it waits for is the state of another process
+        status.state is VersionState.READY for status in await serving.status()
+    ):
         await asyncio.sleep(0.05)
 
 
@@ -197,8 +200,6 @@ def _summarise(
 
 
 def _config(out: Path) -> Config:
-    from dataclasses import replace  # noqa: PLC0415
-
     config = Config(data_dir=out / "data")
     return replace(config, trainer=replace(config.trainer, model=MODEL_REF))
 
@@ -219,7 +220,8 @@ def _data_age(answers: Answers, manifests: dict[int, Manifest]) -> np.ndarray:
         place = int(np.searchsorted(offsets, max(manifest.learned.positions.values(), default=0), "right")) - 1
         newest[version] = times[place] if place >= 0 else np.nan
     ages = np.array(answers.answered_at) - np.array([newest.get(version, np.nan) for version in answers.version])
-    return np.maximum(ages[~np.isnan(ages)], 0.0) * 1000.0
+    known: np.ndarray = np.maximum(ages[~np.isnan(ages)], 0.0) * 1000.0
+    return known
 
 
 def _quality(

@@ -1,6 +1,7 @@
 """What the registry and the log know afterwards: versions as learned states, recorded examples, and the baselines."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ def retrained_scores(recorded: Recorded, start: int, parts: int, passes: int) ->
     """
     bounds = np.linspace(0, len(recorded), parts + 1).astype(int)
     scores: list[npt.NDArray[np.float32]] = []
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in pairwise(bounds):
         if begin < start:
             continue
         learner = Learner(MODEL, 4096)

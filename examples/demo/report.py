@@ -29,9 +29,7 @@ def render_report(summary: Mapping[str, Any], curves: Mapping[str, Any], kept: S
     """The page."""
     answers: Answers = curves["answers"]
     aucs = {name: curves[name] for name in ("online", "frozen", "retrained")}
-    order = (
-        "each user's own order kept, about 200 users at a time" if summary["order"] == "interleaved" else "raw order"
-    )
+    order = "raw order" if summary["order"] == "time" else "each user's own order kept, about 200 users at a time"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>Martlet: the loop</title><style>{STYLE}</style></head><body>

@@ -1,4 +1,4 @@
-"""A corrupt artifact, published on purpose: the newest version's delta with one byte flipped on its way to the store."""
+"""A corrupt artifact, published on purpose: a version whose weights were damaged on their way to the store."""
 
 from dataclasses import replace
 from pathlib import Path

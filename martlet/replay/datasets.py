@@ -1,7 +1,7 @@
 """Data sets to replay as live traffic: MovieLens 100K from a published package, or a seeded synthetic stream.
 
-MovieLens 100K (GroupLens; see its terms in the package) is downloaded at set-up, verified by hash, and never stored in a
-repository: it stands in `recbole/dataset_example/ml-100k` of the wheel `recbole` 1.2.1.
+MovieLens 100K (GroupLens; see its terms in the package) is downloaded at set-up, verified by hash, and never stored in
+a repository: it stands in `recbole/dataset_example/ml-100k` of the wheel `recbole` 1.2.1.
 """
 
 import hashlib
