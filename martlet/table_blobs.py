@@ -11,6 +11,7 @@ id feature of this table in the spec's order. They are few, and travel whole.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -24,6 +25,7 @@ from martlet.table_layout import MIN_BUCKETS, SLOTS
 
 BLOB_FORMAT: Final = 1
 METADATA_KEY: Final = "martlet"
+_SEQUENCE: Final = re.compile(r"[0-9]{1,18}")
 
 T = TypeVar("T", bound=np.generic)
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -98,10 +100,11 @@ def decode_delta(data: bytes, width: int, buckets: int) -> TableDelta:
     tensors = _tensors(data)
     numbers = _tensor(tensors, "buckets", np.int32, (None,))
     m = numbers.shape[0]
-    if m and (numbers[0] < 0 or numbers[-1] >= buckets or (np.diff(numbers) <= 0).any()):
+    # Compared, not subtracted: differences of int32 wrap around.
+    if m and (numbers[0] < 0 or numbers[-1] >= buckets or (numbers[1:] <= numbers[:-1]).any()):
         raise Corrupt("a delta's bucket numbers must ascend inside the table")
     sequence = metadata.get("sequence", "")
-    if not sequence.isdigit():
+    if not _SEQUENCE.fullmatch(sequence):
         raise Corrupt("a delta must bear its sequence number")
     return TableDelta(
         sequence=int(sequence),
@@ -132,7 +135,8 @@ def decode_dense(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
 def _encode(tensors: Mapping[str, npt.NDArray[np.generic]], texts: Mapping[str, str]) -> bytes:
     """Equal content must give equal bytes, and safetensors writes its free texts in random order: so there is one."""
     header = json.dumps({"format": str(BLOB_FORMAT), **texts}, sort_keys=True)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    # Not ascontiguousarray: that would give a number without dimensions one.
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     return save(contiguous, metadata={METADATA_KEY: header})
 
 
@@ -156,7 +160,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     try:
         header = json.loads(data[8 : 8 + size])
         metadata = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "{}"))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise Corrupt(f"not a safetensors blob: {error}") from error
     return {str(name): str(text) for name, text in metadata.items()} if isinstance(metadata, dict) else {}
 

@@ -2,69 +2,89 @@
 
 A version is a directory from logical to physical buckets. A published bucket never changes: a changed one is written to
 a free place, and a place is free again when no live directory names it. The file is sparse, so headroom costs nothing
-until it is used, and it may be lost at any time: it is made from blobs.
+until it is used, and it may be lost at any time: it is made from blobs. It is never truncated and never used twice.
 """
 
-import contextlib
-import mmap
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from martlet.errors import OverCapacity
+from martlet.errors import Corrupt, OverCapacity
 from martlet.table_blobs import TableBase, TableDelta
 from martlet.table_layout import SLOTS
+from serving_svc.sparse_file import SparseFile
 
-_ALIGN: Final = 4096
 _SPARE: Final = 64  # a tiny table still has room for some versions
-_POPULATE_READ: Final = 22  # MADV_POPULATE_READ, Linux 5.14
+_CHUNK_BYTES: Final = 4 << 20  # disk is reserved in such pieces of rows
+_KEY_BYTES: Final = 8
+_NUMBER_BYTES: Final = 4
+_ALIGN: Final = 4096  # rows of a whole number of cache lines then begin with one
+
+T = TypeVar("T", bound=np.generic)
 
 
 class ArenaFull(OverCapacity):
-    """Too few free buckets; a new arena is needed."""
+    """Too few free buckets, or no disk behind them; a new arena is needed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableView:
-    """One version's view.
+    """What one version sees of an arena.
 
     Attributes:
         directory: int32[n], logical to physical bucket.
         special: int64[s], rows of the special rows.
-        physical: int32[], every physical bucket the view refers to.
+        outside: int32[], the physical buckets that hold the special rows.
     """
 
     directory: npt.NDArray[np.int32]
     special: npt.NDArray[np.int64]
-    physical: npt.NDArray[np.int32]
+    outside: npt.NDArray[np.int32]
 
 
 class TableArena:
     """Buckets of one base and its descendants. One thread builds; any number of readers hold the arrays.
 
+    Deriving and releasing take time in the number of logical buckets (some bytes each), and in the rows written.
+
+    Args:
+        path: the file to make; one left by a process that died is replaced, not reused.
+        base: becomes the root view.
+        width: columns of a row.
+        headroom: room for changed buckets, in proportion to the base's.
+
     Attributes:
-        keys: int64[P, 4], all physical buckets.
-        rows: float32[P * 4, width].
+        keys: int64[P, 4], all physical buckets. Read-only.
+        rows: float32[P * 4, width]. Read-only.
+
+    Raises:
+        ArenaFull: the disk has no room for the base.
+        Corrupt: the base has another width.
     """
 
     def __init__(self, path: Path, base: TableBase, width: int, headroom: float) -> None:
-        self._path = path
-        self._width = width
+        if base.rows.shape[2] != width:
+            raise Corrupt(f"the base has rows of {base.rows.shape[2]} columns, not {width}")
         specials = _special_buckets(base.special.shape[0])
         capacity = base.buckets + specials * 4 + _SPARE + int(base.buckets * headroom)
-        self._map = _map_file(path, capacity, width)
-        keys_bytes = _aligned(capacity * SLOTS * 8)
-        self.keys: npt.NDArray[np.int64] = np.frombuffer(self._map, np.int64, capacity * SLOTS).reshape(-1, SLOTS)
-        flat = np.frombuffer(self._map, np.float32, capacity * SLOTS * width, keys_bytes)
-        self.rows: npt.NDArray[np.float32] = flat.reshape(-1, width)
-        self._buckets = self.rows.reshape(capacity, SLOTS, width)
+        self._width = width
+        self._row_start = -(-_KEY_BYTES * SLOTS * capacity // _ALIGN) * _ALIGN
+        self._file = SparseFile(path, self._row_start + _NUMBER_BYTES * SLOTS * width * capacity)
+        self._keys = self._file.array(np.int64, 0, capacity * SLOTS).reshape(capacity, SLOTS)
+        self._rows = self._file.array(np.float32, self._row_start, capacity * SLOTS * width).reshape(-1, width)
+        self.keys, self.rows = _read_only(self._keys), _read_only(self._rows)
         self._references = np.zeros(capacity, np.int32)
         self._free = _FreeList(capacity)
-        self._root = self._write_base(base)
+        self._reserved = 0
+        self._live: dict[int, TableView] = {}
+        try:
+            self._root = self._written(base)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def free_buckets(self) -> int:
@@ -76,58 +96,92 @@ class TableArena:
         return self._root
 
     def derive(self, parent: TableView, delta: TableDelta) -> TableView:
-        """The parent with a delta.
+        """The parent with a delta. The parent stays as it is; release each of them.
 
         Raises:
             ArenaFull: too few free buckets. Nothing has changed then.
+            Corrupt: the delta does not fit the parent.
+            ValueError: the parent is not a live view of this arena.
         """
-        specials = _special_buckets(delta.special.shape[0])
-        places = self._free.take(delta.buckets.shape[0] + specials)
-        changed, outside = places[: delta.buckets.shape[0]], places[delta.buckets.shape[0] :]
-        self.keys[changed] = delta.keys
-        self._buckets[changed] = delta.rows
+        self._check_live(parent)
+        if delta.special.shape != (parent.special.shape[0], self._width) or delta.rows.shape[2] != self._width:
+            raise Corrupt("a delta has other special rows or another width than its base")
+        changed, outside = self._places(delta.buckets.shape[0], parent.outside.shape[0])
+        self._write(changed, delta.keys, delta.rows)
         directory = parent.directory.copy()
         directory[delta.buckets] = changed
-        return self._publish(directory, self._write_special(outside, delta.special), outside)
+        return self._published(directory, outside, delta.special)
 
     def release(self, view: TableView) -> None:
-        """Frees the buckets that only this view refers to. Call it once for each view, when nobody reads it."""
-        self._references[view.physical] -= 1
-        self._free.give(view.physical[self._references[view.physical] == 0])
+        """Frees the buckets that only this view refers to. Call it once for each view, when nobody reads it.
+
+        Raises:
+            ValueError: not a live view of this arena.
+        """
+        self._check_live(view)
+        del self._live[id(view)]
+        for buckets in (view.directory, view.outside):
+            self._references[buckets] -= 1
+            self._free.give(buckets[self._references[buckets] == 0])
 
     def close(self) -> None:
         """Forgets the file; the memory goes when the last array over it does."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+        self._file.close()
 
-    def _write_base(self, base: TableBase) -> TableView:
-        places = self._free.take(base.buckets + _special_buckets(base.special.shape[0]))
-        inside, outside = places[: base.buckets], places[base.buckets :]
-        self.keys[inside] = base.keys
-        self._buckets[inside] = base.rows
-        view = self._publish(inside, self._write_special(outside, base.special), outside)
-        with contextlib.suppress(OSError, ValueError):  # an older kernel cannot; the first requests then fault pages in
-            self._map.madvise(_POPULATE_READ)
+    def _written(self, base: TableBase) -> TableView:
+        directory, outside = self._places(base.buckets, _special_buckets(base.special.shape[0]))
+        self._write(directory, base.keys, base.rows)
+        view = self._published(directory, outside, base.special)
+        used = directory.shape[0] + outside.shape[0]
+        self._file.populate(0, used * SLOTS * _KEY_BYTES)
+        self._file.populate(self._row_start, used * SLOTS * self._width * _NUMBER_BYTES)
         return view
 
-    def _write_special(self, places: npt.NDArray[np.int32], special: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        slots = (places.astype(np.int64)[:, None] * SLOTS + np.arange(SLOTS)).reshape(-1)[: special.shape[0]]
-        self.rows[slots] = special
-        return slots
+    def _places(self, inside: int, outside: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Free buckets with disk behind them: a write to a mapped page without would kill the process."""
+        wanted = inside + outside
+        if wanted > self._free.count:
+            raise ArenaFull(f"{wanted} buckets are needed and {self._free.count} are free")
+        self._reserve(self._free.end_after(wanted))
+        places = self._free.take(wanted)
+        return places[:inside], places[inside:]
 
-    def _publish(
-        self,
-        directory: npt.NDArray[np.int32],
-        special: npt.NDArray[np.int64],
-        outside: npt.NDArray[np.int32],
+    def _reserve(self, end: int) -> None:
+        if end <= self._reserved:
+            return
+        row_bytes = SLOTS * self._width * _NUMBER_BYTES
+        end = min(end + _CHUNK_BYTES // row_bytes, self._references.shape[0])
+        new = end - self._reserved
+        try:
+            self._file.reserve(self._reserved * SLOTS * _KEY_BYTES, new * SLOTS * _KEY_BYTES)
+            self._file.reserve(self._row_start + self._reserved * row_bytes, new * row_bytes)
+        except OSError as error:
+            raise ArenaFull(f"no disk for the arena: {error}") from error
+        self._reserved = end
+
+    def _write(self, places: npt.NDArray[np.int32], keys: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
+        self._keys[places] = keys
+        self._rows.reshape(-1, SLOTS, self._width)[places] = rows
+
+    def _published(
+        self, directory: npt.NDArray[np.int32], outside: npt.NDArray[np.int32], special: npt.NDArray[np.float32]
     ) -> TableView:
-        view = TableView(directory, special, np.concatenate([directory, outside]))
-        self._references[view.physical] += 1
+        slots = outside.astype(np.int64)[:, None] * SLOTS + np.arange(SLOTS)
+        special_rows = slots.reshape(-1)[: special.shape[0]].copy()
+        self._rows[special_rows] = special
+        view = TableView(directory, special_rows, outside)
+        self._references[directory] += 1
+        self._references[outside] += 1
+        self._live[id(view)] = view
         return view
+
+    def _check_live(self, view: TableView) -> None:
+        if self._live.get(id(view)) is not view:
+            raise ValueError("not a live view of this arena: released already, or another's")
 
 
 class _FreeList:
-    """Free physical buckets: never used ones ascending, then given-back ones."""
+    """Free physical buckets: given-back ones, and behind `_next` those never used."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -139,9 +193,12 @@ class _FreeList:
     def count(self) -> int:
         return self._capacity - self._next + self._given_count
 
+    def end_after(self, wanted: int) -> int:
+        """How far the buckets ever used will reach when so many are taken."""
+        return self._next + max(0, wanted - self._given_count)
+
     def take(self, wanted: int) -> npt.NDArray[np.int32]:
-        if wanted > self.count:
-            raise ArenaFull(f"{wanted} buckets are needed and {self.count} are free")
+        """So many buckets, different ones; there must be as many."""
         parts: list[npt.NDArray[np.int32]] = []
         missing = wanted
         while missing and self._given:
@@ -165,16 +222,7 @@ def _special_buckets(specials: int) -> int:
     return -(-specials // SLOTS)
 
 
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGN) * _ALIGN
-
-
-def _map_file(path: Path, capacity: int, width: int) -> mmap.mmap:
-    size = _aligned(capacity * SLOTS * 8) + _aligned(capacity * SLOTS * width * 4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.ftruncate(handle, size)
-        return mmap.mmap(handle, size)
-    finally:
-        os.close(handle)
+def _read_only(array: npt.NDArray[T]) -> npt.NDArray[T]:
+    view = array.view()
+    view.setflags(write=False)
+    return view

@@ -1,17 +1,16 @@
 """Can this model be learned and served? What `martlet check` runs: export, operators, parity, determinism."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import onnx
 
 from martlet.errors import InvalidInput
 from martlet.learn import Model
 from trainer_svc.export import parity
 from trainer_svc.export.exporter import Exporter
+from trainer_svc.export.operators import operators_of
 from trainer_svc.learner import Batch, Learner
 from trainer_svc.made_up import made_up_batch, made_up_block, one_row
 
@@ -130,12 +129,11 @@ class _Subject:
         )
 
     def _operators(self) -> tuple[bool, str]:
-        model = onnx.load_model_from_string(self._exporter.graph(self._learner))
-        counts = Counter(node.op_type for node in model.graph.node if node.op_type != "Constant")
-        foreign = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
-        opset = next(item.version for item in model.opset_import if item.domain in {"", "ai.onnx"})
-        names = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-        return not foreign, f"standard operators of opset {opset}: {names}" if not foreign else f"domains {foreign}"
+        found = operators_of(self._exporter.graph(self._learner))
+        if found.foreign:
+            return False, f"operators of {', '.join(found.foreign)} are not in every runtime"
+        names = ", ".join(f"{name} {count}" for name, count in found.counts.items())
+        return True, f"standard operators of opset {found.opset}: {names}"
 
     def _parity(self) -> tuple[bool, str]:
         spec = self._model.spec

@@ -4,6 +4,7 @@ Nothing is forgotten before the acknowledgement: what was taken for a publish st
 what changed again in the meantime stays marked after it.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,14 @@ class DeltaTracker:
     def acknowledge(self) -> None:
         """The last publish that was taken has arrived: forgets it, unless it was touched again."""
         self.flags &= TOUCHED
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Everything, as an array (not a copy)."""
+        return {"flags": self.flags}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over (copies)."""
+        self.flags = np.array(state["flags"], np.uint8)
 
     def resize(self, buckets: int) -> None:
         """The table was rebuilt: every bucket has changed."""

@@ -140,5 +140,5 @@ class Moments:
 
 
 def _split(names: Sequence[str], joined: torch.Tensor) -> dict[str, torch.Tensor]:
-    whole = torch.where(torch.isnan(joined), torch.zeros_like(joined), joined)
+    whole = torch.where(torch.isnan(joined), 0.0, joined)
     return {name: whole[:, column : column + 1] for column, name in enumerate(names)}

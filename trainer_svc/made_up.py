@@ -56,7 +56,7 @@ def one_row(block: FeatureBlock, row: int) -> FeatureBlock:
 def _fill(feature: Feature, matrix: npt.NDArray[np.int64], column: int, random: np.random.Generator) -> None:
     rows = matrix.shape[0]
     if feature.kind is FeatureKind.ID_LIST:
-        counts = random.integers(0, feature.max_len + 1, rows)
+        counts = random.integers(0, feature.max_len + 1, (rows,))
         matrix[:, column] = counts
         ids = _ids(random, (rows, feature.max_len))
         matrix[:, column + 1 : column + 1 + feature.max_len] = np.where(

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from martlet.clock import Clock
@@ -41,24 +41,15 @@ class DeadLetters:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
 
     def add(self, letters: list[DeadLetter]) -> None:
         """Appends them."""
-        for letter in letters:
-            outcome = letter.outcome
-            line = {
-                "reason": letter.reason,
-                "event_id": outcome.event_id,
-                "prediction_id": outcome.prediction_id,
-                "item_id": outcome.item_id,
-                "type": outcome.type,
-                "value": outcome.value,
-                "time_us": outcome.time_us,
-            }
-            self._file.write(json.dumps(line) + "\n")
-        if letters:
-            self._file.flush()
+        if not letters:
+            return
+        lines = [{"reason": letter.reason, **asdict(letter.outcome)} for letter in letters]
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 class TrainingLoop:

@@ -29,7 +29,8 @@ def render_report(summary: Mapping[str, Any], curves: Mapping[str, Any], kept: S
     """The page."""
     answers: Answers = curves["answers"]
     aucs = {name: curves[name] for name in ("online", "frozen", "retrained")}
-    order = "raw order" if summary["order"] == "time" else "each user's own order kept, about 200 users at a time"
+    interleaved = "each user's own order kept, about 200 users at a time"
+    order = interleaved if summary["order"] == "interleaved" else "raw order"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>Martlet: the loop</title><style>{STYLE}</style></head><body>
@@ -42,7 +43,8 @@ a like is a rating of at least 4.</p>
 <h2>Quality as served</h2>
 <p>ROC-AUC over a sliding window. <i>Frozen</i>: the version that had learned the first fifth, never updated.
 <i>Retrained</i>: the same model trained from scratch at each tenth on everything before it
-({summary["auc"]["retrained_passes"]} passes, the better of 1 and 2). <i>Online</i>: what users were really answered.</p>
+({summary["auc"]["retrained_passes"]} passes, the better of 1 and 2). <i>Online</i>: what users were really
+answered.</p>
 {_lines(aucs, "events", "AUC")}
 <h2>Versions and lanes</h2>
 <p>The version behind each answer over time; one dot an answer, a sample of them.</p>

@@ -78,8 +78,8 @@ def domain_error(error: grpc.RpcError) -> MartletError:
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         trailing = cast("Iterable[tuple[str, str]]", error.trailing_metadata() or ())
-        waits = [int(value) for name, value in trailing if name == RETRY_AFTER]
-        return OverCapacity(details, *waits)
+        waits = [int(value) for name, value in trailing if name == RETRY_AFTER and value.isdecimal()]
+        return OverCapacity(details, *waits[:1])
     kind = _ERRORS.get(code)
     return kind(details) if kind else MartletError(f"{code.name}: {details}")
 

@@ -1,6 +1,7 @@
 """Client of the standard health service, which every Martlet service answers without a token."""
 
 from enum import StrEnum
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -20,7 +21,7 @@ class Health(StrEnum):
 async def health_of(address: str, service: str = "", timeout: float = 2.0) -> Health:  # noqa: ASYNC109  gRPC's own
     """The health of a process, or of one of its services. Never raises: whatever fails is UNREACHABLE."""
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types describe the blocking stub alone
         try:
             reply = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
         except grpc.aio.AioRpcError:

@@ -1,6 +1,6 @@
 """Clients of the registry: one for event loops, one for threads."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 import grpc.aio
@@ -68,7 +68,7 @@ class RegistryClient:
             lambda timeout: self._stub.ListVersions(request, timeout=timeout, metadata=self._metadata), self._policy
         )
 
-    async def watch(self, models: Sequence[str], replica: str) -> AsyncIterator[AspiredSet]:
+    async def watch(self, models: Sequence[str], replica: str) -> AsyncGenerator[AspiredSet, None]:
         """The watched stream of full aspired sets; ends with an error when the registry goes away."""
         request = pb.WatchAspiredRequest(models=models, replica=replica)
         try:
@@ -79,9 +79,7 @@ class RegistryClient:
 
     async def report_replica(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
         """Tells what a replica holds."""
-        request = pb.ReportReplicaRequest(
-            replica=replica, servables=[wire.status_message(status) for status in statuses]
-        )
+        request = wire.replica_message(replica, statuses)
         await call(
             lambda timeout: self._stub.ReportReplica(request, timeout=timeout, metadata=self._metadata), self._policy
         )
@@ -144,6 +142,13 @@ class BlockingRegistryClient:
     def _page(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
         return blocking_call(
             lambda timeout: self._stub.ListVersions(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
+    def report_replica(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
+        """Tells what a replica holds."""
+        request = wire.replica_message(replica, statuses)
+        blocking_call(
+            lambda timeout: self._stub.ReportReplica(request, timeout=timeout, metadata=self._metadata), self._policy
         )
 
     def report_measurements(self, batch: MeasurementBatch) -> None:

@@ -39,7 +39,7 @@ class Probe:
 
 
 def probe(net: nn.Module, inputs: Mapping[str, Input]) -> Probe:
-    """Runs the network once in each form and checks that both give the same.
+    """Runs the network in both forms and checks that all runs give the same.
 
     Raises:
         InvalidInput: the network cannot work; the message names the layer or the input.
@@ -52,7 +52,10 @@ def probe(net: nn.Module, inputs: Mapping[str, Input]) -> Probe:
     watch.follow(recording)
     with torch.no_grad(), watch:
         expected = _run(recording, values, watch)
+        again = _run(recording, values, watch)
     _check_output(expected)
+    if not torch.equal(expected, again):
+        raise InvalidInput("the network scores the same inputs differently the second time: it must keep no state")
     _check_all_used(values, watch)
     rows = {name: watch.rows[name] for name in ids}
     with torch.no_grad():

@@ -1,8 +1,20 @@
 """Metrics: the registry is passed in, names follow `martlet_<service>_<what>_<unit>`."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(slots=True)
+class CallOutcome:
+    """How a call ends. CANCELLED is what stands if its caller leaves."""
+
+    code: str = "CANCELLED"
 
 
 class RpcMetrics:
@@ -21,14 +33,30 @@ class RpcMetrics:
             "Calls that ended with an unexpected error",
             registry=registry,
         )
+        self._streams = Gauge(
+            f"martlet_{service}_rpc_open_streams", "Streams that are open now", ["method"], registry=registry
+        )
         self._children: dict[tuple[str, str], Histogram] = {}
 
-    def observe(self, method: str, code: str, seconds: float) -> None:
-        """Records one finished call."""
+    @contextmanager
+    def call(self, method: str) -> Iterator["CallOutcome"]:
+        """Times a call, and counts it by the code that stands at the end, before its caller hears of it."""
+        outcome = CallOutcome()
+        started = time.perf_counter()
+        try:
+            yield outcome
+        finally:
+            self._child(method, outcome.code).observe(time.perf_counter() - started)
+
+    def _child(self, method: str, code: str) -> Histogram:
         child = self._children.get((method, code))
         if child is None:
             child = self._children[method, code] = self._duration.labels(method, code)
-        child.observe(seconds)
+        return child
+
+    def open_stream(self, method: str) -> AbstractContextManager[None]:
+        """Counts a stream as open while the context lasts."""
+        return self._streams.labels(method).track_inprogress()
 
     def internal_error(self) -> None:
         """Records one unexpected error."""

@@ -9,15 +9,19 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.interceptors import EdgeInterceptor
 from martlet.runtime.metrics import RpcMetrics
+from martlet.runtime.metrics_http import MetricsServer
+
+Hook: TypeAlias = Callable[[], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +59,8 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services: list[str] = []
-        self._close_metrics: Callable[[], None] = lambda: None
+        self._ended: asyncio.Event | None = None
+        self._metrics: MetricsServer | None = None
         self.grpc_port = 0
         self.metrics_port = 0
 
@@ -75,20 +80,21 @@ class Server:
         )
         await self.set_serving(serving=False)
         try:
-            self.grpc_port = self._server.add_insecure_port(f"{self._listen.host}:{self._listen.grpc_port}")
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {self._listen.host}:{self._listen.grpc_port}: {error}") from error
-        http, thread = start_http_server(self._listen.metrics_port, self._listen.host, self._registry)
-        self.metrics_port = http.server_port
-
-        def close_metrics() -> None:
-            http.shutdown()
-            http.server_close()
-            thread.join()
-
-        self._close_metrics = close_metrics
+            self.grpc_port = self._bind()
+            self._metrics = MetricsServer(self._listen.host, self._listen.metrics_port, self._registry)
+        except OSError:
+            await self._server.stop(None)
+            raise
+        self.metrics_port = self._metrics.port
         await self._server.start()
         logger.info("%s listens on %s, metrics on %s", self._name, self.grpc_port, self.metrics_port)
+
+    def _bind(self) -> int:
+        place = f"{self._listen.host}:{self._listen.grpc_port}"
+        try:
+            return self._server.add_insecure_port(place)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {place}: {error}") from error
 
     async def set_serving(self, *, serving: bool) -> None:
         """Sets the health of the whole process and of each service."""
@@ -101,22 +107,45 @@ class Server:
         """NOT_SERVING at once, then requests in flight get `grace` seconds."""
         await self.set_serving(serving=False)
         await self._server.stop(grace)
-        await asyncio.to_thread(self._close_metrics)
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
+            self._metrics = None
 
-    async def serve_until_signal(self, on_drain: Sequence[Callable[[], Awaitable[None]]], grace: float) -> None:
-        """Waits for SIGTERM or SIGINT; then drains, runs the hooks in order, and returns."""
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
-        await ended.wait()
+    async def serve_until_signal(
+        self, on_drain: Sequence[Hook], grace: float, *, before_stop: Sequence[Hook] = ()
+    ) -> None:
+        """Waits for SIGTERM or SIGINT, then ends in order and returns.
+
+        Args:
+            on_drain: run in order after the last request has ended: for what requests need.
+            grace: seconds that requests in flight may take.
+            before_stop: run in order when health says NOT_SERVING and requests are still taken: for ending one's own
+                endless streams, which would otherwise use the whole grace up.
+        """
+        await self._signals().wait()
         logger.info("%s drains", self._name)
+        await self.set_serving(serving=False)
+        for hook in before_stop:
+            await hook()
         await self.stop(grace)
         for hook in on_drain:
             await hook()
 
+    def _signals(self) -> asyncio.Event:
+        """Set by SIGTERM or SIGINT. From the first call on, a signal no longer kills the process."""
+        if self._ended is None:
+            self._ended = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._ended.set)
+        return self._ended
+
     def announce(self, ports_file: Path | None) -> None:
-        """Tells the ports that were bound: one JSON line on stdout, and in the file if one is named."""
+        """Tells the ports that were bound: one JSON line on stdout, and in the file if one is named.
+
+        Whoever reads it may send a signal at once: it is already an orderly end.
+        """
+        self._signals()
         line = json.dumps({"service": self._name, "grpc_port": self.grpc_port, "metrics_port": self.metrics_port})
         with contextlib.suppress(BrokenPipeError):
             print(line, file=sys.stdout, flush=True)  # noqa: T201  this line is for programs that start us

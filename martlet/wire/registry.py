@@ -1,5 +1,6 @@
 """The registry's messages to values and back."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import TypeVar
 
@@ -157,6 +158,11 @@ def status_of(message: serving_pb2.ServableStatus) -> ServableStatus:
     return ServableStatus(
         message.model, message.version, message.digest, state, message.reason, message.requests, message.errors
     )
+
+
+def replica_message(replica: str, statuses: Sequence[ServableStatus]) -> pb.ReportReplicaRequest:
+    """What a replica holds, as a message."""
+    return pb.ReportReplicaRequest(replica=replica, servables=[status_message(status) for status in statuses])
 
 
 def measurements_message(batch: MeasurementBatch) -> pb.ReportMeasurementsRequest:

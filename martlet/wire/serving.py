@@ -170,7 +170,7 @@ def outcome_of(message: events_pb2.Outcome, now_us: int) -> Outcome:
         raise InvalidInput("an outcome needs prediction_id and type")
     if not np.isfinite(message.value):
         raise InvalidInput("an outcome's value must be finite")
-    event_id = message.event_id or f"{message.prediction_id}/{item}/{message.type}"
+    event_id = message.event_id or f"{message.prediction_id}/{item!r}/{message.type}"  # !r: 5 and "5" are two items
     return Outcome(event_id, message.prediction_id, item, message.type, message.value, message.time_us or now_us)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -22,27 +23,28 @@ from martlet.versions import VersionState
 
 EVENTS = 1600
 CONCURRENCY = 8
+SETTINGS = {
+    "MARTLET_TRAINER_MODEL": "examples.movielens.model:MODEL",
+    "MARTLET_TRAINER_PUBLISH_INTERVAL_MS": "300",
+    "MARTLET_TRAINER_CHECKPOINT_INTERVAL_SECONDS": "1",
+    "MARTLET_TRAINER_INITIAL_BUCKETS": "64",
+}
 PATIENT = CallPolicy(timeout=40.0, tries=400, backoff=0.02)
 
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    services = Services(
-        tmp_path,
-        {
-            "MARTLET_TRAINER_MODEL": "examples.movielens.model:MODEL",
-            "MARTLET_TRAINER_PUBLISH_INTERVAL_MS": "300",
-            "MARTLET_TRAINER_CHECKPOINT_INTERVAL_SECONDS": "1",
-            "MARTLET_TRAINER_INITIAL_BUCKETS": "64",
-        },
-    )
+    services = Services(tmp_path, SETTINGS)
     yield services
     services.stop_all()
 
 
 async def ready(serving: ServingClient) -> None:
-    while not any(status.state is VersionState.READY for status in await serving.status()):
-        await asyncio.sleep(0.05)  # noqa: ASYNC110  another process's state
+    for _ in range(600):
+        if any(status.state is VersionState.READY for status in await serving.status()):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("no version became ready")
 
 
 async def settled(trainer: TrainerClient, acknowledged: int) -> TrainerStatus:
@@ -56,12 +58,15 @@ async def settled(trainer: TrainerClient, acknowledged: int) -> TrainerStatus:
 
 def audited(root: Path) -> dict[str, object]:
     command = [sys.executable, "-m", "trainer_svc", "audit", "--data-dir", str(root / "data"), "--answers", "500"]
-    done = subprocess.run(
-        [*command, "--model", "examples.movielens.model:MODEL"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **SETTINGS})
     assert done.stdout, done.stderr
     report: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return report
+
+
+def scraped(port: int) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        return bytes(page.read())
 
 
 async def drive(services: Services, traffic: Traffic, events: Iterator[Rating]) -> None:
@@ -99,8 +104,7 @@ async def test_each_service_is_killed_once(services: Services, tmp_path: Path) -
     before = (await registry.lineage(MODEL)).head_version
     assert before > 5
     for name in ("trainer", "serving", "registry"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{services.running[name].metrics_port}/metrics") as page:
-            assert b"martlet_" in page.read()
+        assert b"martlet_" in await asyncio.to_thread(scraped, services.running[name].metrics_port)
     await asyncio.gather(serving.close(), registry.close(), trainer.close())
     assert services.running["trainer"].stop() == 0
     report = audited(tmp_path)

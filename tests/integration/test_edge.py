@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
+from urllib.request import urlopen
 
 import grpc.aio
 import pytest
@@ -138,11 +140,25 @@ async def test_reflection_lists_the_services(stage: Stage) -> None:
     assert "grpc.health.v1.Health" in services
 
 
-async def test_a_taken_port_is_one_clear_error(stage: Stage) -> None:
-    port = stage.server.grpc_port
-    second = Server("trainer", Listen("127.0.0.1", port, 0), CollectorRegistry(), Authorizer(AuthConfig()))
-    with pytest.raises(OSError, match=str(port)):
+@pytest.mark.parametrize("which", ["grpc_port", "metrics_port"])
+async def test_a_taken_port_is_one_clear_error(stage: Stage, which: str) -> None:
+    port = getattr(stage.server, which)
+    listen = replace(Listen("127.0.0.1", 0, 0), **{which: port})
+    second = Server("trainer", listen, CollectorRegistry(), Authorizer(AuthConfig()))
+    with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
         await second.start()
+
+
+async def test_metrics_are_served_over_http(stage: Stage) -> None:
+    client = stage.client()
+    await client.status()
+    await client.close()
+
+    def read() -> str:
+        with urlopen(f"http://127.0.0.1:{stage.server.metrics_port}/metrics") as reply:
+            return str(reply.read().decode())
+
+    assert "martlet_trainer_rpc_duration_seconds_count" in await asyncio.to_thread(read)
 
 
 def token(name: str, role: str) -> TokenConfig:

@@ -26,12 +26,15 @@ def simplify(model: onnx.ModelProto, weights: set[str]) -> None:
         tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name not in weights
     }
     outputs = {value.name for value in graph.output}
+    types = _types(model)
     renamed: dict[str, str] = {}
     kept: list[onnx.NodeProto] = []
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         if node.op_type == "Constant":
             constants[node.output[0]] = _value_of(node)
+        elif node.op_type == "CastLike" and node.input[0] in constants and node.input[1] in types:
+            constants[node.output[0]] = constants[node.input[0]].astype(types[node.input[1]])
         elif _folds(node, constants, outputs):
             constants[node.output[0]] = _computed(node, constants, model)
         elif _passes_through(node, constants) and node.output[0] not in outputs:
@@ -45,6 +48,13 @@ def simplify(model: onnx.ModelProto, weights: set[str]) -> None:
     del graph.node[:], graph.initializer[:]
     graph.node.extend([*nodes, *kept])
     graph.initializer.extend(initializers)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, np.dtype[Any]]:
+    """The dtypes of values, as far as onnx can infer them."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    inferred = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input)}
+    return {name: helper.tensor_dtype_to_np_dtype(kind) for name, kind in inferred.items() if kind}
 
 
 def _folds(node: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]], outputs: set[str]) -> bool:

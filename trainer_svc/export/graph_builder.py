@@ -28,6 +28,19 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
+    def split(self, value: str, count: int, sizes: str = "") -> list[str]:
+        """Cuts a value along its first axis: into `count` equal parts, or parts of the given sizes (int64[count])."""
+        if count == 1:
+            return [value]
+        self._count += 1
+        name = f"{self._prefix}/{self._count}_Split"
+        parts = [f"{name}_{part}" for part in range(count)]
+        if sizes:
+            self.nodes.append(helper.make_node("Split", [value, sizes], parts, name=name, axis=0))
+        else:
+            self.nodes.append(helper.make_node("Split", [value], parts, name=name, axis=0, num_outputs=count))
+        return parts
+
     def constant(
         self, value: float | Sequence[int] | Sequence[Sequence[int]], dtype: type[np.generic] = np.int64
     ) -> str:

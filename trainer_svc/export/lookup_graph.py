@@ -8,7 +8,7 @@ from trainer_svc.export.graph_builder import GraphBuilder
 
 
 def add_table(graph: GraphBuilder, table: str, buckets: int, width: int, specials: int) -> None:
-    """Declares the table's arrays: what a version fills in."""
+    """Declares the table's arrays: what a version fills in. An arena may fill in more keys and rows than declared."""
     graph.external(f"{table}.directory", "int32", [buckets])
     graph.external(f"{table}.keys", "int64", [buckets, SLOTS])
     graph.external(f"{table}.rows", "float32", [buckets * SLOTS + specials, width])
@@ -16,12 +16,15 @@ def add_table(graph: GraphBuilder, table: str, buckets: int, width: int, special
 
 
 def add_lookup(graph: GraphBuilder, table: str, buckets: int, keys: str, defaults: str) -> str:
-    """Rows of salted keys: int64[N] keys and int64[N] rows for absent ones give float32[N, width]."""
+    """Row numbers of salted keys: int64[N] keys and int64[N] rows for absent ones give int64[N]."""
     first, second = _buckets(graph, keys, buckets)
     near = graph.add("Gather", [f"{table}.directory", first])
     far = graph.add("Gather", [f"{table}.directory", second])
-    row = _matching_row(graph, table, keys, near, far, defaults)
-    return graph.add("Gather", [f"{table}.rows", row])
+    slot = _matching_slot(graph, table, keys, near, far)
+    bucket = graph.add("Where", [graph.add("Less", [slot, graph.constant(SLOTS)]), near, far])
+    start = graph.add("Mul", [graph.add("Cast", [bucket], to=TensorProto.INT64), graph.constant(SLOTS)])
+    row = graph.add("Add", [start, graph.add("BitwiseAnd", [slot, graph.constant(SLOTS - 1)])])
+    return graph.add("Where", [graph.add("Less", [slot, graph.constant(0)]), defaults, row])
 
 
 def _buckets(graph: GraphBuilder, keys: str, buckets: int) -> tuple[str, str]:
@@ -45,8 +48,11 @@ def _buckets(graph: GraphBuilder, keys: str, buckets: int) -> tuple[str, str]:
     return first, graph.add("Add", [second, skip])
 
 
-def _matching_row(graph: GraphBuilder, table: str, keys: str, near: str, far: str, defaults: str) -> str:
-    """Compares eight slots at once; a product with 1..8 turns the match into its place, 0 where there is none."""
+def _matching_slot(graph: GraphBuilder, table: str, keys: str, near: str, far: str) -> str:
+    """Which of the eight slots holds the key: int64[N], 0..3 in the near bucket, 4..7 in the far one, else -1.
+
+    At most one of eight comparisons holds, so a product with 1..8 tells which. (ArgMax is eight times slower.)
+    """
     last = graph.constant([1])
     pair = graph.add("Concat", [graph.add("Unsqueeze", [near, last]), graph.add("Unsqueeze", [far, last])], axis=1)
     slots = graph.add("Reshape", [graph.add("Gather", [f"{table}.keys", pair]), graph.constant([-1, 2 * SLOTS])])
@@ -54,10 +60,4 @@ def _matching_row(graph: GraphBuilder, table: str, keys: str, near: str, far: st
     weights = graph.constant([[place] for place in range(1, 2 * SLOTS + 1)], np.float32)
     product = graph.add("Gemm", [graph.add("Cast", [equal], to=TensorProto.FLOAT), weights])
     place = graph.add("Cast", [graph.add("Squeeze", [product, last])], to=TensorProto.INT64)
-    in_far = graph.add("Greater", [place, graph.constant(SLOTS)])
-    four = graph.constant(SLOTS)
-    near_row = graph.add("Mul", [graph.add("Cast", [near], to=TensorProto.INT64), four])
-    far_row = graph.add("Sub", [graph.add("Mul", [graph.add("Cast", [far], to=TensorProto.INT64), four]), four])
-    start = graph.add("Where", [in_far, far_row, near_row])
-    row = graph.add("Sub", [graph.add("Add", [start, place]), graph.constant(1)])
-    return graph.add("Where", [graph.add("Greater", [place, graph.constant(0)]), row, defaults])
+    return graph.add("Sub", [place, graph.constant(1)])

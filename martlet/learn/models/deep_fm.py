@@ -31,7 +31,7 @@ class DeepFM(nn.Module):
         vectors = fields[:, :, :-1]
         first_order = fields[:, :, -1].sum(1)
         total = vectors.sum(1)
-        pairs = 0.5 * (total.square() - vectors.square().sum(1)).sum(1)
+        pairs = 0.5 * (total * total - (vectors * vectors).sum(1)).sum(1)
         deep: torch.Tensor = self.mlp(vectors.flatten(1)).squeeze(1)
         logits: torch.Tensor = first_order + pairs + deep + self.bias
         return logits

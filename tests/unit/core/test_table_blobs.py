@@ -88,3 +88,10 @@ def test_a_wrong_dtype_is_refused() -> None:
     )
     with pytest.raises(Corrupt, match="float64"):
         decode_base(data, 2, 4)
+
+
+def test_dense_weights_keep_their_shapes() -> None:
+    weights = {"scale": np.array(1.5, np.float32), "matrix": np.arange(6, dtype=np.float32).reshape(2, 3).T}
+    back = decode_dense(encode_dense(weights))
+    assert {name: array.shape for name, array in back.items()} == {"scale": (), "matrix": (3, 2)}
+    assert all(np.array_equal(back[name], weights[name]) for name in weights)

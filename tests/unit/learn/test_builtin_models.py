@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 def fed(net: torch.nn.Module, width: int) -> tuple[Floats, list[Floats], Floats]:
     """Logits of the network on random rows; the id fields as vectors; the numbers."""
     random = np.random.default_rng(3)
-    values = {
+    values: dict[str, npt.NDArray[np.floating]] = {
         "user": random.normal(size=(2, width)),
         "item": random.normal(size=(2, width)),
         "history": random.normal(size=(2, 3, width)),

@@ -62,7 +62,9 @@ def test_the_example_of_the_documentation() -> None:
 
 
 def test_inputs_of_one_embedding_share_its_space_unnamed() -> None:
-    def forward(net: Net, user: torch.Tensor, item: torch.Tensor, seen: torch.Tensor, seen_mask: torch.Tensor) -> object:
+    def forward(
+        net: Net, user: torch.Tensor, item: torch.Tensor, seen: torch.Tensor, seen_mask: torch.Tensor
+    ) -> object:
         return dot(net, user, item) + (net.item(seen) * seen_mask[..., None]).sum((1, 2))[:, None]
 
     spec = model(forward, user=USER, seen=HISTORY, item=ITEM).spec  # type: ignore[arg-type]
@@ -76,7 +78,8 @@ def test_embeddings_of_different_widths_stand_in_different_tables() -> None:
             self.a, self.b = nn.Embedding(1, 8), nn.Embedding(1, 3)
 
         def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-            return self.a(a).sum(1) + self.b(b).sum(1)
+            logits: torch.Tensor = self.a(a).sum(1) + self.b(b).sum(1)
+            return logits
 
     made = ml.Model("m", Two(), inputs={"a": USER, "b": ITEM}, label=LABEL)
     assert made.tables == (("t3", 3, ("b",)), ("t8", 8, ("a",)))
@@ -96,7 +99,8 @@ def computed(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
 
 
 def inside_a_layer(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-    return dot(net, user, item) + net.last(user[:, None].float().expand(-1, 8))
+    other: torch.Tensor = net.last(user[:, None].float().expand(-1, 8))
+    return dot(net, user, item) + other
 
 
 def listed(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
@@ -104,7 +108,8 @@ def listed(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
 
 
 def foreign(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-    return dot(net, user, item) + net.item(torch.arange(3)).sum()
+    other: torch.Tensor = net.item(torch.arange(3)).sum()
+    return dot(net, user, item) + other
 
 
 def unused(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
@@ -114,11 +119,13 @@ def unused(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
 
 
 def crossed(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-    return dot(net, user, item) + net.item(user).sum(1, keepdim=True)
+    other: torch.Tensor = net.item(user).sum(1, keepdim=True)
+    return dot(net, user, item) + other
 
 
 def parameter_unused(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-    return (net.user(user) * net.item(item)).sum(1)
+    logits: torch.Tensor = (net.user(user) * net.item(item)).sum(1)
+    return logits
 
 
 def too_wide(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
@@ -138,6 +145,10 @@ def looks_at_the_shape(net: Net, user: torch.Tensor, item: torch.Tensor) -> torc
     return dot(net, user, item) * user.dim()
 
 
+def random(net: Net, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+    return dot(net, user, item) + torch.rand(1)
+
+
 @pytest.mark.parametrize(
     ("forward", "message"),
     [
@@ -147,11 +158,12 @@ def looks_at_the_shape(net: Net, user: torch.Tensor, item: torch.Tensor) -> torc
         (listed, r"computes on the ids of input 'user'"),
         (foreign, r"layer 'item': nn.Embedding gets something computed"),
         (unused, r"input 'item' is never used"),
-        (crossed, r"input 'user' goes to two layers, 'user' and 'item'"),
+        (crossed, r"input 'user' goes to two layers, 'item' and 'user'"),
         (parameter_unused, r"parameter 'last.weight' is never used"),
         (too_wide, r"layer 'last' \(Linear\) fails on a batch of 3"),
         (two_columns, r"logits of shape \[B\] or \[B, 1\], not torch.float32 \['B', 2\]"),
         (a_pair, r"must give one tensor of logits, not tuple"),
+        (random, r"scores the same inputs differently the second time"),
         (looks_at_the_shape, r"looks at the shape of ids"),
     ],
 )
@@ -166,7 +178,8 @@ class Plain(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        return (self.layers[0](user) * self.layers[-1](item)).sum(-1)
+        logits: torch.Tensor = (self.layers[0](user) * self.layers[-1](item)).sum(-1)
+        return logits
 
 
 @pytest.mark.parametrize(
@@ -205,7 +218,7 @@ def test_parameters_are_float32() -> None:
         def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
             return super().forward(user, item) + self.bias.float()
 
-    with pytest.raises(InvalidInput, match="parameter 'bias' is torch.float64"):
+    with pytest.raises(InvalidInput, match=r"parameter 'bias' is torch\.float64"):
         ml.Model("m", Double(), inputs={"user": USER, "item": ITEM}, label=LABEL)
 
 

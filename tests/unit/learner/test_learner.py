@@ -1,5 +1,6 @@
 """The learner learns, tests before it learns, and repeats itself bit by bit."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 import martlet.learn as ml
 from martlet.errors import Corrupt
+from martlet.feature_encoding import Value
 from tests.unit.learner.samples import LABEL, MODEL, NOW_US, batch_of, batches, learned, requests
 from trainer_svc.check import differing
 from trainer_svc.learner import Batch, Learner
@@ -23,12 +25,27 @@ class Biases(nn.Module):
         self.zero = nn.Parameter(torch.zeros(1))
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-        return self.user(user) + self.item(item) + 0 * self.zero
+        logits: torch.Tensor = self.user(user) + self.item(item) + 0 * self.zero
+        return logits
+
+
+class Normed(Biases):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+
+    def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.norm(super().forward(user, item))
+        return logits
 
 
 def biases(min_count: int = 1, ttl: str = "", rate: float = 0.5) -> ml.Model:
     inputs = {"user": ml.Id("user_id", ttl=ttl), "item": ml.Id("item_id", min_count=min_count)}
     return ml.Model("b", Biases, inputs=inputs, label=LABEL, rows=ml.RowWiseAdaGrad(rate))
+
+
+def normed() -> ml.Model:
+    return ml.Model("n", Normed, inputs={"user": ml.Id("user_id"), "item": ml.Id("item_id")}, label=LABEL)
 
 
 def test_it_learns_what_the_ids_say() -> None:
@@ -110,15 +127,7 @@ def test_a_full_table_grows_and_nothing_else_changes() -> None:
 
 
 def test_what_is_not_finite_is_not_learned() -> None:
-    class Normed(Biases):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = nn.BatchNorm1d(1)
-
-        def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-            return self.norm(super().forward(user, item))
-
-    model = ml.Model("n", Normed, inputs={"user": ml.Id("user_id"), "item": ml.Id("item_id")}, label=LABEL)
+    model = normed()
     learner, rows = Learner(model, 64), [{"user_id": 1, "item_id": 2}, {"user_id": 2, "item_id": 2}]
     good = batch_of(model.spec, rows, [1, 0])
     learner.learn(good, NOW_US)
@@ -140,8 +149,57 @@ def test_one_example_or_none() -> None:
     assert all(array.tobytes() == before[name].tobytes() for name, array in learner.state().items())
 
 
+def test_one_example_is_learned_in_spite_of_batch_normalisation() -> None:
+    """Which cannot normalise a batch of one: its running statistics are used, and stay."""
+    model = normed()
+    learner = Learner(model, 64)
+    batch = batch_of(model.spec, [{"user_id": 1, "item_id": 2}], [1])
+    before = learner.dense_weights()
+    losses = [learner.learn(batch, NOW_US) for _ in range(20)]
+    assert losses[-1] < losses[0] - 0.1
+    after = learner.dense_weights()
+    assert before["net.norm.running_mean"] == after["net.norm.running_mean"] == 0
+    assert before["net.norm.weight"] != after["net.norm.weight"]
+
+
+def test_dense_weights_step_on_the_mean_and_rows_on_the_sum() -> None:
+    """A batch of everything twice teaches the dense part the same, and the rows twice as much."""
+    batch = batches(1)[0]
+    order = np.repeat(np.arange(batch.size), 2)
+    block = replace(
+        batch.block,
+        item_ids=batch.block.item_ids[order],
+        item_numbers=batch.block.item_numbers[order],
+        row_of_user=batch.block.row_of_user[order],
+    )
+    once, twice = Learner(MODEL, 256), Learner(MODEL, 256)
+    once.learn(batch, NOW_US)
+    twice.learn(Batch(block, batch.labels[order], batch.weights[order]), NOW_US)
+    means = [learner.state()["optimizer/mean"].astype(np.float32) for learner in (once, twice)]
+    np.testing.assert_allclose(means[0], means[1], rtol=1e-3, atol=1e-6)
+    squares = [learner.tables["t8"].accumulators for learner in (once, twice)]
+    held = squares[0] > 1e-8
+    held[once.tables["t8"].slots :] = False  # default rows are taught by each first meeting
+    np.testing.assert_allclose(squares[1][held], 4 * squares[0][held], rtol=1e-3)
+
+
+def test_another_thread_learns_with_the_learners_number_of_threads() -> None:
+    """Torch keeps the number by thread; with another one sums, and so bits, may differ."""
+    learner, batch, found = Learner(MODEL, 256, threads=1), batches(1)[0], []
+
+    def work() -> None:
+        torch.set_num_threads(2)
+        learner.learn(batch, NOW_US)
+        found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [1]
+
+
 def test_read_only_arrays_from_the_wire_do() -> None:
-    """Recorded blocks are views of received bytes. (Torch warns of those, and warnings are errors here.)"""
+    """Recorded blocks are views of received bytes; torch warns of those, and warnings are errors here."""
     batch = batches(1)[0]
     for array in (batch.labels, batch.weights, *(getattr(batch.block, name) for name in batch.block.__slots__)):
         array.setflags(write=False)
@@ -152,8 +210,10 @@ def test_read_only_arrays_from_the_wire_do() -> None:
 
 def test_rows_of_one_request_score_like_requests_of_one_row() -> None:
     learner = learned()
-    user = {"user_id": 3, "recent_items": [1, 2], "hour": 9}
-    items = [{"item_id": item, "item.price": 5.0 * item, "item.genres": ["a", "b"][:item]} for item in range(3)]
+    user: dict[str, Value] = {"user_id": 3, "recent_items": [1, 2], "hour": 9}
+    items: list[dict[str, Value]] = [
+        {"item_id": item, "item.price": 5.0 * item, "item.genres": ["a", "b"][:item]} for item in range(3)
+    ]
     alone = [learner.predict(requests(MODEL.spec, [{**user, **item}]))[0] for item in items]
     block = requests(MODEL.spec, [{**user, **item} for item in items])
     one = replace(
@@ -194,10 +254,9 @@ def test_restore_refuses_another_models_state() -> None:
     learner = learned()
     with pytest.raises(Corrupt, match="not a state of model 'b'"):
         Learner(biases(), 16).restore(learner.state())
-    state = learner.state()
-    state["optimizer/mean"] = state["optimizer/mean"][:3]
-    with pytest.raises(Corrupt, match="optimizer/mean"):
-        learned().restore(state)
+    for name, part in (("optimizer/mean", np.s_[:3]), ("rows/t8/rows", np.s_[:, :7]), ("learner/counts", np.s_[0])):
+        with pytest.raises(Corrupt, match=name):
+            learned().restore({**learner.state(), name: learner.state()[name][part]})
 
 
 def test_dropout_repeats_after_a_restore() -> None:

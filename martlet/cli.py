@@ -1,0 +1,182 @@
+"""The `martlet` command.
+
+`serve`, `registry`, `train`, `check`, `audit` and `replay` become the program that does it, with the remaining
+arguments; `up` starts the three services together; the others ask the running services and show what they say.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from rich.console import Console
+
+from martlet import views
+from martlet.errors import InvalidInput, MartletError
+from martlet.runtime.config import Config, load_config
+from martlet.up import Plan, Ports, child_environment, run_until_signal
+
+OK, FAILED, BAD_INPUT = 0, 1, 2
+BECOMES: Final[Mapping[str, Sequence[str]]] = {
+    "serve": ("serving_svc",),
+    "registry": ("registry_svc",),
+    "train": ("trainer_svc",),
+    "check": ("trainer_svc", "check"),
+    "audit": ("trainer_svc", "audit"),
+    "replay": ("martlet.replay",),
+}
+SERVICES: Final = ("serve", "registry", "train")
+PIPED_WIDTH: Final = 200  # what is read by a program or a file is not cut to a terminal's width
+END_SECONDS: Final = 5.0  # beyond the drain: closing files, a last checkpoint
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. 0: done; 1: it failed or the services do; 2: bad input or setting, told in one line."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in BECOMES:
+        _become(given[0], given[1:])
+    options = _parser().parse_args(given)
+    try:
+        return int(options.run(options))
+    except InvalidInput as error:
+        return _complain(error, BAD_INPUT)
+    except MartletError as error:
+        return _complain(error, FAILED)
+
+
+def program(verb: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment of the program that a verb becomes.
+
+    >>> program("check", ["shop:MODEL"])[0][1:]
+    ['-m', 'trainer_svc', 'check', 'shop:MODEL']
+    """
+    rest = list(arguments)
+    model = rest.pop(0) if verb == "train" and rest and not rest[0].startswith("-") else ""
+    json_logs = verb in SERVICES and "--json" in rest
+    if json_logs:  # a service has no result to print; its logs become JSON
+        rest.remove("--json")
+    return [sys.executable, "-m", *BECOMES[verb], *rest], child_environment(model, json_logs=json_logs)
+
+
+def _become(verb: str, arguments: Sequence[str]) -> NoReturn:
+    command, environment = program(verb, arguments)
+    os.execve(command[0], command, environment)  # noqa: S606  no shell: the same process, so signals need no forwarding
+
+
+def _up(options: argparse.Namespace) -> int:
+    config = _config(options)
+    if not (options.model or config.trainer.model):
+        raise InvalidInput("bad setting: trainer.model is empty; name a model, as in: martlet up shop:MODEL")
+    arguments = ["--data-dir", str(config.data_dir)]
+    if options.config:
+        arguments += ["--config", str(options.config)]
+    environment = child_environment(options.model, json_logs=options.json)
+    plan = Plan(arguments, environment, config.serving.drain_seconds + END_SECONDS)
+
+    def started(ports: Mapping[str, Ports]) -> None:
+        _show(options, {name: asdict(bound) for name, bound in ports.items()}, views.print_ports)
+
+    faults = asyncio.run(run_until_signal(plan, started))
+    for fault in faults:
+        _complain(fault, FAILED)
+    return FAILED if faults else OK
+
+
+def _versions(options: argparse.Namespace) -> int:
+    shown = asyncio.run(views.versions(_places(options), options.model, options.last))
+    _show(options, shown, views.print_versions)
+    return OK
+
+
+def _rollout_show(options: argparse.Namespace) -> int:
+    _show(options, asyncio.run(views.rollout(_places(options), options.model)), views.print_rollout)
+    return OK
+
+
+def _status(options: argparse.Namespace) -> int:
+    shown = asyncio.run(views.status(_places(options)))
+    _show(options, shown, views.print_status)
+    return OK if views.all_serving(shown) else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="martlet",
+        description="A recommender that never stops learning.",
+        epilog="serve, registry, train, check, audit and replay tell more with --help.",
+    )
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    up = _verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
+    up.add_argument("model", nargs="?", default="", help="the model to learn, as package.module:NAME")
+    for verb, does in (
+        ("serve", "run one serving replica"),
+        ("registry", "run the registry"),
+        ("train", "run the trainer: martlet train shop:MODEL"),
+        ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
+        ("audit", "re-score served answers with the trainer's own state"),
+        ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
+    ):
+        verbs.add_parser(verb, help=does, add_help=False)
+    versions = _verb(verbs, "versions", _versions, "the catalog of a model")
+    versions.add_argument("model")
+    versions.add_argument("--last", type=int, default=0, metavar="N", help="only the newest N")
+    rollout = verbs.add_parser("rollout", help="who answers what")
+    actions = rollout.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _verb(actions, "show", _rollout_show, "the lineage and the aspired versions of a model").add_argument("model")
+    _verb(verbs, "status", _status, "health of the services; exits with 1 unless all are serving")
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], does: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=does, description=does.capitalize() + ".")
+    parser.set_defaults(run=run)
+    parser.add_argument("--config", type=Path, help="YAML settings (or MARTLET_CONFIG)")
+    parser.add_argument("--data-dir", type=Path, help="where the embedded parts live")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    if name != "up":
+        for service in ("serving", "registry", "trainer"):
+            parser.add_argument(f"--{service}", metavar="HOST:PORT", help=f"the {service}'s address")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> Config:
+    config = load_config(options.config)
+    return config if options.data_dir is None else replace(config, data_dir=options.data_dir)
+
+
+def _places(options: argparse.Namespace) -> views.Places:
+    config = _config(options)
+    serving, registry, trainer = config.serving, config.registry, config.trainer
+    return views.Places(
+        serving=options.serving or _address(serving.host, serving.grpc_port),
+        registry=options.registry or _address(registry.host, registry.grpc_port),
+        trainer=options.trainer or _address(trainer.host, trainer.grpc_port),
+        token=config.auth.token,
+    )
+
+
+def _address(host: str, port: int) -> str:
+    """Where to dial what listens there: an address that means every interface is dialled on this machine."""
+    return f"{'127.0.0.1' if host in ('0.0.0.0', '::', '[::]') else host}:{port}"  # noqa: S104  compared, not bound
+
+
+def _show(options: argparse.Namespace, shown: Any, table: Callable[[Console, Any], None]) -> None:
+    if options.json:
+        sys.stdout.write(json.dumps(shown) + "\n")
+        sys.stdout.flush()
+    else:
+        table(Console(width=None if sys.stdout.isatty() else PIPED_WIDTH), shown)
+
+
+def _complain(problem: object, code: int) -> int:
+    sys.stderr.write(f"martlet: {problem}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

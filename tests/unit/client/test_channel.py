@@ -1,0 +1,120 @@
+"""How a client tries again, and what a status becomes."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from martlet.client.channel import RETRY_AFTER, CallPolicy, bearer, blocking_call, call, domain_error
+from martlet.errors import MartletError, NotFound, OverCapacity, Unavailable
+
+QUICK = CallPolicy(timeout=5.0, tries=3, backoff=0.001)
+
+
+class Failed(grpc.RpcError):
+    """A failed call, as gRPC's blocking stubs raise it."""
+
+    def __init__(self, code: grpc.StatusCode, trailing: tuple[tuple[str, str | bytes], ...] = ()) -> None:
+        super().__init__()
+        self._code = code
+        self._trailing = trailing
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "because"
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        return self._trailing
+
+
+def fails(times: int, code: grpc.StatusCode, seen: list[float]) -> Callable[[float], str]:
+    """A call that fails so often, then answers; it notes the timeouts it was given."""
+
+    def send(timeout: float) -> str:
+        seen.append(timeout)
+        if len(seen) <= times:
+            raise Failed(code)
+        return "answer"
+
+    return send
+
+
+def test_unavailable_is_tried_again_within_one_deadline() -> None:
+    seen: list[float] = []
+    assert blocking_call(fails(2, grpc.StatusCode.UNAVAILABLE, seen), QUICK) == "answer"
+    first, second, third = seen
+    assert QUICK.timeout >= first > second > third
+
+
+def test_tries_are_bounded() -> None:
+    seen: list[float] = []
+    with pytest.raises(Unavailable, match="because"):
+        blocking_call(fails(9, grpc.StatusCode.UNAVAILABLE, seen), QUICK)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.UNAVAILABLE])
+def test_only_unavailable_is_tried_again(code: grpc.StatusCode) -> None:
+    seen: list[float] = []
+    with pytest.raises(MartletError):
+        blocking_call(fails(1, code, seen), QUICK)
+    assert len(seen) == 1
+
+
+def test_a_wait_that_would_outlast_the_deadline_is_not_begun() -> None:
+    seen: list[float] = []
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        blocking_call(fails(1, grpc.StatusCode.UNAVAILABLE, seen), CallPolicy(timeout=0.2, tries=5, backoff=60.0))
+    assert time.monotonic() - started < 0.2
+    assert len(seen) == 1
+
+
+async def test_the_event_loops_call_tries_again_too() -> None:
+    tries = 0
+
+    async def send(_timeout: float) -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+        return "answer"
+
+    assert await call(send, QUICK) == "answer"
+    assert tries == 3
+
+
+def test_the_backoff_doubles_with_jitter() -> None:
+    policy = CallPolicy(backoff=1.0)
+    for attempt, most in ((1, 1.0), (2, 2.0), (3, 4.0)):
+        assert most / 2 <= policy.delay(attempt) <= most
+
+
+def test_over_capacity_brings_the_servers_hint() -> None:
+    error = domain_error(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, ((RETRY_AFTER, "120"), ("other", "x"))))
+    assert isinstance(error, OverCapacity)
+    assert error.retry_after_ms == 120
+
+
+def test_over_capacity_without_a_hint_still_says_something() -> None:
+    """Thus gRPC itself answers when a message is too large; a hint that is no number is no hint."""
+    for trailing in ((), ((RETRY_AFTER, "soon"),)):
+        error = domain_error(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, trailing))
+        assert isinstance(error, OverCapacity)
+        assert error.retry_after_ms > 0
+
+
+def test_a_status_without_a_word_of_ours_keeps_its_name() -> None:
+    error = domain_error(Failed(grpc.StatusCode.DATA_LOSS))
+    assert type(error) is MartletError
+    assert "DATA_LOSS" in str(error)
+    assert type(domain_error(Failed(grpc.StatusCode.NOT_FOUND))) is NotFound
+
+
+def test_without_a_token_nothing_is_sent() -> None:
+    assert bearer("") == ()
+    assert bearer("secret") == (("authorization", "Bearer secret"),)
