@@ -36,6 +36,7 @@ lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/released.binpb
 	@$(MAKE) --no-print-directory check-stubs
 
 .PHONY: check-stubs

@@ -22,7 +22,6 @@ from examples.demo.processes import Services
 from examples.demo.promises import Promise, promises
 from examples.demo.report import render_report
 from examples.demo.sabotage import publish_corrupt
-from examples.demo.traffic import LIKED, MODEL, Answers, Traffic
 from martlet.artifacts import FolderStore
 from martlet.client.channel import CallPolicy
 from martlet.client.registry import RegistryClient
@@ -32,6 +31,7 @@ from martlet.errors import MartletError
 from martlet.eventlog.file_log import FileEventReader
 from martlet.manifest import Manifest, decode_manifest
 from martlet.replay.datasets import Dataset, Rating, interleaved, movielens_100k, synthetic
+from martlet.replay.traffic import LIKED, MODEL, Answers, Traffic
 from martlet.runtime.config import Config
 from martlet.versions import VersionRecord, VersionState
 from trainer_svc.app import run_audit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from examples.demo.promises import Promise
-from examples.demo.traffic import Answers
+from martlet.replay.traffic import Answers
 
 WIDTH, HEIGHT = 860, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 44

@@ -1,0 +1,1 @@
+"""Recorded behaviour as live traffic against a running Martlet."""

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from examples.demo.processes import Services
-from examples.demo.traffic import MODEL, Traffic
 from martlet.client.channel import CallPolicy
 from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient, TrainerStatus
 from martlet.replay.datasets import Rating, interleaved, synthetic
+from martlet.replay.traffic import MODEL, Traffic
 from martlet.versions import VersionState
 
 EVENTS = 1600

@@ -1,4 +1,4 @@
-"""The client side of the demo: asks for a ranking, then tells what the user thought of it."""
+"""A data set as live traffic: asks for a ranking, then tells what the user thought of it."""
 
 import asyncio
 import time
