@@ -56,7 +56,8 @@ def add_id_inputs(graph: GraphBuilder, spec: FeatureSpec, table: TableSpec) -> d
     ]
     rows = add_lookup(graph, table.name, table.buckets, _flat(graph, keys), _flat(graph, defaults))
     parts = [
-        graph.add("Reshape", [part, shape]) for part, shape in zip(_parts(graph, rows, shapes), shapes, strict=True)
+        graph.add("Reshape", [part, shape], allowzero=1)
+        for part, shape in zip(_parts(graph, rows, shapes), shapes, strict=True)
     ]
     ready = _single_inputs(graph, table, [(g, part) for g, part in zip(groups, parts, strict=True) if not g.is_list])
     for group, part in zip(groups, parts, strict=True):
