@@ -28,7 +28,7 @@ demo: $(STAMP) ## Run the whole loop on real data and show what happened
 	$(BIN)/python -m examples.demo $(DEMO)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
 	$(BIN)/ruff format --check .

@@ -234,7 +234,7 @@ def _quality(
     first = next(m for m in manifests.values() if m.learned.examples >= start)
     frozen = np.concatenate([np.zeros(start), frozen_scores(FolderStore(config.artifact_dir), first, recorded, start)])
     by_passes = {
-        passes: np.concatenate([np.zeros(start), retrained_scores(recorded, start, 10, passes)]) for passes in (1, 2)
+        passes: np.concatenate([np.zeros(start), retrained_scores(recorded, start, 10, passes)]) for passes in (1, 2, 3)
     }
     passes, retrained = max(by_passes.items(), key=lambda item: auc_from(item[1], labels, start))
     scores = {

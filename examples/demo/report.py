@@ -10,14 +10,14 @@ from examples.demo.promises import Promise
 from martlet.replay.traffic import Answers
 
 WIDTH, HEIGHT = 860, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 34, 16, 44
 COLOURS = {"online": "#1763b6", "frozen": "#9a6b00", "retrained": "#5b8c3a", "live": "#1763b6", "pin": "#c0392b"}
 Point = tuple[float, float]
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem;color:#1c2733;background:#fff}
 h1{margin-bottom:.2rem}h2{margin-top:2.2rem}p.lead{color:#4a5a6a;margin-top:0}
-table{border-collapse:collapse;width:100%}td,th{padding:.35rem .6rem;border-bottom:1px solid #dde4ea;text-align:left}
+table{display:block;overflow-x:auto;border-collapse:collapse;width:100%}td,th{padding:.35rem .6rem;border-bottom:1px solid #dde4ea;text-align:left}
 .kept{color:#1d7a3a}.late{color:#9a6b00}.broken{color:#b3261e;font-weight:600}
 svg{width:100%;height:auto}svg text{font:13px system-ui,sans-serif;fill:#4a5a6a}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;margin:1.2rem 0}
@@ -43,7 +43,7 @@ a like is a rating of at least 4.</p>
 <h2>Quality as served</h2>
 <p>ROC-AUC over a sliding window. <i>Frozen</i>: the version that had learned the first fifth, never updated.
 <i>Retrained</i>: the same model trained from scratch at each tenth on everything before it
-({summary["auc"]["retrained_passes"]} passes, the better of 1 and 2). <i>Online</i>: what users were really
+({summary["auc"]["retrained_passes"]:.0f} passes, the best of 1 to 3). <i>Online</i>: what users were really
 answered.</p>
 {_lines(aucs, "events", "AUC")}
 <h2>Versions and lanes</h2>
