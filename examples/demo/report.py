@@ -17,7 +17,8 @@ Point = tuple[float, float]
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem;color:#1c2733;background:#fff}
 h1{margin-bottom:.2rem}h2{margin-top:2.2rem}p.lead{color:#4a5a6a;margin-top:0}
-table{display:block;overflow-x:auto;border-collapse:collapse;width:100%}td,th{padding:.35rem .6rem;border-bottom:1px solid #dde4ea;text-align:left}
+table{display:block;overflow-x:auto;border-collapse:collapse;width:100%}
+td,th{padding:.35rem .6rem;border-bottom:1px solid #dde4ea;text-align:left}
 .kept{color:#1d7a3a}.late{color:#9a6b00}.broken{color:#b3261e;font-weight:600}
 svg{width:100%;height:auto}svg text{font:13px system-ui,sans-serif;fill:#4a5a6a}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;margin:1.2rem 0}
