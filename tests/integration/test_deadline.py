@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from martlet.clock import SystemClock
 from martlet.errors import DeadlinePassed
 from martlet.events import Prediction
-from serving_svc.app import ServingApp
 from tests.integration.test_serving import CONTEXT, ITEMS, World
 from tests.integration.tiny_version import MODEL
 
@@ -28,8 +26,8 @@ class LeapingClock(SystemClock):
 
 @pytest.fixture
 async def late(tmp_path: Path) -> AsyncIterator[tuple[World, LeapingClock]]:
-    clock, world = LeapingClock(), World(tmp_path)
-    world.app = ServingApp(world.config, clock, CollectorRegistry())
+    clock = LeapingClock()
+    world = World(tmp_path, clock)
     await world.start()
     world.publish()
     world.aspire(1, head=1, pin=1)

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from martlet.artifacts import FolderStore
 from martlet.client.channel import CallPolicy
 from martlet.client.serving import ServingClient
-from martlet.clock import SystemClock
+from martlet.clock import Clock, SystemClock
 from martlet.errors import InvalidInput, NotFound, OverCapacity, Unavailable
 from martlet.eventlog.file_log import FileEventReader
 from martlet.events import Arm, Event, ItemUpsert, Outcome, Prediction
@@ -82,7 +82,7 @@ class PlayedRegistry(registry_pb2_grpc.RegistryServiceServicer):
 class World:
     """A replica with its registry, its trainer by hand, and a client."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock | None = None) -> None:
         self.registry = PlayedRegistry()  # type: ignore[abstract]  # it plays three RPCs of seven
         self.trainer = TinyTrainer(FolderStore(root / "artifacts"))
         for item in range(20):
@@ -95,7 +95,7 @@ class World:
             drain_seconds=2.0,
         )
         self.config = Config(data_dir=root, serving=serving)
-        self.app = ServingApp(self.config, SystemClock(), CollectorRegistry())
+        self.app = ServingApp(self.config, clock or SystemClock(), CollectorRegistry())
         self.versions: list[str] = []
 
     def publish(self) -> int:

@@ -158,7 +158,18 @@ def draw_block(spec: FeatureSpec, data: st.DataObject, r: int, n: int) -> Featur
     return FeatureBlock(user_ids, user_numbers, item_ids, item_numbers, np.array(owner, np.int64))
 
 
-@given(made=features(), r=st.integers(1, 3), n=st.integers(0, 4), data=st.data())
+MANY = (
+    Feature("u1", "u1", FeatureKind.ID, Side.USER, "a", 3),
+    Feature("i1", "i1", FeatureKind.ID, Side.ITEM, "b", 3),
+    Feature("u2", "u2", FeatureKind.ID, Side.USER, "b", 3),
+    Feature("l1", "l1", FeatureKind.ID_LIST, Side.USER, "b", 3, 2),
+    Feature("i2", "i2", FeatureKind.ID, Side.ITEM, "a", 3),
+    Feature("l2", "l2", FeatureKind.ID_LIST, Side.ITEM, "a", 3, 3, "mean"),
+    Feature("l3", "l3", FeatureKind.ID_LIST, Side.USER, "a", 1, 2, "sum"),
+)
+
+
+@given(made=st.one_of(features(), st.just(MANY)), r=st.integers(1, 3), n=st.integers(0, 4), data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_runtime_reference_and_plain_loops_agree(
     tmp_path_factory: pytest.TempPathFactory, made: tuple[Feature, ...], r: int, n: int, data: st.DataObject
@@ -175,6 +186,20 @@ def test_runtime_reference_and_plain_loops_agree(
             score, logit = runtime.run([SCORE, LOGIT], inputs)
         np.testing.assert_allclose(np.asarray(logit), expected, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(np.asarray(score), 1 / (1 + np.exp(-expected)), atol=1e-6)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize(("kind", "pool"), ID_KINDS)
+def test_no_candidates_give_no_scores(tmp_path: Path, side: Side, kind: FeatureKind, pool: str) -> None:
+    """A shape that is computed has zeros then, and ONNX reads a zero in a wanted shape as "as before"."""
+    stage = Stage.of((Feature("f", "s", kind, side, "a", 3, 2 if kind is FeatureKind.ID_LIST else 1, pool),), 0)
+    model = compose(stage.spec, stage.specs, dense_part(dense_shapes(stage.spec)))
+    path = materialise(model.SerializeToString(), stage.arrays(), tmp_path)
+    layout, none = stage.spec.layout, np.zeros(0, np.int64)
+    users, items = np.zeros((1, layout.user_id_columns), np.int64), np.zeros((0, layout.item_id_columns), np.int64)
+    block = FeatureBlock(users, np.zeros((1, 0), np.float32), items, np.zeros((0, 0), np.float32), none)
+    (logit,) = onnxruntime.InferenceSession(str(path)).run([LOGIT], feed(stage.spec, block))
+    assert np.asarray(logit).shape == (0,)
 
 
 ONE_OF_EACH = (
@@ -217,6 +242,23 @@ def test_equal_parts_give_equal_bytes() -> None:
         for _ in range(2)
     )
     assert first == second
+
+
+def test_inner_names_of_the_dense_part_stand_in_nobodys_way(tmp_path: Path) -> None:
+    stage = Stage.of(ONE_OF_EACH, 0)
+    dense = dense_part(dense_shapes(stage.spec))
+    for old, new in (("p0", "logit"), ("s0", "score"), ("p1", "lookup/1_Concat"), ("s1", "t3.rows")):
+        for node in dense.graph.node:
+            for names in (node.input, node.output):
+                names[:] = [new if name == old else name for name in names]
+    blocks = FeatureBlock(
+        np.array([[0, 1, 2, 0]]), np.zeros((1, 0), np.float32), np.array([[1]]), np.ones((1, 1), np.float32),
+        np.zeros(1, np.int64),
+    )  # fmt: skip
+    path = materialise(compose(stage.spec, stage.specs, dense).SerializeToString(), stage.arrays(), tmp_path)
+    onnx.checker.check_model(str(path), full_check=True)
+    logit = onnxruntime.InferenceSession(str(path)).run([LOGIT], feed(stage.spec, blocks))[0]
+    np.testing.assert_allclose(logit, [stage.logit(blocks, 0)], rtol=1e-5)
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

@@ -49,9 +49,11 @@ class TableMachine(RuleBasedStateMachine):
             assert self.rows.setdefault(key, value) == value
             self.used[key] = self.now
 
-    @rule(keys=st.lists(KEYS, min_size=1, max_size=6), gradient=st.floats(-1, 1, width=32))
-    def learn(self, keys: list[int], gradient: float) -> None:
-        self.insert(keys)
+    @precondition(lambda self: bool(self.rows))
+    @rule(picks=st.lists(st.integers(0, 99), min_size=1, max_size=6), gradient=st.floats(-1, 1, width=32))
+    def learn(self, picks: list[int], gradient: float) -> None:
+        held = sorted(self.rows)
+        keys = [held[pick % len(held)] for pick in picks]
         rows = self.table.find(np.array(keys, np.int64))
         for table in (self.table, self.twin):
             table.row_wise_adagrad(rows, np.full((len(keys), 2), gradient, np.float32), 0.1, 1e-8)

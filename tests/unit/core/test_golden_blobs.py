@@ -12,9 +12,9 @@ from tests.unit.core.test_table_blobs import BASE, DELTA
 GOLDEN = Path(__file__).parents[2] / "golden"
 DENSE = {"b": np.arange(3, dtype=np.float32), "a": np.array([[1.5, -2.0]], np.float32), "n": np.array(7, np.int64)}
 DIGESTS = {
-    "base_v1.safetensors": "BASE",
-    "delta_v1.safetensors": "DELTA",
-    "dense_v1.safetensors": "DENSE",
+    "base_v1.safetensors": "mt1-a0a64b27540564f0e09dc53139bb496a63153d3d229ad1e36aac79f8dd4a9ecf",
+    "delta_v1.safetensors": "mt1-2f149bce353b974c20fa7b2ae38f00debd4fdb4677614d63b4fc372fe89a2ab7",
+    "dense_v1.safetensors": "mt1-7f95e4ddfe5b30e3bb68882dd26ff339c721e42b07af7bb0fdddd5c43d8c950d",
 }
 
 

@@ -188,3 +188,48 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(name: str, val
     with pytest.raises(Corrupt, match=name):
         table.restore({**other.state(), name: value})
     assert state_bytes(table) == before
+
+
+def held_slots(table: EmbeddingTable, keys: list[int]) -> list[tuple[object, ...]]:
+    """All that the table knows of each key."""
+    found = table.find(np.array(keys, np.int64))
+    return [
+        (
+            table.rows[row].tolist(),
+            float(table.accumulators[row]),
+            int(table.spaces.reshape(-1)[row]),
+            int(table.last_used.reshape(-1)[row]),
+        )
+        for row in found
+    ]
+
+
+def test_growing_keeps_all_that_is_known_of_keys_and_specials() -> None:
+    table = EmbeddingTable("t2", 2, 16, 3)
+    upsert(table, list(range(20)), now_s=3, space=1)
+    upsert(table, list(range(20, 30)), now_s=4, space=2)
+    touched = np.array([*table.find(np.arange(30)), table.slots + 1, table.slots + 2])
+    gradients = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
+    table.row_wise_adagrad(touched, gradients, 0.1, 1e-8)
+    before = held_slots(table, list(range(30)))
+    specials = table.rows[-3:].copy(), table.accumulators[-3:].copy()
+    assert specials[1][1:].all()
+    table.grow()
+    assert table.buckets == 32
+    assert held_slots(table, list(range(30))) == before
+    np.testing.assert_array_equal(table.rows[-3:], specials[0])
+    np.testing.assert_array_equal(table.accumulators[-3:], specials[1])
+
+
+def test_only_old_rows_of_the_space_are_evicted_and_nothing_of_them_stays() -> None:
+    table = EmbeddingTable("t2", 2, 16, 2)
+    upsert(table, [1, 2], now_s=1, space=1)
+    upsert(table, [3], now_s=1, space=2)
+    upsert(table, [2, 4], now_s=9, space=1)
+    slot = int(table.find(np.array([1]))[0])
+    table.row_wise_adagrad(np.array([slot]), np.ones((1, 2), np.float32), 0.1, 1e-8)
+    assert table.evict(1, 9) == 1
+    assert (table.find(np.array([1, 2, 3, 4])) >= 0).tolist() == [False, True, True, True]
+    assert table.rows[slot].tolist() == [0.0, 0.0]
+    assert table.accumulators[slot] == 0.0
+    assert table.last_used.reshape(-1)[slot] == table.spaces.reshape(-1)[slot] == 0
