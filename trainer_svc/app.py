@@ -87,7 +87,7 @@ async def run(config: Config, ports_file: Path | None) -> None:
             settings.checkpoint_interval_seconds,
         ),
         SystemClock(),
-        board.update,
+        board,
         client.report_measurements,
     )
     loop.recover()

@@ -39,6 +39,7 @@ class CourseState(msgspec.Struct):
     generation: int
     needs_base: bool
     parent: bytes
+    parent_digest: str
     in_flight: bytes
     version: int
     examples: int
@@ -182,7 +183,7 @@ class Course:
         self.bad_records, self.needs_base, self._generation = state.bad_records, state.needs_base, state.generation
         if state.parent:
             self.parent = decode_manifest(state.parent)
-        self.parent_digest = manifest_digest(state.parent) if state.parent else ""
+        self.parent_digest = state.parent_digest
         if state.in_flight:
             manifest = decode_manifest(state.in_flight)
             digest = manifest_digest(state.in_flight)
@@ -262,6 +263,7 @@ class Course:
             generation=self._generation,
             needs_base=self.needs_base,
             parent=b"" if self.parent is None else msgspec.json.encode(self.parent, order="sorted"),
+            parent_digest=self.parent_digest,
             in_flight=self.in_flight.encoded if self.in_flight else b"",
             version=self.version,
             examples=self.examples,

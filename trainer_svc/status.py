@@ -1,35 +1,19 @@
 """How the trainer stands: written by the loop's thread, read by the edge's."""
 
-from dataclasses import dataclass, field
-
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from martlet.wire.trainer import TrainerStatus
 from trainer_svc.course import Course
 
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A view of a course after a step."""
-
-    model: str = ""
-    epoch: int = 0
-    step: int = 0
-    consumed: dict[str, int] = field(default_factory=dict)
-    learned: int = 0
-    excluded: int = 0
-    dead_lettered: int = 0
-    pending: int = 0
-    duplicates: int = 0
-    version: int = 0
-    digest: str = ""
-    quality: dict[str, float] = field(default_factory=dict)
+QUALITY_EVERY = 16  # steps
 
 
 class StatusBoard:
-    """The newest status and the metrics of the same. `update` from the loop's thread, `read` from any."""
+    """The newest status and the metrics of the same. Written from the loop's thread, read from any."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._status = Status()
+        self._status = TrainerStatus("", 0, 0, {}, 0, 0, 0, 0, 0, "", 0, 0, {}, "")
+        self._commit = (0, "")
         self._examples = Counter("martlet_trainer_examples", "Examples learned", ["model"], registry=registry)
         self._outcomes = Gauge(
             "martlet_trainer_outcomes", "Outcomes by where they ended", ["model", "place"], registry=registry
@@ -41,22 +25,41 @@ class StatusBoard:
         self._version = Gauge("martlet_trainer_published_version", "Last version taken", ["model"], registry=registry)
         self._seen_examples = 0
 
-    def read(self) -> Status:
+    def read(self) -> TrainerStatus:
         """The newest status."""
         return self._status
 
     def update(self, course: Course) -> None:
-        """Takes a course's state."""
+        """Takes a course's state after a step."""
         counts, model = course.joiner.counts, course.learner.model.name
-        self._status = Status(
-            model, course.epoch, course.step, dict(course.positions), counts.learned, counts.excluded,
-            counts.dead_lettered, course.joiner.pending, counts.duplicates, course.version, course.parent_digest,
-            self._status.quality if course.step % 16 else course.prequential.quality(),
-        )  # fmt: skip
+        self._status = TrainerStatus(
+            model=model,
+            epoch=course.epoch,
+            step=course.step,
+            consumed=dict(course.positions),
+            learned=counts.learned,
+            excluded=counts.excluded,
+            dead_lettered=counts.dead_lettered,
+            pending=course.joiner.pending,
+            duplicates=counts.duplicates,
+            last_published_digest=course.parent_digest,
+            last_published_version=course.version,
+            last_checkpoint_step=self._commit[0],
+            quality=self._status.quality if course.step % QUALITY_EVERY else course.prequential.quality(),
+            state_digest=self._commit[1],
+        )
         self._examples.labels(model).inc(course.examples - self._seen_examples)
         self._seen_examples = course.examples
+        self._show(self._status)
+
+    def committed(self, course: Course) -> None:
+        """A checkpoint holds the course as it is now."""
+        self._commit = (course.step, course.digest())
+        self.update(course)
+
+    def _show(self, status: TrainerStatus) -> None:
         for place in ("learned", "excluded", "dead_lettered", "pending"):
-            self._outcomes.labels(model, place).set(getattr(self._status, place))
-        for metric, value in self._status.quality.items():
-            self._quality.labels(model, metric).set(value)
-        self._version.labels(model).set(course.version)
+            self._outcomes.labels(status.model, place).set(getattr(status, place))
+        for metric, value in status.quality.items():
+            self._quality.labels(status.model, metric).set(value)
+        self._version.labels(status.model).set(status.last_published_version)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from martlet.clock import Clock
 from martlet.errors import MartletError
@@ -36,6 +37,18 @@ class LoopSettings:
     step_records: int = 2048
 
 
+class Observer(Protocol):
+    """Who wants to know how the course stands. Must not change it."""
+
+    def update(self, course: Course) -> None:
+        """A step was made, or a publish was answered."""
+        ...
+
+    def committed(self, course: Course) -> None:
+        """A checkpoint holds the course as it is now."""
+        ...
+
+
 class DeadLetters:
     """A file of what could not be used: one JSON line each, with its reason. After a crash a line may stand twice."""
 
@@ -59,7 +72,7 @@ class TrainingLoop:
         course: the state; only the loop's thread may touch it while it runs.
 
     Args:
-        observe: called after each step with the course, in the loop's thread: for metrics and status.
+        observer: told of steps and commits, in the loop's thread: for metrics and status.
         report: sends measurements; may fail, they are lost then (the prediction records are not).
     """
 
@@ -73,7 +86,7 @@ class TrainingLoop:
         dead_letters: DeadLetters,
         settings: LoopSettings,
         clock: Clock,
-        observe: Callable[[Course], None],
+        observer: Observer,
         report: Callable[[MeasurementBatch], None],
     ) -> None:
         self.course = course
@@ -84,7 +97,7 @@ class TrainingLoop:
         self._dead_letters = dead_letters
         self._settings = settings
         self._clock = clock
-        self._observe = observe
+        self._observer = observer
         self._report = report
         self._published_at = self._committed_at = clock.monotonic()
         self._committed_entries = 0
@@ -104,7 +117,7 @@ class TrainingLoop:
             self._again(entry)
         if self.course.in_flight is not None:
             self._publisher.submit(self.course.in_flight)
-        self._observe(self.course)
+        self._observer.update(self.course)
 
     def run(self) -> None:
         """Learns until `stop`."""
@@ -133,6 +146,7 @@ class TrainingLoop:
             arrays, document = self.course.snapshot()
             self._checkpoints.save(self.course.step, arrays, document)
             self._committed_entries = self.course.entries
+            self._observer.committed(self.course)
             self._report_measurements()
 
     def _step(self) -> bool:
@@ -143,7 +157,7 @@ class TrainingLoop:
         cut = Cut(self.course.step + 1, ranges, now_us)
         self._journal.append(cut)
         self._dead_letters.add(self.course.consume(cut, payloads))
-        self._observe(self.course)
+        self._observer.update(self.course)
         return bool(ranges)
 
     def _window_is_over(self) -> bool:
@@ -183,7 +197,7 @@ class TrainingLoop:
             refused = Refused(step, result.sequence, result.epoch, result.parent, result.reason)
             self._journal.append(refused)
             self.course.refuse(refused)
-        self._observe(self.course)
+        self._observer.update(self.course)
 
     def _again(self, entry: Entry) -> None:
         if isinstance(entry, Cut):

@@ -109,7 +109,7 @@ class GetTrainerStatusResponse(_message.Message):
     last_published_version: _builtins.int
     last_checkpoint_step: _builtins.int
     state_digest: _builtins.str
-    """A digest of the whole learner state."""
+    """A digest of the whole state as the last checkpoint holds it."""
     @_builtins.property
     def consumed(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.LogPosition]:
         """What is learned up to, for each partition."""

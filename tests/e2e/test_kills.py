@@ -106,6 +106,7 @@ async def test_each_service_is_killed_once(services: Services, tmp_path: Path) -
     for name in ("trainer", "serving", "registry"):
         assert b"martlet_" in await asyncio.to_thread(scraped, services.running[name].metrics_port)
     await asyncio.gather(serving.close(), registry.close(), trainer.close())
+    assert status.last_checkpoint_step > 0
     assert services.running["trainer"].stop() == 0
     report = audited(tmp_path)
     assert report["digests_equal"] is True

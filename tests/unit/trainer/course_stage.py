@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 import martlet.learn as ml
 from martlet.artifacts import FolderStore
@@ -23,6 +24,7 @@ from trainer_svc.event_source import EventSource
 from trainer_svc.journal import Journal
 from trainer_svc.learner import Learner
 from trainer_svc.publisher import Arrived, NotTaken, Result
+from trainer_svc.status import StatusBoard
 from trainer_svc.training_loop import DeadLetters, LoopSettings, TrainingLoop
 from trainer_svc.version_builder import Built, VersionBuilder
 
@@ -151,7 +153,7 @@ class World:
             DeadLetters(self.root / "dead.jsonl"),
             LoopSettings(0.0, 0.0, 4, 1e9, records),
             self.clock,
-            lambda course: None,
+            StatusBoard(CollectorRegistry()),
             lambda batch: None,
         )
         loop.recover()
