@@ -114,7 +114,8 @@ def _score(course: Course, predictions: list[Prediction], version: int, report: 
         own = course.learner.predict(concatenate([prediction.features for prediction in chunk])).astype(np.float64)
         recorded = np.concatenate([prediction.scores[version] for prediction in chunk]).astype(np.float64)
         difference = np.abs(1.0 / (1.0 + np.exp(-own)) - 1.0 / (1.0 + np.exp(-recorded)))
-        report.parity_max_abs_diff = max(report.parity_max_abs_diff, float(difference.max()))
+        # NumPy's maximum lets NaN win; Python's max would hide it.
+        report.parity_max_abs_diff = float(np.maximum(report.parity_max_abs_diff, difference.max()))
         report.answers += len(chunk)
 
 
