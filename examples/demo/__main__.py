@@ -39,6 +39,7 @@ from trainer_svc.app import run_audit
 MODEL_REF = "examples.movielens.model:MODEL"
 SETTINGS = {"MARTLET_TRAINER_MODEL": MODEL_REF}
 PATIENT = CallPolicy(timeout=30.0, tries=60, backoff=0.05)
+ONCE = CallPolicy(timeout=30.0, tries=1)  # a retry would hide a failed request, and none may fail
 
 
 def main() -> int:
@@ -95,19 +96,21 @@ async def _loop(
     for name in ("registry", "serving", "trainer"):
         service = services.start(name)
         console.print(f"{name:9} gRPC {service.address}, metrics http://127.0.0.1:{service.metrics_port}/metrics")
-    async with ServingClient(services.running["serving"].address, policy=PATIENT) as serving:
-        await _until_ready(serving)
+    address = services.running["serving"].address
+    async with ServingClient(address, policy=PATIENT) as waiting, ServingClient(address, policy=ONCE) as serving:
+        await _until_ready(waiting)
         registry = RegistryClient(services.running["registry"].address, policy=PATIENT)
         traffic = Traffic(serving, dataset, options.others, options.rate)
         watcher = asyncio.create_task(_progress(console, traffic, registry, len(events)))
         half = len(events) // 2
         stream: Iterator[Rating] = iter(events)
         await traffic.run(itertools.islice(stream, half), options.concurrency)
+        rest = asyncio.create_task(traffic.run(stream, options.concurrency))
         corrupt = await publish_corrupt(registry, options.out / "data" / "artifacts", MODEL)
         console.print(
             f"  corrupt artifact offered as version {corrupt.version}: {corrupt.state.name} ({corrupt.reason})"
         )
-        await traffic.run(stream, options.concurrency)
+        await rest
         watcher.cancel()
         status = await _settled(services.running["trainer"].address, len(traffic.answers.label))
         records = await registry.versions(MODEL, with_manifests=True)
@@ -173,9 +176,11 @@ def _summarise(
         record.version: decode_manifest(record.manifest) for record in records if record.version != corrupt.version
     }
     moments = [Moment(version, manifest.learned.positions) for version, manifest in manifests.items()]
-    live = freshness(answers.partition, answers.offset, answers.acknowledged_at, *_arm(answers, live=True), moments)
-    stable = freshness(answers.partition, answers.offset, answers.acknowledged_at, *_arm(answers, live=False), moments)
-    scores, curves = _quality(config, answers, manifests)
+    outcomes = (answers.partition, answers.offset, answers.acknowledged_at)
+    end = max(answers.answered_at)
+    live = freshness(*outcomes, *_arm(answers, live=True), moments, end)
+    stable = freshness(*outcomes, *_arm(answers, live=False), moments, end)
+    scores, curves = _quality(config, manifests)
     summary: dict[str, Any] = {
         "dataset": dataset.name,
         "order": options.order,
@@ -184,13 +189,21 @@ def _summarise(
         "failures": sorted(set(answers.failures))[:5],
         "swaps": len(set(answers.version)) - 1,
         "versions_published": len(manifests),
-        "freshness_ms": {"live": live.as_json(), "stable": stable.as_json()},
+        "freshness_ms": {
+            "live": {**live.as_json(), "unanswered": live.unanswered},
+            "stable": {**stable.as_json(), "unanswered": stable.unanswered},
+        },
         "data_age_ms": percentiles(_data_age(answers, manifests)).as_json(),
         "live_share": round(float(np.mean(answers.live)), 4),
         "auc": scores,
         "parity_max_abs_diff": report.parity_max_abs_diff,
         "audit": report.as_json(),
-        "corrupt_version": {"version": corrupt.version, "state": corrupt.state.name, "reason": corrupt.reason},
+        "corrupt_version": {
+            "version": corrupt.version,
+            "state": corrupt.state.name,
+            "reason": corrupt.reason,
+            "answers": answers.version.count(corrupt.version),
+        },
         "events": status,
         "requests_per_s": round(answers.requests / (answers.acknowledged_at[-1] - answers.answered_at[0]), 1),
     }
@@ -224,13 +237,12 @@ def _data_age(answers: Answers, manifests: dict[int, Manifest]) -> np.ndarray:
     return known
 
 
-def _quality(
-    config: Config, answers: Answers, manifests: dict[int, Manifest]
-) -> tuple[dict[str, float], dict[str, Any]]:
+def _quality(config: Config, manifests: dict[int, Manifest]) -> tuple[dict[str, float], dict[str, Any]]:
     recorded = recorded_examples(FileEventReader(config.event_log_dir), LIKED)
     start = len(recorded) // 5
     labels = recorded.labels.astype(np.float64)
-    online = np.array(answers.logit)[np.argsort(answers.offset)]
+    # From the record, not from the client: an outcome may be on disk though its acknowledgement was lost.
+    online = recorded.logits
     first = next(m for m in manifests.values() if m.learned.examples >= start)
     frozen = np.concatenate([np.zeros(start), frozen_scores(FolderStore(config.artifact_dir), first, recorded, start)])
     by_passes = {

@@ -1,7 +1,7 @@
 """From answers and versions to the demo's figures. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ class Percentiles:
     p50: float
     p99: float
     values: Floats
+    unanswered: int = 0
 
     def as_json(self) -> dict[str, float]:
         """Without the values."""
@@ -39,32 +40,35 @@ def freshness(
     answered_at: Sequence[float],
     answered_by: Sequence[int],
     moments: Sequence[Moment],
+    ended_at: float,
 ) -> Percentiles:
     """From the acknowledgement of each outcome to the first answer by a version that has learned it, milliseconds.
 
-    `answered_at` and `answered_by` are the answers that count (a lane's). Outcomes that no answer came late enough for
-    are left out: the stream had ended.
+    `answered_at` and `answered_by` are the answers that count (a lane's). An outcome that no such answer came for has
+    waited until the stream's end at least, and counts with that: a lane that went dead must not look fresh.
     """
     first_answer: dict[int, float] = {}
     for at, version in zip(answered_at, answered_by, strict=True):
         first_answer[version] = min(at, first_answer.get(version, np.inf))
     waits: list[float] = []
+    unanswered = 0
     for partition in sorted(set(partitions)):
         known = sorted(
             (moment.positions.get(partition, 0), first_answer[moment.version])
             for moment in moments
             if moment.version in first_answer
         )
-        if not known:
-            continue
         covered = np.array([offset for offset, _ in known])
         # A version with more learned may answer earlier than one with less: the earliest of all later ones counts.
         earliest = np.minimum.accumulate(np.array([at for _, at in known])[::-1])[::-1]
         for where, offset, acknowledged in zip(partitions, offsets, acknowledged_at, strict=True):
-            place = int(np.searchsorted(covered, offset)) if where == partition else len(covered)
-            if place < len(covered):
-                waits.append(max(float(earliest[place]) - acknowledged, 0.0) * 1000.0)
-    return percentiles(np.array(waits))
+            if where != partition:
+                continue
+            place = int(np.searchsorted(covered, offset))
+            unanswered += place == len(covered)
+            until = float(earliest[place]) if place < len(covered) else ended_at
+            waits.append(max(until - acknowledged, 0.0) * 1000.0)
+    return replace(percentiles(np.array(waits)), unanswered=unanswered)
 
 
 def percentiles(values: Floats) -> Percentiles:

@@ -24,10 +24,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Examples as they were recorded, in the order of their outcomes. One block a row."""
+    """Examples as they were recorded, in the order of their outcomes. One block a row, and the logit answered."""
 
     blocks: list[FeatureBlock]
     labels: npt.NDArray[np.float32]
+    logits: Floats
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -38,14 +39,17 @@ def recorded_examples(reader: FileEventReader, threshold: float) -> Recorded:
     predictions: dict[str, Prediction] = {}
     blocks: list[FeatureBlock] = []
     labels: list[float] = []
+    logits: list[float] = []
     for event in _events(reader):
         if isinstance(event, Prediction):
             predictions[event.prediction_id] = event
         elif isinstance(event, Outcome) and event.prediction_id in predictions:
             prediction = predictions.pop(event.prediction_id)
-            blocks.append(_row(prediction.features, prediction.item_ids.index(event.item_id)))
+            item = prediction.item_ids.index(event.item_id)
+            blocks.append(_row(prediction.features, item))
+            logits.append(float(prediction.scores[prediction.version][item]))
             labels.append(float(event.value >= threshold))
-    return Recorded(blocks, np.array(labels, np.float32))
+    return Recorded(blocks, np.array(labels, np.float32), np.array(logits, np.float64))
 
 
 def frozen_scores(store: FolderStore, manifest: Manifest, recorded: Recorded, start: int) -> Floats:

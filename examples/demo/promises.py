@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+AUDITED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,21 @@ class Promise:
 def promises(summary: Mapping[str, Any], *, whole: bool) -> list[Promise]:
     """All promises on a summary. `whole`: all events were replayed, so the counts apply."""
     auc, live = summary["auc"], summary["freshness_ms"]["live"]
+    compared = min(AUDITED, summary["requests"])  # an audit that compared nothing has found nothing
     kept = [
         Promise("failed_requests", str(summary["failed_requests"]), "0", summary["failed_requests"] == 0),
         Promise(
-            "parity_max_abs_diff", f"{summary['parity_max_abs_diff']:.1e}", "<= 1e-6",
-            summary["parity_max_abs_diff"] <= 1e-6,
+            "parity_max_abs_diff", f"{summary['parity_max_abs_diff']:.1e} of {summary['audit']['answers']}",
+            f"<= 1e-6 of >= {compared}",
+            summary["parity_max_abs_diff"] <= 1e-6 and summary["audit"]["answers"] >= compared,
         ),
         Promise("corrupt_version.state", summary["corrupt_version"]["state"], "REJECTED",
                 summary["corrupt_version"]["state"] == "REJECTED"),
+        Promise("corrupt_version.answers", str(summary["corrupt_version"]["answers"]), "0",
+                summary["corrupt_version"]["answers"] == 0),
         Promise("learned exactly once", str(summary["events"]["learned"]), str(summary["events"]["acknowledged"]),
                 summary["events"]["learned"] == summary["events"]["acknowledged"]
-                and summary["audit"]["digests_equal"]),
+                and summary["audit"]["digests_equal"] and summary["audit"]["versions_checked"] > 0),
     ]  # fmt: skip
     if whole:
         kept += [

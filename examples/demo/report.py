@@ -21,6 +21,9 @@ table{display:block;overflow-x:auto;border-collapse:collapse;width:100%}
 td,th{padding:.35rem .6rem;border-bottom:1px solid #dde4ea;text-align:left}
 .kept{color:#1d7a3a}.late{color:#9a6b00}.broken{color:#b3261e;font-weight:600}
 svg{width:100%;height:auto}svg text{font:13px system-ui,sans-serif;fill:#4a5a6a}
+@media(max-width:640px){td,th{padding:.3rem .25rem;font-size:.78rem;overflow-wrap:anywhere}table{display:table}
+td:last-child{white-space:nowrap}
+.chart{overflow-x:auto}.chart svg{width:680px}}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;margin:1.2rem 0}
 .tile{background:#f3f6f9;border-radius:8px;padding:.7rem .9rem}.tile b{display:block;font-size:1.35rem}
 """
@@ -45,13 +48,16 @@ a like is a rating of at least 4.</p>
 <p>ROC-AUC over a sliding window. <i>Frozen</i>: the version that had learned the first fifth, never updated.
 <i>Retrained</i>: the same model trained from scratch at each tenth on everything before it
 ({summary["auc"]["retrained_passes"]:.0f} passes, the best of 1 to 3). <i>Online</i>: what users were really
-answered.</p>
+answered. The lead over retraining depends on the order: interleaved, many users arrive between two retrainings and
+their last minutes tell much; <code>--order time</code> shows the raw order.</p>
 {_lines(aucs, "events", "AUC")}
 <h2>Versions and lanes</h2>
 <p>The version behind each answer over time; one dot an answer, a sample of them.</p>
 {_versions(answers)}
 <h2>Freshness</h2>
-<p>From the acknowledgement of an outcome to the first user's answer by a live version that has learned it.</p>
+<p>From the acknowledgement of an outcome to the first user's answer by a live version that has learned it.
+Outcomes that the stream's end left unanswered ({summary["freshness_ms"]["live"]["unanswered"]:,}) count with their wait
+until then; the last bar holds whatever took longer.</p>
 {_histogram(curves["freshness"])}
 </body></html>
 """
@@ -140,20 +146,33 @@ class _Chart:
         grid = "".join(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}" stroke="#e4e9ee"/>'
             f'<text x="{LEFT - 8}" y="{self.y(v) + 4:.1f}" text-anchor="end">{_number(v)}</text>'
-            for v in np.linspace(*self._ys, 5)
+            for v in round_ticks(*self._ys, 5)
         )
         ticks = "".join(
             f'<text x="{self.x(v):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{_number(v)}</text>'
-            for v in np.linspace(*self._xs, 6)
+            for v in round_ticks(*self._xs, 6)
         )
         names = (
             f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{x_name}</text>'
             f'<text x="{LEFT}" y="{TOP - 3}">{y_name}</text>'
         )
         return (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{y_name} over {x_name}">'
-            f"{grid}{ticks}{names}{body}{_legend(legend)}</svg>"
+            f'<div class="chart"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{y_name} over {x_name}">'
+            f"{grid}{ticks}{names}{body}{_legend(legend)}</svg></div>"
         )
+
+
+def round_ticks(low: float, high: float, about: int) -> list[float]:
+    """About so many round values in [low, high].
+
+    >>> round_ticks(0.0, 148.0, 6)
+    [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0, 140.0]
+    """
+    rough = max(high - low, 1e-12) / about
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = float(power * min((1, 2, 5, 10), key=lambda factor: abs(power * factor - rough)))
+    first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+    return [round(step * n, 10) for n in range(first, last + 1)]
 
 
 def _legend(names: Sequence[str]) -> str:
