@@ -22,12 +22,15 @@ class AdmissionPolicy:
 
 
 class Admission:
-    """Checks manifests against the artifact store. Verified blobs are not read again. Not thread-safe."""
+    """Checks manifests against the artifact store. Not thread-safe.
+
+    What was verified in a place is not read again for the same place; in another one it must pass anew.
+    """
 
     def __init__(self, artifacts: ArtifactStore, policy: AdmissionPolicy) -> None:
         self._artifacts = artifacts
         self._policy = policy
-        self._verified: set[BlobRef] = set()
+        self._verified: set[tuple[object, BlobRef]] = set()
 
     def check(self, manifest: Manifest, parent: Manifest | None) -> None:
         """Passes a version, or says why not.
@@ -48,30 +51,32 @@ class Admission:
             self._check_table(table)
 
     def _verify(self, blob: BlobRef) -> None:
-        if blob not in self._verified:
+        if ("graph", blob) not in self._verified:
             self._artifacts.get(blob)
-            self._verified.add(blob)
+            self._verified.add(("graph", blob))
 
     def _check_dense(self, blob: BlobRef) -> None:
-        if blob in self._verified:
+        if ("dense", blob) in self._verified:
             return
         for name, array in decode_dense(self._artifacts.get(blob)).items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise Corrupt(f"dense weight {name!r} is not finite")
-        self._verified.add(blob)
+        self._verified.add(("dense", blob))
 
     def _check_table(self, table: TableManifest) -> None:
-        if table.base not in self._verified:
+        shape = (table.width, table.buckets)
+        if (shape, table.base) not in self._verified:
             base = decode_base(self._artifacts.get(table.base), table.width, table.buckets)
             if not (np.isfinite(base.rows).all() and np.isfinite(base.special).all()):
                 raise Corrupt(f"the base of table {table.name} is not finite")
-            self._verified.add(table.base)
+            self._verified.add((shape, table.base))
         previous = table.base
         for sequence, blob in enumerate(table.deltas, start=1):
-            if blob not in self._verified:
+            place = (*shape, sequence, previous)
+            if (place, blob) not in self._verified:
                 delta = decode_delta(self._artifacts.get(blob), table.width, table.buckets)
                 _check_delta(table, delta, sequence, previous)
-                self._verified.add(blob)
+                self._verified.add((place, blob))
             previous = blob
 
 

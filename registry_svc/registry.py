@@ -111,8 +111,8 @@ class Registry:
 
     def _fail(self, status: ServableStatus) -> None:
         lane = self._catalog.lane(status.model)
-        if lane is None:
-            return
+        if lane is None or status.version not in lane.members():
+            return  # replicas repeat themselves, and may speak of versions of another catalog
         record = self._catalog.get(status.model, status.version)
         parent = self._catalog.find(status.model, record.parent_digest)
         usable = parent is not None and parent.state is not CatalogState.REJECTED

@@ -4,36 +4,31 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from martlet.clock import SystemClock
-from martlet.errors import MartletError
-from martlet.runtime.config import Config, load_config
-from martlet.runtime.logs import set_up_logs
+from martlet.runtime.command import add_service_options, exit_code, service_config
+from martlet.runtime.config import Config
 from serving_svc.app import ServingApp
+
+PROGRAM = "martlet-serving"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until SIGTERM or SIGINT. 0: drained in order; 2: a bad setting or a taken place, told in one line."""
-    parser = argparse.ArgumentParser(prog="martlet-serving", description="Answers requests with the aspired versions.")
-    parser.add_argument("--config", type=Path, help="YAML settings")
-    parser.add_argument("--data-dir", type=Path, help="where the embedded parts live")
-    parser.add_argument("--ports-file", type=Path, help="write the bound ports here, as one JSON line")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Answers requests with the aspired versions.")
+    add_service_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        config = load_config(options.config)
-        if options.data_dir is not None:
-            config = replace(config, data_dir=options.data_dir)
-        set_up_logs(config.log)
+
+    def serve() -> int:
+        config = service_config(options)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(config, options.ports_file))
-    except (MartletError, OSError) as error:
-        print(f"martlet-serving: {error}", file=sys.stderr)  # noqa: T201  for whoever started it by hand
-        return 2
-    return 0
+        return 0
+
+    return exit_code(PROGRAM, serve)
 
 
 async def _serve(config: Config, ports_file: Path | None) -> None:

@@ -9,37 +9,37 @@ from dataclasses import replace
 from pathlib import Path
 
 import martlet.learn as ml
-from martlet.errors import MartletError
-from martlet.runtime.config import Config, load_config
-from martlet.runtime.logs import set_up_logs
+from martlet.runtime.command import add_service_options, exit_code, service_config
+from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
+
+PROGRAM = "martlet-trainer"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: all well; 1: a check or an audit found something; 2: a bad setting or input, told in one line."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "check":
-            return _check(options.model, as_json=options.json)
-        config = _config(options)
-        set_up_logs(config.log)
-        if options.command == "audit":
-            return _audit(config, options)
-        asyncio.run(run(config, options.ports_file))
-    except (MartletError, OSError) as error:
-        print(f"martlet-trainer: {error}", file=sys.stderr)  # noqa: T201  for whoever started it by hand
-        return 2
+    return exit_code(PROGRAM, lambda: _do(options))
+
+
+def _do(options: argparse.Namespace) -> int:
+    if options.command == "check":
+        return _check(options.model, as_json=options.json)
+    config = service_config(options)
+    if options.model:
+        config = replace(config, trainer=replace(config.trainer, model=options.model))
+    if options.command == "audit":
+        return _audit(config, options)
+    asyncio.run(run(config, options.ports_file))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, help="YAML settings")
-    common.add_argument("--data-dir", type=Path, help="where the embedded parts live")
+    add_service_options(common)
     common.add_argument("--model", help="the model to learn, as package.module:NAME")
-    common.add_argument("--ports-file", type=Path, help="write the bound ports here, as one JSON line")
-    parser = argparse.ArgumentParser(prog="martlet-trainer", description="Learns and publishes.", parents=[common])
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Learns and publishes.", parents=[common])
     commands = parser.add_subparsers(dest="command")
     checked = commands.add_parser("check", help="export, parity, determinism, operators of a model")
     checked.add_argument("model", help="package.module:NAME")
@@ -48,15 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     return parser
-
-
-def _config(options: argparse.Namespace) -> Config:
-    config = load_config(options.config)
-    if options.data_dir is not None:
-        config = replace(config, data_dir=options.data_dir)
-    if options.model:
-        config = replace(config, trainer=replace(config.trainer, model=options.model))
-    return config
 
 
 def _check(model: str, *, as_json: bool) -> int:

@@ -259,6 +259,26 @@ async def test_a_version_that_replicas_cannot_load_leaves(stage: Stage) -> None:
     assert (record.state, record.reason) == (CatalogState.REJECTED, "because")
 
 
+async def test_a_report_on_strangers_is_taken_for_what_it_is(stage: Stage) -> None:
+    first = await stage.publish(stage.trainer.newest)
+    strangers = [ServableStatus("nobody", 1, "d", VersionState.FAILED), status(99, "d", VersionState.FAILED)]
+    await stage.client.report_replica("r1", [*strangers, status(1, first.digest, VersionState.READY)])
+    assert (await stage.client.lineage("shop")).head_version == 1
+
+
+@pytest.mark.parametrize("where", ["dense", "delta", "base"])
+async def test_a_blob_that_passed_in_one_place_must_pass_anew_in_another(stage: Stage, where: str) -> None:
+    await stage.publish(stage.trainer.newest)
+    good = stage.trainer.delta()
+    table, graph = good.tables[0], good.graph
+    moved = {
+        "dense": replace(good, dense=graph),
+        "delta": replace(good, tables=(replace(table, deltas=(graph,)),)),
+        "base": replace(good, kind=VersionKind.SNAPSHOT, tables=(replace(table, base=graph, deltas=()),)),
+    }
+    assert (await stage.publish(moved[where])).state is CatalogState.REJECTED
+
+
 async def test_a_restarted_registry_says_the_same(stage: Stage) -> None:
     await stage.publish(stage.trainer.newest)
     for value in range(5):
