@@ -1,109 +1,122 @@
-"""Admission: what a version must be before it is served. Reads blobs, changes nothing."""
+"""Admission's policy: what a manifest must say before its version is served. Pure.
+
+What its blobs hold is `blob_checks`' concern. A refusal is about the version itself and stands for ever; whether its
+turn has come (compare-and-swap) is another question.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
-import numpy as np
-
-from martlet.artifacts import ArtifactStore
-from martlet.errors import Corrupt, InvalidInput
+from martlet.digest import is_digest
+from martlet.errors import InvalidInput
 from martlet.feature_encoding import signature_of
-from martlet.manifest import BlobRef, Manifest, TableManifest, VersionKind
-from martlet.table_blobs import TableDelta, decode_base, decode_delta, decode_dense
+from martlet.feature_spec import FeatureKind, FeatureSpec
+from martlet.keys import text_id
+from martlet.manifest import Manifest, TableManifest, VersionKind
 
-SHIFT_METRIC = "mean_abs_logit_shift"
+MEAN_SHIFT: Final = "mean_abs_logit_shift"
+TABLE_DTYPES: Final = frozenset({"float32"})
+LONGEST_NAME: Final = 200
+MAX_NUMBER: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """Limits of admission. `max_mean_logit_shift`: how far a version may move recent answers, in logits, on average."""
+    """Limits of admission.
+
+    Attributes:
+        max_mean_logit_shift: how far a version may move recent answers, in logits, on average.
+    """
 
     max_mean_logit_shift: float
 
 
-class Admission:
-    """Checks manifests against the artifact store. Not thread-safe.
+def check_address(manifest: Manifest) -> None:
+    """What must hold for a version to be recorded at all, even as refused.
 
-    What was verified in a place is not read again for the same place; in another one it must pass anew.
+    Raises:
+        InvalidInput: no usable model name, parent or epoch.
     """
-
-    def __init__(self, artifacts: ArtifactStore, policy: AdmissionPolicy) -> None:
-        self._artifacts = artifacts
-        self._policy = policy
-        self._verified: set[tuple[object, BlobRef]] = set()
-
-    def check(self, manifest: Manifest, parent: Manifest | None) -> None:
-        """Passes a version, or says why not.
-
-        Raises:
-            Corrupt: a blob is damaged, not finite, or does not fit its place.
-            NotFound: a blob is absent.
-            InvalidInput: the manifest contradicts itself or its parent, or answers would move too far.
-        """
-        if manifest.signature != signature_of(manifest.feature_spec):
-            raise InvalidInput("the signature is not that of the feature spec")
-        if manifest.kind is VersionKind.DELTA:
-            _check_lineage(manifest, parent)
-        _check_shift(manifest, self._policy)
-        self._verify(manifest.graph)
-        self._check_dense(manifest.dense)
-        for table in manifest.tables:
-            self._check_table(table)
-
-    def _verify(self, blob: BlobRef) -> None:
-        if ("graph", blob) not in self._verified:
-            self._artifacts.get(blob)
-            self._verified.add(("graph", blob))
-
-    def _check_dense(self, blob: BlobRef) -> None:
-        if ("dense", blob) in self._verified:
-            return
-        for name, array in decode_dense(self._artifacts.get(blob)).items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise Corrupt(f"dense weight {name!r} is not finite")
-        self._verified.add(("dense", blob))
-
-    def _check_table(self, table: TableManifest) -> None:
-        shape = (table.width, table.buckets)
-        if (shape, table.base) not in self._verified:
-            base = decode_base(self._artifacts.get(table.base), table.width, table.buckets)
-            if not (np.isfinite(base.rows).all() and np.isfinite(base.special).all()):
-                raise Corrupt(f"the base of table {table.name} is not finite")
-            self._verified.add((shape, table.base))
-        previous = table.base
-        for sequence, blob in enumerate(table.deltas, start=1):
-            place = (*shape, sequence, previous)
-            if (place, blob) not in self._verified:
-                delta = decode_delta(self._artifacts.get(blob), table.width, table.buckets)
-                _check_delta(table, delta, sequence, previous)
-                self._verified.add((place, blob))
-            previous = blob
+    if not manifest.model.isprintable() or not 1 <= len(manifest.model) <= LONGEST_NAME:
+        raise InvalidInput(f"model must be 1 to {LONGEST_NAME} printable characters")
+    if manifest.lineage.parent and not is_digest(manifest.lineage.parent):
+        raise InvalidInput(f"parent {manifest.lineage.parent[:LONGEST_NAME]!r} is not a digest")
+    if not 0 <= manifest.lineage.epoch <= MAX_NUMBER:
+        raise InvalidInput("epoch is not a number from 0 to 2**63 - 1")
 
 
-def _check_delta(table: TableManifest, delta: TableDelta, sequence: int, previous: BlobRef) -> None:
-    if delta.sequence != sequence or delta.previous != previous.digest:
-        raise Corrupt(f"table {table.name}: delta {delta.sequence} does not stand at place {sequence} of the chain")
-    if not (np.isfinite(delta.rows).all() and np.isfinite(delta.special).all()):
-        raise Corrupt(f"table {table.name}: delta {sequence} is not finite")
+def check_manifest(manifest: Manifest, parent: Manifest | None, policy: AdmissionPolicy) -> None:
+    """Passes a manifest, or says why not.
+
+    The parent's manifest is None if there is no parent, or if the catalog does not know it: then it cannot be the head,
+    and compare-and-swap answers.
+
+    Raises:
+        InvalidInput: the manifest contradicts itself or its parent, or answers would move too far.
+    """
+    _check_spec(manifest.feature_spec)
+    if manifest.signature != signature_of(manifest.feature_spec):
+        raise InvalidInput("the signature is not that of the feature spec")
+    _check_tables(manifest)
+    _check_metrics(manifest.metrics, policy)
+    if manifest.kind is VersionKind.SNAPSHOT:
+        _check_snapshot(manifest)
+    elif not manifest.lineage.parent:
+        raise InvalidInput("a delta needs a parent")
+    elif parent is not None:
+        _check_delta(manifest, parent)
 
 
-def _check_shift(manifest: Manifest, policy: AdmissionPolicy) -> None:
-    shift = manifest.metrics.get(SHIFT_METRIC, 0.0)
-    if not math.isfinite(shift) or shift > policy.max_mean_logit_shift:
-        limit = policy.max_mean_logit_shift
+def specials_of(spec: FeatureSpec, width: int) -> int:
+    """How many special rows a table of this width has: the zero row, and a default row for each of its features."""
+    return 1 + sum(feature.kind is not FeatureKind.NUMBER and feature.width == width for feature in spec.features)
+
+
+def _check_spec(spec: FeatureSpec) -> None:
+    for text, value in spec.golden:
+        if text_id(text) != value:
+            raise InvalidInput(f"the feature spec hashes {text!r} to {value}, not to {text_id(text)}")
+
+
+def _check_tables(manifest: Manifest) -> None:
+    names, widths = [t.name for t in manifest.tables], [t.width for t in manifest.tables]
+    if len(set(names)) < len(names) or len(set(widths)) < len(widths):
+        raise InvalidInput("each table has a name and a width of its own")
+    for table in manifest.tables:
+        if table.dtype not in TABLE_DTYPES:
+            raise InvalidInput(f"table {table.name!r}: rows of dtype {table.dtype!r} are not known here")
+        if specials_of(manifest.feature_spec, table.width) == 1:
+            raise InvalidInput(f"table {table.name!r}: the feature spec has no id feature of width {table.width}")
+
+
+def _check_metrics(metrics: dict[str, float], policy: AdmissionPolicy) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise InvalidInput(f"metric {name!r} is not finite")
+    shift, limit = metrics.get(MEAN_SHIFT, 0.0), policy.max_mean_logit_shift
+    if not 0.0 <= shift <= limit:
         raise InvalidInput(f"answers would move by {shift:g} logits on average; the limit is {limit:g}")
 
 
-def _check_lineage(manifest: Manifest, parent: Manifest | None) -> None:
-    if parent is None:
-        raise InvalidInput("a delta needs its parent in the catalog")
+def _check_snapshot(manifest: Manifest) -> None:
+    for table in manifest.tables:
+        if table.deltas:
+            raise InvalidInput(f"table {table.name!r}: a snapshot has a new base, not a chain of deltas")
+
+
+def _check_delta(manifest: Manifest, parent: Manifest) -> None:
     if (manifest.graph, manifest.feature_spec) != (parent.graph, parent.feature_spec):
         raise InvalidInput("a delta has its parent's graph and feature spec")
-    before = {table.name: table for table in parent.tables}
-    if [table.name for table in manifest.tables] != list(before):
+    if [table.name for table in manifest.tables] != [table.name for table in parent.tables]:
         raise InvalidInput("a delta has its parent's tables")
-    for table in manifest.tables:
-        old = before[table.name]
-        same = (table.base, table.buckets, table.width) == (old.base, old.buckets, old.width)
-        if not same or table.deltas[: len(old.deltas)] != old.deltas or len(table.deltas) > len(old.deltas) + 1:
-            raise InvalidInput(f"table {table.name}: a delta extends its parent's chain by at most one")
+    for table, before in zip(manifest.tables, parent.tables, strict=True):
+        _check_chain(table, before)
+
+
+def _check_chain(table: TableManifest, before: TableManifest) -> None:
+    if (table.base, table.buckets, table.width) != (before.base, before.buckets, before.width):
+        raise InvalidInput(f"table {table.name!r}: a delta has its parent's base")
+    known = len(before.deltas)
+    if table.deltas[:known] != before.deltas or len(table.deltas) > known + 1:
+        raise InvalidInput(f"table {table.name!r}: a delta extends its parent's chain by at most one")

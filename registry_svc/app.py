@@ -1,10 +1,12 @@
 """The registry's composition root: the only place that constructs."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
@@ -15,56 +17,123 @@ from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from martlet.versions import AspiredSet
-from registry_svc.admission import Admission, AdmissionPolicy
+from registry_svc.admission import AdmissionPolicy
 from registry_svc.analysis import ReplicaHealth
-from registry_svc.aspired_versions import AspiredVersions
+from registry_svc.blob_checks import BlobChecks
+from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
+from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller
-from registry_svc.registry import Registry
+from registry_svc.metrics import RegistryMetrics
+from registry_svc.registry import Registry, Threads
 from registry_svc.rollout import LanePolicy
 from registry_svc.rpc.servicer import RegistryServicer
+from registry_svc.tending import tend_forever
+from registry_svc.watchers import Watchers
 
-TEND_SECONDS = 0.25
+TEND_SECONDS: Final = 0.25
+ADMISSION_THREADS: Final = 2
+GRACE_SECONDS: Final = 1.0
+
+
+class RegistryApp:
+    """A registry. Make it on its event loop, `start` it, `serve` until a signal; `stop` ends it.
+
+    Raises:
+        InvalidInput: a setting is wrong.
+    """
+
+    def __init__(self, config: Config, collectors: CollectorRegistry) -> None:
+        settings, clock = config.registry, SystemClock()
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        self._engine = open_database(config.catalog_url)
+        self._threads = Threads(ThreadPoolExecutor(1, "catalog"), ThreadPoolExecutor(ADMISSION_THREADS, "admission"))
+        self._metrics = RegistryMetrics(collectors)
+        self._watchers = Watchers(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
+        artifacts, catalog = FolderStore(config.artifact_dir), SqlCatalog(self._engine)
+        lane_policy = LanePolicy(settings.lane_weight, settings.pin_min_seconds, settings.pin_min_requests)
+        self._controller = Controller(
+            catalog,
+            ReplicaHealth(clock),
+            lane_policy,
+            settings.lease_ms,
+            clock,
+            self._metrics,
+            self._watchers.publish,
+        )
+        registry = Registry(
+            catalog,
+            SqlMeasurementLog(self._engine),
+            artifacts,
+            BlobChecks(artifacts),
+            self._controller,
+            self._watchers,
+            AdmissionPolicy(settings.max_mean_logit_shift),
+            clock,
+            self._metrics,
+            self._threads,
+            settings.max_versions_listed,
+        )
+        servicer = RegistryServicer(registry)
+        listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
+        self.server = Server("registry", listen, collectors, Authorizer(config.auth))
+        self.server.add("martlet.v1.RegistryService", lambda to: add_RegistryServiceServicer_to_server(servicer, to))
+        self._beat: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Tells watchers what the catalog says, listens, and begins to tend.
+
+        Raises:
+            OSError: a port is taken.
+        """
+        self._controller.announce()
+        await self.server.start()
+        self._beat = asyncio.create_task(
+            tend_forever(self._controller, self._threads.catalog, TEND_SECONDS, self._metrics)
+        )
+        await self.server.set_serving(serving=True)
+
+    async def serve(self, ports_file: Path | None) -> None:
+        """Serves until SIGTERM or SIGINT, then ends."""
+        self.server.announce(ports_file)
+        await self.server.serve_until_signal([self._end], GRACE_SECONDS, before_stop=[self._end_watches])
+
+    async def stop(self) -> None:
+        """Drains and ends."""
+        await self._end_watches()
+        await self.server.stop(GRACE_SECONDS)
+        await self._end()
+
+    async def _end_watches(self) -> None:
+        self._watchers.close()
+
+    async def _end(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beat
+        for executor in (self._threads.admission, self._threads.catalog):
+            await asyncio.to_thread(executor.shutdown)
+        self._engine.dispose()
 
 
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Server]:
     """A serving registry on the current event loop; ends orderly."""
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    settings = config.registry
-    catalog = SqlCatalog(config.catalog_url)
-    aspired = AspiredVersions(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
-    artifacts = FolderStore(config.artifact_dir)
-    registry = Registry(
-        catalog,
-        artifacts,
-        Admission(artifacts, AdmissionPolicy(settings.max_mean_logit_shift)),
-        ReplicaHealth(SystemClock()),
-        LanePolicy(settings.lane_weight, settings.pin_min_seconds, settings.pin_min_requests),
-        SystemClock(),
-        settings.lease_ms,
-        aspired.publish,
-    )
-    aspired.publish(registry.aspired())
-    with ThreadPoolExecutor(1, "registry") as thread:
-        servicer = RegistryServicer(registry, aspired, thread, settings.max_versions_listed)
-        listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
-        server = Server("registry", listen, CollectorRegistry(), Authorizer(config.auth))
-        server.add("martlet.v1.RegistryService", lambda grpc: add_RegistryServiceServicer_to_server(servicer, grpc))
-        await server.start()
-        controller = Controller(registry, thread, TEND_SECONDS)
-        controller.start()
-        await server.set_serving(serving=True)
-        try:
-            yield server
-        finally:
-            await controller.stop()
-            await server.stop(1.0)
-    catalog.close()
+    app = RegistryApp(config, CollectorRegistry())
+    try:
+        await app.start()
+        yield app.server
+    finally:
+        await app.stop()
 
 
 async def run(config: Config, ports_file: Path | None) -> None:
     """Serves until SIGTERM or SIGINT."""
-    async with running(config) as server:
-        server.announce(ports_file)
-        await server.serve_until_signal((), 1.0)
+    app = RegistryApp(config, CollectorRegistry())
+    try:
+        await app.start()
+    except OSError:
+        await app.stop()
+        raise
+    await app.serve(ports_file)

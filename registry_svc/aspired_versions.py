@@ -1,37 +1,33 @@
-"""The watched stream: every watcher gets the newest full set, a slow one skips what is out of date."""
+"""What replicas should hold, as a pure function of the lanes. Says what is aspired, never what to do."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterable
 
-from martlet.versions import AspiredSet
+from martlet.events import SPLIT_BUCKETS
+from martlet.versions import AspiredModel, AspiredSet, AspiredVersion, Role
+from registry_svc.lane import NOBODY, Lane, Member
 
 
-class AspiredVersions:
-    """Hands the newest set to all watchers. Lives on one event loop; `publish` may be called from any thread."""
+def aspired_set(lanes: Iterable[Lane], lane_weight: int, lease_ms: int) -> AspiredSet:
+    """Every model's full set. A model whose first version was not admitted yet is not in it."""
+    return AspiredSet(tuple(aspired_model(lane, lane_weight) for lane in lanes if lane.pin != NOBODY), lease_ms)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, first: AspiredSet) -> None:
-        self._loop = loop
-        self._newest = first
-        self._changed = asyncio.Event()
 
-    def publish(self, aspired: AspiredSet) -> None:
-        """A new set is in force."""
-        self._loop.call_soon_threadsafe(self._replace, aspired)
+def aspired_model(lane: Lane, lane_weight: int) -> AspiredModel:
+    """One model's full set. Weights add up to all 10,000 buckets; each version stands once.
 
-    async def watch(self, models: Sequence[str]) -> AsyncIterator[AspiredSet]:
-        """The set at once, after each change, and again within each lease."""
-        while True:
-            changed = self._changed
-            newest = self._newest
-            yield AspiredSet(
-                tuple(model for model in newest.models if not models or model.model in models), newest.lease_ms
-            )
-            try:
-                await asyncio.wait_for(changed.wait(), newest.lease_ms / 3000)
-            except TimeoutError:
-                continue
+    A head that is the pin stands as the pin and answers all; a candidate that is the head stands as the head.
+    """
+    if lane.head == lane.pin:
+        versions = [_version(lane.pin, Role.PIN, SPLIT_BUCKETS)]
+    else:
+        versions = [
+            _version(lane.head, Role.HEAD, lane_weight),
+            _version(lane.pin, Role.PIN, SPLIT_BUCKETS - lane_weight),
+        ]
+    if lane.candidate not in (NOBODY, lane.head, lane.pin):
+        versions.append(_version(lane.candidate, Role.CANDIDATE, 0))
+    return AspiredModel(lane.model, lane.epoch, lane.revision, lane.salt, tuple(versions))
 
-    def _replace(self, aspired: AspiredSet) -> None:
-        self._newest = aspired
-        self._changed.set()
-        self._changed = asyncio.Event()
+
+def _version(member: Member, role: Role, weight: int) -> AspiredVersion:
+    return AspiredVersion(member.version, member.digest, role, weight)

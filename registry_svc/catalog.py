@@ -1,14 +1,56 @@
-"""What the registry keeps. Every change of a lane and its journal entry are one transaction."""
+"""What the registry keeps: versions, lanes, and the journal that explains both. The port; SQL implements it."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from martlet.measurement import MeasurementBatch
+from martlet.errors import Conflict
 from martlet.versions import VersionRecord
-from registry_svc.rollout import Decision, Lane
+from registry_svc.journal import Decision
+from registry_svc.lane import Lane
+
+
+class Moved(Conflict):
+    """A decision was taken on a standing that is none any more; take it again on the present one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a decision about a model is taken on.
+
+    Attributes:
+        decisions: how many were taken before. A decision is written only if it is the next one.
+        newest: the highest version number, refused versions included; 0 without any.
+    """
+
+    lane: Lane
+    decisions: int = 0
+    newest: int = 0
 
 
 class Catalog(Protocol):
-    """Versions, lanes, the journal of decisions, measurements. Calls block; used from one thread."""
+    """Versions, lanes and the journal. Calls block briefly; they are made from one thread.
+
+    Every method raises Unavailable when the database does not answer.
+    """
+
+    def standing(self, model: str) -> Standing:
+        """Where a model stands; an unknown one stands at the beginning."""
+        ...
+
+    def lanes(self) -> list[Lane]:
+        """The lanes of all models, by name."""
+        ...
+
+    def commit(self, decision: Decision, standing: Standing, manifest: bytes = b"") -> None:
+        """Writes a decision: lane, added version, state changes and journal entry, all or nothing.
+
+        The only way in which lanes and versions change. `standing` is what the decision was taken on, `manifest` that
+        of the version it adds.
+
+        Raises:
+            Moved: another decision came first, and nothing was written.
+        """
+        ...
 
     def find(self, model: str, digest: str) -> VersionRecord | None:
         """The version with this digest, with its manifest."""
@@ -23,43 +65,9 @@ class Catalog(Protocol):
         ...
 
     def versions(self, model: str, after: int, limit: int, *, with_manifests: bool) -> list[VersionRecord]:
-        """Versions above a number, oldest first."""
+        """At most `limit` versions above a number, oldest first."""
         ...
 
-    def lanes(self) -> list[Lane]:
-        """The lanes of all models."""
-        ...
-
-    def lane(self, model: str) -> Lane | None:
-        """A model's lane, or None before its first version."""
-        ...
-
-    def next_version(self, model: str) -> int:
-        """The number of the model's next version."""
-        ...
-
-    def reject(self, record: VersionRecord) -> None:
-        """Records a version that was refused."""
-        ...
-
-    def apply(
-        self, decision: Decision, before: Lane | None, now_us: int, admitted: VersionRecord | None = None
-    ) -> None:
-        """Changes a lane, the states of its versions, and the journal, all or nothing.
-
-        Raises:
-            Conflict: the lane is no longer as it was `before`.
-        """
-        ...
-
-    def mark_failed(self, model: str, version: int, reason: str) -> None:
-        """Records that replicas cannot load a version."""
-        ...
-
-    def journal(self, model: str) -> list[Decision]:
-        """All decisions about a model's lane, oldest first."""
-        ...
-
-    def add_measurements(self, batch: MeasurementBatch) -> bool:
-        """Adds measurements; False when this (producer, sequence) was there already."""
+    def journal(self, model: str, after: int = 0, limit: int | None = None) -> list[Decision]:
+        """A model's decisions after the first `after`, oldest first."""
         ...

@@ -1,166 +1,221 @@
-"""The registry's use cases. Blocking; called from one thread, so that they happen one after the other."""
+"""The registry's use cases. Servicers know only this room."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from martlet.artifacts import ArtifactStore
 from martlet.clock import Clock
-from martlet.errors import Conflict, Corrupt, InvalidInput, MartletError, NotFound
+from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from martlet.manifest import Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import AspiredSet, CatalogState, LineageState, ServableStatus, VersionRecord
-from registry_svc import rollout
-from registry_svc.admission import Admission
-from registry_svc.analysis import ReplicaHealth
+from registry_svc.admission import LONGEST_NAME, MAX_NUMBER, AdmissionPolicy, check_address, check_manifest
+from registry_svc.blob_checks import BlobChecks
 from registry_svc.catalog import Catalog
-from registry_svc.rollout import Decision, Lane, LanePolicy, Member
+from registry_svc.controller import Controller, Offer
+from registry_svc.measurement_log import MeasurementLog
+from registry_svc.metrics import RegistryMetrics
+from registry_svc.watchers import Watchers
+
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
+MANIFESTS_LISTED = 64
+LISTING_BYTES = 4 << 20
+BATCHES_KEPT = 50_000
+BATCHES_BETWEEN_FORGETTING = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Where blocking work is done.
+
+    Attributes:
+        catalog: one thread, so that short database calls come one after the other.
+        admission: reads and checks blobs, which may take seconds and must not hold up the catalog.
+    """
+
+    catalog: Executor
+    admission: Executor
+
 
 class Registry:
-    """Admits, records, decides. Not thread-safe.
-
-    Args:
-        changed: called after each change of what is aspired.
-    """
+    """Admits, records, tells. Async-safe: lives on one event loop, and many calls may be under way at once."""
 
     def __init__(
         self,
         catalog: Catalog,
+        measurements: MeasurementLog,
         artifacts: ArtifactStore,
-        admission: Admission,
-        health: ReplicaHealth,
-        policy: LanePolicy,
+        blobs: BlobChecks,
+        controller: Controller,
+        watchers: Watchers,
+        policy: AdmissionPolicy,
         clock: Clock,
-        lease_ms: int,
-        changed: Callable[[AspiredSet], None],
+        metrics: RegistryMetrics,
+        threads: Threads,
+        listing_limit: int,
     ) -> None:
         self._catalog = catalog
+        self._measurements = measurements
         self._artifacts = artifacts
-        self._admission = admission
-        self._health = health
+        self._blobs = blobs
+        self._controller = controller
+        self._watchers = watchers
         self._policy = policy
         self._clock = clock
-        self._lease_ms = lease_ms
-        self._changed = changed
+        self._metrics = metrics
+        self._threads = threads
+        self._listing_limit = listing_limit
+        self._batches = 0
 
-    def publish(self, encoded: bytes) -> VersionRecord:
-        """Offers a version.
+    async def publish(self, encoded: bytes) -> VersionRecord:
+        """Offers a version. The same again gets the record that stands; one that may not be served is REJECTED.
 
         Raises:
-            Corrupt: what came is no manifest.
+            Corrupt, InvalidInput: what came is no manifest that could be recorded.
             Conflict: the lineage's head or epoch is another.
         """
+        arrived = self._clock.monotonic()
         manifest, digest = decode_manifest(encoded), manifest_digest(encoded)
-        known = self._catalog.find(manifest.model, digest)
+        check_address(manifest)
+        known, parent = await self._in_catalog(lambda: self._look_up(manifest, digest))
         if known is not None:
             return known
-        record = self._new_record(manifest, digest, encoded)
-        try:
-            parent = self._parent(manifest)
-            self._admission.check(manifest, parent)
-        except (Corrupt, NotFound, InvalidInput) as error:
-            return self._reject(record, error)
-        before = self._catalog.lane(manifest.model)
-        _compare(manifest, before)
-        self._artifacts.put_manifest(encoded)
-        decision = rollout.admit(before, manifest.model, Member(record.version, digest), manifest.lineage.epoch)
-        self._apply(decision, before, record)
+        objection = await self._in_admission(lambda: self._objection(manifest, parent, encoded))
+        offer = Offer(self._record(manifest, digest), encoded)
+        if objection:
+            logger.warning("%s: version %s refused: %s", manifest.model, digest, objection)
+            return await self._in_catalog(lambda: self._controller.refuse(offer, objection))
+        record = await self._in_catalog(lambda: self._controller.admit(offer))
+        self._metrics.publish.observe(self._clock.monotonic() - arrived)
         return record
 
-    def version(self, model: str, version: int) -> VersionRecord:
-        """One version with its manifest."""
-        return self._catalog.get(model, version)
+    async def version(self, model: str, version: int) -> VersionRecord:
+        """One version with its manifest.
 
-    def versions(self, model: str, after: int, limit: int, *, with_manifests: bool) -> tuple[list[VersionRecord], bool]:
-        """A page of versions, and whether there are more."""
-        found = self._catalog.versions(model, after, limit + 1, with_manifests=with_manifests)
-        return found[:limit], len(found) > limit
+        Raises:
+            NotFound: there is none.
+        """
+        if version > MAX_NUMBER:
+            raise NotFound(f"model {model!r} has no version {version}")
+        return await self._in_catalog(lambda: self._catalog.get(model, version))
 
-    def lineage(self, model: str) -> LineageState:
-        """Where a model's lineage stands."""
-        lane = self._catalog.lane(model)
-        if lane is None:
-            return LineageState(model, 0, 0, 0, "", 0, "")
-        return LineageState(
-            model, lane.epoch, lane.revision, lane.head.version, lane.head.digest, lane.pin.version, lane.pin.digest
+    async def versions(
+        self, model: str, after: int, page_size: int, *, with_manifests: bool
+    ) -> tuple[list[VersionRecord], bool]:
+        """A page of versions above a number, oldest first, and whether more stand after it.
+
+        A page size of 0 means the limit. A page with manifests is also bounded in bytes.
+        """
+        limit = min(page_size or self._listing_limit, self._listing_limit)
+        if with_manifests:
+            limit = min(limit, MANIFESTS_LISTED)
+        found = await self._in_catalog(
+            lambda: self._catalog.versions(model, min(after, MAX_NUMBER), limit + 1, with_manifests=with_manifests)
         )
+        page = _within(found[:limit], LISTING_BYTES)
+        return page, len(page) < len(found)
 
-    def aspired(self) -> AspiredSet:
-        """What every replica should hold."""
-        models = tuple(rollout.aspired(lane, self._policy) for lane in self._catalog.lanes())
-        return AspiredSet(models, self._lease_ms)
+    async def lineage(self, model: str) -> LineageState:
+        """Where a model's lineage stands; versions 0 and digests "" before its first version."""
+        lane = (await self._in_catalog(lambda: self._catalog.standing(model))).lane
+        head, pin = lane.head, lane.pin
+        return LineageState(model, lane.epoch, lane.revision, head.version, head.digest, pin.version, pin.digest)
 
-    def report_replica(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
-        """Takes a replica's report; versions that failed leave the lane."""
-        for status in self._health.report(replica, statuses):
-            self._fail(status)
+    def watch(self, models: Collection[str]) -> AsyncIterator[AspiredSet]:
+        """Full aspired sets: at once, after each change, and again within each lease."""
+        return self._watchers.watch(models)
 
-    def report_measurements(self, batch: MeasurementBatch) -> None:
-        """Adds measurements, once."""
-        self._catalog.add_measurements(batch)
+    async def report_replica(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
+        """Takes all that a replica holds; versions that it could not load leave their lanes.
 
-    def tend(self) -> None:
-        """One round of looking after all lanes."""
-        for lane in self._catalog.lanes():
-            health = self._health.of(lane.model, lane.candidate.version)
-            decision = rollout.tend(lane, health, self._clock.now_us(), self._policy)
-            if decision is not None:
-                self._apply(decision, lane)
+        Raises:
+            InvalidInput: the replica has no usable name.
+        """
+        _check_name("replica", replica)
+        await self._in_catalog(lambda: self._controller.hear(replica, statuses))
 
-    def _fail(self, status: ServableStatus) -> None:
-        lane = self._catalog.lane(status.model)
-        if lane is None or status.version not in lane.members():
-            return  # replicas repeat themselves, and may speak of versions of another catalog
-        record = self._catalog.get(status.model, status.version)
-        parent = self._catalog.find(status.model, record.parent_digest)
-        usable = parent is not None and parent.state is not CatalogState.REJECTED
-        member = Member(parent.version, parent.digest) if parent is not None and usable else rollout.NOBODY
-        decision = rollout.fail(lane, status.version, member, status.reason)
-        if decision is not None:
-            self._apply(decision, lane)
-            self._catalog.mark_failed(status.model, status.version, status.reason)
+    async def report_measurements(self, batch: MeasurementBatch) -> bool:
+        """Adds a batch of measurements, once; False when it was there. What is not finite in it is left out.
 
-    def _apply(self, decision: Decision, before: Lane | None, admitted: VersionRecord | None = None) -> None:
-        self._catalog.apply(decision, before, self._clock.now_us(), admitted)
-        logger.info("%s: %s %s", decision.lane.model, decision.kind, decision.detail)
-        self._changed(self.aspired())
+        Raises:
+            InvalidInput: its producer or sequence cannot be recorded.
+        """
+        _check_name("producer", batch.producer)
+        if batch.sequence > MAX_NUMBER:
+            raise InvalidInput(f"sequence {batch.sequence} is too large")
+        finite = tuple(m for m in batch.measurements if math.isfinite(m.sum) and math.isfinite(m.sum_of_squares))
+        if len(finite) < len(batch.measurements):
+            left_out = len(batch.measurements) - len(finite)
+            logger.warning("%s: %d measurements are not finite and left out", batch.producer, left_out)
+        return await self._in_catalog(lambda: self._add(replace(batch, measurements=finite)))
 
-    def _reject(self, record: VersionRecord, error: MartletError) -> VersionRecord:
-        logger.warning("%s: version %d refused: %s", record.model, record.version, error)
-        refused = VersionRecord(
-            record.model, record.version, record.digest, record.parent_digest, record.epoch, CatalogState.REJECTED,
-            str(error), record.kind, record.published_time_us, record.manifest,
-        )  # fmt: skip
-        self._catalog.reject(refused)
-        return refused
+    def _look_up(self, manifest: Manifest, digest: str) -> tuple[VersionRecord | None, Manifest | None]:
+        """The version if it is known, and its parent's manifest if that is."""
+        known = self._catalog.find(manifest.model, digest)
+        if known is not None or not manifest.lineage.parent:
+            return known, None
+        parent = self._catalog.find(manifest.model, manifest.lineage.parent)
+        return None, decode_manifest(parent.manifest) if parent else None
 
-    def _parent(self, manifest: Manifest) -> Manifest | None:
-        if not manifest.lineage.parent:
-            return None
-        record = self._catalog.find(manifest.model, manifest.lineage.parent)
-        return None if record is None else decode_manifest(record.manifest)
+    def _objection(self, manifest: Manifest, parent: Manifest | None, encoded: bytes) -> str:
+        """Why a version may not be served, or "". What is aspired stands in the store with its manifest."""
+        try:
+            check_manifest(manifest, parent, self._policy)
+            self._blobs.check(manifest)
+            self._artifacts.put_manifest(encoded)
+        except (Corrupt, NotFound, InvalidInput) as error:
+            return str(error) or type(error).__name__
+        except OSError as error:
+            raise Unavailable(f"the artifact store does not take the manifest: {error.strerror or error}") from error
+        return ""
 
-    def _new_record(self, manifest: Manifest, digest: str, encoded: bytes) -> VersionRecord:
+    def _record(self, manifest: Manifest, digest: str) -> VersionRecord:
+        """The version's record, before it has a number."""
         return VersionRecord(
             model=manifest.model,
-            version=self._catalog.next_version(manifest.model),
+            version=0,
             digest=digest,
             parent_digest=manifest.lineage.parent,
             epoch=manifest.lineage.epoch,
-            state=CatalogState.ADMITTED,
+            state=CatalogState.PENDING,
             reason="",
             kind=manifest.kind.value,
             published_time_us=self._clock.now_us(),
-            manifest=encoded,
         )
 
+    def _add(self, batch: MeasurementBatch) -> bool:
+        added = self._measurements.add(batch)
+        self._batches += added
+        if added and self._batches % BATCHES_BETWEEN_FORGETTING == 0:
+            self._measurements.forget(BATCHES_KEPT)
+        return added
 
-def _compare(manifest: Manifest, lane: Lane | None) -> None:
-    """Compare-and-swap's comparison; the catalog repeats it inside the transaction."""
-    head, epoch = (lane.head.digest, lane.epoch) if lane else ("", manifest.lineage.epoch)
-    if manifest.lineage.parent != head:
-        raise Conflict(f"the head is {head or 'not there yet'}, not {manifest.lineage.parent or 'absent'}")
-    if manifest.lineage.epoch != epoch:
-        raise Conflict(f"the epoch is {epoch}, not {manifest.lineage.epoch}")
+    async def _in_catalog(self, work: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._threads.catalog, work)
+
+    async def _in_admission(self, work: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._threads.admission, work)
+
+
+def _check_name(what: str, name: str) -> None:
+    if not name.isprintable() or not 1 <= len(name) <= LONGEST_NAME:
+        raise InvalidInput(f"{what} must be 1 to {LONGEST_NAME} printable characters")
+
+
+def _within(records: Sequence[VersionRecord], limit: int) -> list[VersionRecord]:
+    """As many as fit into so many bytes of manifests, but at least one."""
+    page: list[VersionRecord] = []
+    for record in records:
+        limit -= len(record.manifest)
+        if page and limit < 0:
+            break
+        page.append(record)
+    return page

@@ -1,17 +1,25 @@
-"""The live lane, decided purely: a lane and what is known go in, the next lane comes out.
+"""The live lane, decided purely: a lane and what is known of it go in, a decision with the next lane comes out.
 
-Head: the newest admitted version. Pin: last known good. Candidate: a fixed version on its way to become the pin.
+Nothing here reads a clock or a catalog. Quality does not decide yet: a candidate becomes the pin by health alone.
 """
 
 from dataclasses import dataclass, replace
 
-from martlet.events import SPLIT_BUCKETS
-from martlet.versions import AspiredModel, AspiredVersion, CatalogState, Role
+from martlet.errors import Conflict
+from martlet.versions import CatalogState, VersionRecord
+from registry_svc.journal import Decision, DecisionKind, Move
+from registry_svc.lane import NOBODY, Lane, Member
 
 
 @dataclass(frozen=True, slots=True)
 class LanePolicy:
-    """How a lane is run. Weights in buckets of 10,000."""
+    """How a lane is run.
+
+    Attributes:
+        lane_weight: the live lane's share, in buckets of 10,000; the pin keeps the rest.
+        pin_min_seconds: how long a candidate must have been READY on every replica that reports.
+        pin_min_requests: how many answers without error it takes.
+    """
 
     lane_weight: int
     pin_min_seconds: float
@@ -19,137 +27,122 @@ class LanePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A version in a lane. Version 0 means none."""
-
-    version: int = 0
-    digest: str = ""
-
-
-NOBODY = Member()
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A model's lane. `revision` counts its changes within an epoch; (epoch, revision) orders them all."""
-
-    model: str
-    epoch: int
-    revision: int
-    head: Member
-    pin: Member
-    candidate: Member = NOBODY
-    candidate_since_us: int = 0
-
-    @property
-    def salt(self) -> str:
-        """The traffic split's salt: new in every epoch, so that not always the same users go first."""
-        return f"{self.model}/{self.epoch}"
-
-    def members(self) -> dict[int, CatalogState]:
-        """Every version in the lane with its state in the catalog."""
-        states = {self.head.version: CatalogState.ADMITTED, self.candidate.version: CatalogState.ADMITTED}
-        states[self.pin.version] = CatalogState.PINNED
-        states.pop(0, None)
-        return states
-
-
-@dataclass(frozen=True, slots=True)
 class Health:
     """What replicas report of a version.
 
     Attributes:
-        replicas: how many replicas report at all.
-        ready: on how many of them the version is loaded.
+        replicas: how many report at all.
+        ready: on how many of them the version is READY.
+        ready_seconds: since when it has been so on every one of them; 0 if it is not.
+        answers: requests answered without error by the version or by later ones, which contain what it learned. Its
+            own alone would not do: a head is overtaken within a second, and a candidate answers nobody.
+        errors: its own errors.
     """
 
-    replicas: int
-    ready: int
-    requests: int
-    errors: int
+    replicas: int = 0
+    ready: int = 0
+    ready_seconds: float = 0.0
+    answers: int = 0
+    errors: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A change of a lane, in the journal's words."""
+def compare(lane: Lane, record: VersionRecord) -> None:
+    """The comparison of compare-and-swap: a version extends the head, in the head's epoch.
 
-    kind: str
-    detail: str
-    lane: Lane
+    Raises:
+        Conflict: it does not; the trainer asks where the lineage stands and offers a snapshot on that.
+    """
+    if record.parent_digest != lane.head.digest:
+        raise Conflict(f"the head is {lane.head.digest or 'absent'}, not {record.parent_digest or 'absent'}")
+    if record.epoch != lane.epoch:
+        raise Conflict(f"the epoch is {lane.epoch}, not {record.epoch}")
 
 
-def admit(lane: Lane | None, model: str, version: Member, epoch: int) -> Decision:
-    """The lane with a newly admitted head. The first version of a model is its own pin."""
-    if lane is None:
-        return Decision("first", f"version {version.version}", Lane(model, epoch, 1, version, version))
-    return Decision("head", f"version {version.version}", _next(lane, head=version))
+def refuse(lane: Lane, record: VersionRecord, now_us: int) -> Decision:
+    """A version that admission refused enters the catalog and nothing else changes. `record` says why."""
+    added = replace(record, state=CatalogState.REJECTED, manifest=b"")
+    return Decision(DecisionKind.REFUSED, f"version {record.version}: {record.reason}", now_us, lane, added)
+
+
+def admit(lane: Lane, record: VersionRecord, now_us: int) -> Decision:
+    """A version becomes the head. A model's first one is its own pin."""
+    version = Member(record.version, record.digest)
+    pin = version if lane.pin == NOBODY else lane.pin
+    after = _settled(replace(lane, revision=lane.revision + 1, head=version, pin=pin), now_us)
+    added = replace(record, state=after.states()[record.version], manifest=b"")
+    detail = f"version {record.version} after {lane.head.version}" if lane.head != NOBODY else "the first version"
+    return Decision(DecisionKind.HEAD, detail, now_us, after, added, _moves(lane, after))
 
 
 def tend(lane: Lane, health: Health, now_us: int, policy: LanePolicy) -> Decision | None:
-    """What to do about the candidate, given its health: choose one, make it the pin, or wait (None).
+    """What to do about the candidate, given its health: make it the pin, drop it, or wait (None).
 
     Without reports nothing passes: no data holds.
     """
     if lane.candidate == NOBODY:
-        if lane.head == lane.pin:
-            return None
-        chosen = _next(lane, candidate=lane.head, candidate_since_us=now_us)
-        return Decision("candidate", f"version {lane.head.version}", chosen)
+        return None
+    if health.errors:
+        return _drop(lane, f"{health.errors} errors", now_us)
     loaded = health.replicas > 0 and health.ready == health.replicas
-    old_enough = now_us - lane.candidate_since_us >= policy.pin_min_seconds * 1e6
-    proven = health.requests >= policy.pin_min_requests and health.errors == 0
-    if loaded and old_enough and proven:
-        detail = f"version {lane.candidate.version}: {health.requests} answers on {health.ready} replicas, no error"
-        return Decision("pin", detail, _next(lane, pin=lane.candidate, candidate=NOBODY, candidate_since_us=0))
-    if old_enough and lane.candidate != lane.head and (health.errors > 0 or not proven):
-        # It is answered by nobody any more, or erred: what did not prove itself makes room for the newest.
-        chosen = _next(lane, candidate=lane.head, candidate_since_us=now_us)
-        return Decision("candidate", f"version {lane.head.version} instead of {lane.candidate.version}", chosen)
-    return None
+    if not loaded or health.ready_seconds < policy.pin_min_seconds or health.answers < policy.pin_min_requests:
+        return None
+    after = _settled(replace(lane, revision=lane.revision + 1, pin=lane.candidate, candidate=NOBODY), now_us)
+    detail = f"version {lane.candidate.version}: READY on all {health.ready} replicas, {health.answers} answers"
+    return Decision(DecisionKind.PIN, detail, now_us, after, None, _moves(lane, after))
 
 
-def fail(lane: Lane, version: int, parent: Member, reason: str) -> Decision | None:
+def fail(lane: Lane, version: int, parent: Member, reason: str, now_us: int) -> Decision | None:
     """A replica could not load a version: it leaves the lane, and a new epoch begins if it was the head.
 
-    The pin stays: it was good once, and other replicas may hold it.
+    The pin stays: it was good once, and other replicas hold it. A version outside the lane is nobody's concern. The
+    parent is the head's, or NOBODY if that may not serve: then the pin takes the head's place.
     """
-    if version == lane.head.version and lane.head != lane.pin:
-        head = parent if parent.version else lane.pin
-        candidate = NOBODY if lane.candidate.version == version else lane.candidate
+    if version in (NOBODY.version, lane.pin.version) or version not in lane.states():
+        return None
+    candidate = NOBODY if lane.candidate.version == version else lane.candidate
+    if version == lane.head.version:
+        head = lane.pin if parent == NOBODY else parent
         changed = replace(lane, epoch=lane.epoch + 1, revision=1, head=head, candidate=candidate)
-        return Decision("failed", f"version {version}: {reason}", changed)
-    if version == lane.candidate.version:
-        return Decision("failed", f"version {version}: {reason}", _next(lane, candidate=NOBODY, candidate_since_us=0))
-    return None
-
-
-def aspired(lane: Lane, policy: LanePolicy) -> AspiredModel:
-    """The full set that replicas should hold. Weights add up to all buckets; one version stands once."""
-    if lane.head == lane.pin:
-        versions = [AspiredVersion(lane.pin.version, lane.pin.digest, Role.PIN, SPLIT_BUCKETS)]
     else:
-        versions = [
-            AspiredVersion(lane.head.version, lane.head.digest, Role.HEAD, policy.lane_weight),
-            AspiredVersion(lane.pin.version, lane.pin.digest, Role.PIN, SPLIT_BUCKETS - policy.lane_weight),
-        ]
-    if lane.candidate.version not in {0, lane.head.version, lane.pin.version}:
-        versions.append(AspiredVersion(lane.candidate.version, lane.candidate.digest, Role.CANDIDATE, 0))
-    return AspiredModel(lane.model, lane.epoch, lane.revision, lane.salt, tuple(versions))
-
-
-def _next(
-    lane: Lane,
-    *,
-    head: Member | None = None,
-    pin: Member | None = None,
-    candidate: Member | None = None,
-    candidate_since_us: int | None = None,
-) -> Lane:
-    return replace(
-        lane,
-        revision=lane.revision + 1,
-        head=lane.head if head is None else head,
-        pin=lane.pin if pin is None else pin,
-        candidate=lane.candidate if candidate is None else candidate,
-        candidate_since_us=lane.candidate_since_us if candidate_since_us is None else candidate_since_us,
+        changed = replace(lane, revision=lane.revision + 1, candidate=candidate)
+    after = _settled(changed, now_us)
+    failed = Move(version, CatalogState.REJECTED, reason)
+    return Decision(
+        DecisionKind.FAILED, f"version {version}: {reason}", now_us, after, None, _moves(lane, after, failed)
     )
+
+
+def _drop(lane: Lane, why: str, now_us: int) -> Decision | None:
+    """The newest takes the candidate's place; a candidate that is the newest waits for its successor."""
+    if lane.candidate == lane.head:
+        return None
+    after = _settled(replace(lane, revision=lane.revision + 1, candidate=NOBODY), now_us)
+    detail = f"version {after.candidate.version} instead of {lane.candidate.version}: {why}"
+    return Decision(DecisionKind.CANDIDATE, detail, now_us, after, None, _moves(lane, after))
+
+
+def _settled(lane: Lane, now_us: int) -> Lane:
+    """The lane with a candidate exactly if its head is not its pin.
+
+    So a head that falls back to the pin takes the candidate along, which would certify what is served no more.
+    """
+    if lane.head == lane.pin:
+        return replace(lane, candidate=NOBODY, candidate_since_us=0)
+    if lane.candidate == NOBODY:
+        return replace(lane, candidate=lane.head, candidate_since_us=now_us)
+    return lane
+
+
+def _moves(before: Lane, after: Lane, failed: Move | None = None) -> tuple[Move, ...]:
+    """The state changes of versions that were in the catalog before."""
+    old, new = before.states(), after.states()
+    moves = {
+        version: Move(version, new.get(version, CatalogState.RETIRED))
+        for version in old.keys() | new.keys()
+        if new.get(version, CatalogState.RETIRED) is not old.get(version)
+    }
+    if failed is not None:
+        moves[failed.version] = failed
+    elif after.head != before.head:
+        moves.pop(after.head.version)  # it enters with this very decision
+    return tuple(moves[version] for version in sorted(moves))
