@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 import martlet.learn as ml
 from martlet.runtime.command import add_service_options, exit_code, service_config
 from martlet.runtime.config import Config
@@ -59,7 +61,7 @@ def _check(model: str, *, as_json: bool) -> int:
 
 def _audit(config: Config, options: argparse.Namespace) -> int:
     report = run_audit(config, options.answers)
-    text = json.dumps(report.as_json())
+    text = msgspec.json.encode(report).decode()
     if options.out is not None:
         options.out.write_text(text + "\n")
     print(text)  # noqa: T201  the report

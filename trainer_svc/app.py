@@ -1,127 +1,219 @@
-"""The trainer's composition root: the only place that constructs."""
+"""The trainer's composition root: the only place where its rooms are made and joined."""
 
+import asyncio
 import hashlib
 import logging
 import os
+import secrets
 import signal
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
-import msgspec
 from prometheus_client import CollectorRegistry
 
 import martlet.learn as ml
-from martlet.artifacts import ArtifactStore, FolderStore
+from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
-from martlet.clock import SystemClock
-from martlet.errors import InvalidInput
-from martlet.eventlog.file_log import FileEventReader
+from martlet.clock import Clock, SystemClock
+from martlet.errors import InvalidInput, NotFound
+from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
-from trainer_svc.audit import AuditReport, NoStore, audit
-from trainer_svc.checkpoint import CheckpointStore
-from trainer_svc.course import Course
+from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore, sample_answers
+from trainer_svc.checkpoint import FolderCheckpoints
+from trainer_svc.dead_letters import DeadLetterLog
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
-from trainer_svc.journal import Journal, read_journal
+from trainer_svc.intake import IntakeRules
+from trainer_svc.journal import PARTITION, Began, LogJournal, read_journal
 from trainer_svc.learner import Learner
+from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publisher import Publisher
 from trainer_svc.rpc.servicer import TrainerServicer
-from trainer_svc.status import StatusBoard
-from trainer_svc.training_loop import DeadLetters, LoopSettings, TrainingLoop
-from trainer_svc.version_builder import VersionBuilder
+from trainer_svc.status_board import StatusBoard, TrainerMetrics
+from trainer_svc.training_loop import Pace, TrainingLoop
+from trainer_svc.training_state import LetterPort, TrainingState
+from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
 logger = logging.getLogger(__name__)
 
-
-def make_course(config: Config, artifacts: ArtifactStore) -> Course:
-    """A course at its very beginning."""
-    settings = config.trainer
-    if not settings.model:
-        raise InvalidInput("bad setting: trainer.model must name the model to learn, as package.module:NAME")
-    model = ml.load(settings.model)
-    learner = Learner(model, settings.initial_buckets, settings.threads)
-    learning = {
-        name: getattr(settings, name) for name in ("model", "batch_examples", "initial_buckets", "dedup_window_seconds")
-    }
-    digest = hashlib.sha256(msgspec.json.encode(learning, order="sorted")).hexdigest()[:16]
-    builder = VersionBuilder(learner, Exporter(model), artifacts, settings.model, digest)
-    window_us = settings.dedup_window_seconds * 1_000_000
-    return Course(learner, builder, settings.batch_examples, window_us, settings.recent_requests)
+CACHE_BYTES: Final = 128 << 20
+RECORDS_FOR_AN_EXAMPLE: Final = 2  # mostly a prediction and an outcome: so a full step makes about one full batch
+LETTER_PARTITION: Final = "trainer"
 
 
-def run_audit(config: Config, answers: int) -> AuditReport:
-    """Learns everything again and compares (see `trainer_svc.audit`). The trainer must not run meanwhile."""
-    entries = read_journal(config.checkpoint_dir / "journal")
-    return audit(make_course(config, NoStore()), FileEventReader(config.event_log_dir), entries, answers)
+class TrainerApp:
+    """A trainer. Make it, `run` it.
+
+    Raises:
+        InvalidInput: no model is named, or the data directory belongs to another one.
+        Conflict: another trainer uses the data directory.
+    """
+
+    def __init__(self, config: Config, clock: Clock, collectors: CollectorRegistry) -> None:
+        settings = config.trainer
+        self._config = config
+        self._clock = clock
+        self._ending = threading.Event()
+        self._model = load_model(config)
+        self._journal = FileEventWriter(config.checkpoint_dir, PARTITION)
+        self._letters = FileEventWriter(config.dead_letter_dir, LETTER_PARTITION)
+        self._readers = [
+            FileEventReader(folder)
+            for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir, config.dead_letter_dir)
+        ]
+        self._registry = BlockingRegistryClient(settings.registry, config.auth.token)
+        # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
+        self._executors = {name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report")}
+        self._board = StatusBoard(
+            self._model.name,
+            TrainerMetrics(collectors),
+            self._registry.report_measurements,
+            self._executors["report"],
+        )
+        listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
+        self.server = Server("trainer", listen, collectors, Authorizer(config.auth))
+        servicer = TrainerServicer(lambda: self._board.status)
+        self.server.add("martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(servicer, grpc))
+
+    async def run(self, ports_file: Path | None) -> None:
+        """Learns until SIGTERM or SIGINT.
+
+        Raises:
+            Exception: what ended the loop, if it failed.
+        """
+        await self.server.start()
+        events = asyncio.get_running_loop()
+
+        def recovered() -> None:
+            asyncio.run_coroutine_threadsafe(self.server.set_serving(serving=True), events)
+
+        thread = self._make_thread(recovered, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        self.server.announce(ports_file)
+        thread.start()
+
+        async def end() -> None:
+            self._ending.set()
+            await asyncio.to_thread(thread.join)
+
+        await self.server.serve_until_signal([end], grace=1.0)
+        await asyncio.to_thread(self._close)
+        if thread.failure is not None:
+            raise thread.failure
+
+    def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
+        config, settings = self._config, self._config.trainer
+        source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES)
+        letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
+        builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec))
+        publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
+        loop = TrainingLoop(
+            journal=LogJournal(self._journal, self._readers[2]),
+            checkpoints=FolderCheckpoints(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept),
+            make_state=lambda began: make_state(began, self._model, config, source, letters),
+            begin=lambda: beginning(self._model, config, f"{self._model.name}-{secrets.token_hex(4)}"),
+            source=source,
+            publisher=publisher,
+            background=self._executors["checkpoint"],
+            pace=Pace(
+                RECORDS_FOR_AN_EXAMPLE * settings.batch_examples,
+                settings.publish_interval_ms / 1000,
+                settings.chain_limit,
+                settings.checkpoint_interval_seconds,
+            ),
+            clock=self._clock,
+            observer=self._board,
+        )
+        return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
+
+    def _close(self) -> None:
+        for executor in self._executors.values():
+            executor.shutdown(cancel_futures=True)
+        self._registry.close()
+        for writer in (self._journal, self._letters):
+            writer.close()
+        for reader in self._readers:
+            reader.close()
 
 
 async def run(config: Config, ports_file: Path | None) -> None:
-    """Learns and serves its status until SIGTERM or SIGINT."""
+    """Learns until SIGTERM or SIGINT."""
+    await TrainerApp(config, SystemClock(), CollectorRegistry()).run(ports_file)
+
+
+def run_audit(config: Config, answers: int) -> AuditReport:
+    """Learns everything again and compares (see `trainer_svc.audit`). Reads only; the trainer may run meanwhile.
+
+    Raises:
+        NotFound: there is no journal.
+    """
+    model = load_model(config)
+    events, lookup, journal = (
+        FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
+    )
+    if PARTITION not in journal.partitions():
+        raise NotFound(f"{config.checkpoint_dir} holds no journal")
+    source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
+    auditor = Auditor(
+        lambda began: make_state(began, model, config, source, NoLetters()),
+        VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec)),
+        sample_answers(lookup, model.name, answers),
+    )
+    return auditor.run(entry for entry, _ in read_journal(journal, 0))
+
+
+def load_model(config: Config) -> ml.Model:
+    """The model that the settings name."""
+    if not config.trainer.model:
+        raise InvalidInput("bad setting: trainer.model must name the model to learn, as package.module:NAME")
+    return ml.load(config.trainer.model)
+
+
+def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
+    """The first entry of a new lineage."""
     settings = config.trainer
-    registry = CollectorRegistry()
-    board = StatusBoard(registry)
-    server = Server(
-        "trainer", Listen(settings.host, settings.grpc_port, settings.metrics_port), registry, Authorizer(config.auth)
+    return Began(
+        lineage=lineage,
+        model=model.name,
+        model_ref=settings.model,
+        spec_digest=spec_digest(model.spec),
+        learning_digest=learning_digest(model),
+        batch_examples=settings.batch_examples,
+        initial_buckets=settings.initial_buckets,
+        threads=settings.threads,
+        dedup_window_seconds=settings.dedup_window_seconds,
+        recent_requests=settings.recent_requests,
     )
-    server.add(
-        "martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(TrainerServicer(board), grpc)
-    )
-    await server.start()
-    client = BlockingRegistryClient(settings.registry, config.auth.token)
-    publisher = Publisher(client)
-    journal = Journal(config.checkpoint_dir / "journal")
-    loop = TrainingLoop(
-        make_course(config, FolderStore(config.artifact_dir)),
-        EventSource(FileEventReader(config.event_log_dir), settings.read_bytes),
-        journal,
-        CheckpointStore(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept),
-        publisher,
-        DeadLetters(config.data_dir / "dead-letters" / "trainer.jsonl"),
-        LoopSettings(
-            settings.poll_ms / 1000,
-            settings.publish_interval_ms / 1000,
-            settings.chain_limit,
-            settings.checkpoint_interval_seconds,
-        ),
-        SystemClock(),
-        board,
-        client.report_measurements,
-    )
-    loop.recover()
-    thread = LoopThread(loop)
-    thread.start()
-    await server.set_serving(serving=True)
-    server.announce(ports_file)
-    await server.serve_until_signal((), 1.0)
-    loop.stop()
-    thread.join(30.0)
-    publisher.close()
-    client.close()
-    journal.close()
-    thread.raise_failure()
 
 
-class LoopThread(threading.Thread):
-    """Runs the loop; a failure ends the process, and a restart recovers from the journal."""
+def make_state(
+    began: Began, model: ml.Model, config: Config, source: EventSource, letters: LetterPort
+) -> TrainingState:
+    """A fresh state for a lineage, with the settings that it began with.
 
-    def __init__(self, loop: TrainingLoop) -> None:
-        super().__init__(name="training-loop", daemon=True)
-        self._loop = loop
-        self._failure: BaseException | None = None
+    Raises:
+        InvalidInput: the lineage is another model's.
+    """
+    own = beginning(model, config, began.lineage)
+    if (began.model, began.spec_digest, began.learning_digest) != (own.model, own.spec_digest, own.learning_digest):
+        raise InvalidInput(
+            f"{config.data_dir} holds the learning of model {began.model!r} with other features, label or optimizers: "
+            "name that model, or another data directory"
+        )
+    if began != own:
+        logger.warning("settings of learning have changed; they take effect in a new data directory")
+    learner = Learner(model, began.initial_buckets, began.threads)
+    exporter = Exporter(model)
+    rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
+    return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters)
 
-    def run(self) -> None:
-        """The thread's body."""
-        try:
-            self._loop.run()
-        except BaseException as error:  # kept for the main thread, which ends the process with it
-            logger.exception("learning failed; the process ends, and a restart recovers")
-            self._failure = error
-            os.kill(os.getpid(), signal.SIGTERM)
 
-    def raise_failure(self) -> None:
-        """Raises what ended the loop, if something did."""
-        if self._failure is not None:
-            raise self._failure
+def learning_digest(model: ml.Model) -> str:
+    """Names the settings of the label and the optimizers: 16 hex digits."""
+    return hashlib.sha256(canonical_json([model.label, model.dense, model.rows])).hexdigest()[:16]

@@ -1,34 +1,35 @@
-"""The audit: learns everything again from the journal and the log, and compares with what was published and answered.
+"""The audit: learns everything again and compares with what was published and answered.
 
-It trusts nothing of the running trainer but the log and the journal: each published version must come out with the
-digest that was acknowledged, and answers that a version gave must be those of the trainer's own state at that publish.
+It trusts nothing of the running trainer but the journal and the event log, and writes nothing.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
+import msgspec
 import numpy as np
-from typing_extensions import Buffer
 
 from martlet.digest import blob_digest
 from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.eventlog.port import EventReader
-from martlet.events import Prediction
-from martlet.feature_encoding import concatenate
-from martlet.manifest import BlobRef, manifest_digest
-from martlet.wire.events import decode_event
-from trainer_svc.course import Course
-from trainer_svc.event_source import EventSource
-from trainer_svc.journal import Acknowledged, Cut, Entry, Publish, Refused
+from martlet.manifest import BlobRef, encode_manifest, manifest_digest
+from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
+from trainer_svc.checkpoint import state_digest
+from trainer_svc.event_source import Place
+from trainer_svc.joiner import DeadLetter
+from trainer_svc.journal import Acknowledged, Began, Entry, Overtaken, Published, Refused, Stepped
+from trainer_svc.training_state import TrainingState
+from trainer_svc.version_builder import VersionBuilder
 
-_CHUNK = 256
+_CHUNK: Final = 256
+_READ_BYTES: Final = 4 << 20
 
 
 class NoStore:
-    """Names blobs and keeps nothing: an audit must not write."""
+    """Names blobs and keeps nothing."""
 
-    def put(self, data: Buffer) -> BlobRef:
+    def put(self, data: Any) -> BlobRef:
         """The blob's name."""
         return BlobRef(blob_digest(data), memoryview(data).nbytes)
 
@@ -45,91 +46,145 @@ class NoStore:
         raise NotFound(f"no manifest {digest}")
 
 
-@dataclass(slots=True)
-class AuditReport:
+class NoLetters:
+    """Takes dead letters and keeps none."""
+
+    def write(self, step: int, letters: Sequence[DeadLetter]) -> None:
+        """Nothing to do."""
+
+
+class EventFigures(msgspec.Struct):
+    """Where the outcomes are."""
+
+    learned: int
+    excluded: int
+    dead_lettered: int
+    pending: int
+    duplicates: int
+
+
+class AuditReport(msgspec.Struct):
     """What was found.
 
     Attributes:
-        parity_max_abs_diff: largest difference of a probability, recorded against the trainer's state of that version.
-        digests_equal: every acknowledged version came out with its digest.
+        answers: predictions scored again.
+        parity_max_abs_diff: largest difference of a probability: recorded, and by the trainer's state of that version.
+        versions_checked: versions made again whose digest is in the journal.
+        digests_equal: all of them came out with that digest.
+        state_digest: of the state after the whole journal.
     """
 
-    answers: int = 0
-    parity_max_abs_diff: float = 0.0
-    versions_checked: int = 0
-    digests_equal: bool = True
-    learned: int = 0
-    excluded: int = 0
-    dead_lettered: int = 0
-    pending: int = 0
-    duplicates: int = 0
-    state_digest: str = ""
+    answers: int
+    parity_max_abs_diff: float
+    versions_checked: int
+    digests_equal: bool
+    events: EventFigures
+    state_digest: str
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """For a file."""
-        return asdict(self)
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
 
 
-def audit(course: Course, reader: EventReader, entries: list[Entry], answers: int) -> AuditReport:
-    """Re-executes the journal on a fresh course (with a `NoStore`) and compares."""
-    acknowledged = {entry.sequence: entry for entry in entries if isinstance(entry, Acknowledged)}
-    sampled = sample_predictions(reader, answers)
-    source = EventSource(reader, 4 << 20)
-    report = AuditReport()
-    for entry in entries:
-        if isinstance(entry, Cut):
-            course.consume(entry, source.again(entry.ranges))
-        elif isinstance(entry, Publish):
-            built = course.publish(entry)
-            known = acknowledged.get(entry.sequence)
-            if known is not None:
-                report.versions_checked += 1
-                report.digests_equal = report.digests_equal and known.digest == built.digest
-                _score(course, sampled.get(known.version, []), known.version, report)
-        elif isinstance(entry, Refused):
-            course.refuse(entry)
-        elif report.digests_equal:
-            course.acknowledge(entry)
+class Auditor:
+    """One audit. Not thread-safe.
+
+    Args:
+        make_state: a fresh state for a lineage.
+        builder: builds versions into a `NoStore`.
+        sampled: answers to score again, by the digest of the version that gave them.
+    """
+
+    def __init__(
+        self,
+        make_state: Callable[[Began], TrainingState],
+        builder: VersionBuilder,
+        sampled: dict[str, list[RecordedPrediction]],
+    ) -> None:
+        self._make_state = make_state
+        self._builder = builder
+        self._sampled = sampled
+        self._answers = 0
+        self._worst = 0.0
+        self._checked = 0
+        self._equal = True
+
+    def run(self, entries: Iterable[Entry]) -> AuditReport:
+        """Executes the journal from its beginning.
+
+        Raises:
+            Corrupt: the journal or the log does not hold together.
+        """
+        remaining = iter(entries)
+        first = next(remaining, None)
+        if not isinstance(first, Began):
+            raise Corrupt("the journal does not begin with the beginning of a lineage")
+        state = self._make_state(first)
+        for entry in remaining:
+            self._execute(state, entry)
+            if not self._equal:  # what follows rests on a version that came out otherwise
+                break
+        account = state.intake.account
+        figures = EventFigures(
+            account.learned, account.excluded.total(), account.dead_lettered.total(), state.intake.pending,
+            account.duplicates,
+        )  # fmt: skip
+        return AuditReport(self._answers, self._worst, self._checked, self._equal, figures, state_digest(state.state()))
+
+    def _execute(self, state: TrainingState, entry: Entry) -> None:
+        if isinstance(entry, Stepped):
+            state.take_step(entry)
+        elif isinstance(entry, Published):
+            manifest = self._builder.build(state.take_off(entry))
+            state.cursor.built(manifest)
+            self._score(state, self._sampled.pop(manifest_digest(encode_manifest(manifest)), []))
+        elif isinstance(entry, Acknowledged | Refused | Overtaken):
+            self._compare(state, entry)
         else:
-            return report
-    counts = course.joiner.counts
-    report.learned, report.excluded, report.dead_lettered = counts.learned, counts.excluded, counts.dead_lettered
-    report.duplicates, report.pending, report.state_digest = counts.duplicates, course.joiner.pending, course.digest()
-    return report
+            raise Corrupt("a lineage begins twice in one journal")
+
+    def _compare(self, state: TrainingState, entry: Acknowledged | Refused | Overtaken) -> None:
+        flight = state.cursor.at.flight
+        self._checked += 1
+        self._equal = flight is not None and manifest_digest(encode_manifest(flight)) == entry.digest
+        if self._equal:
+            state.land(entry)
+
+    def _score(self, state: TrainingState, predictions: list[RecordedPrediction]) -> None:
+        for start in range(0, len(predictions), _CHUNK):
+            chunk = predictions[start : start + _CHUNK]
+            own = state.predict(chunk).astype(np.float64)
+            given = np.concatenate([prediction.logits() for prediction in chunk]).astype(np.float64)
+            difference = float(np.max(np.abs(_probability(own) - _probability(given))))
+            self._worst = max(self._worst, difference) if math.isfinite(difference) else math.inf
+            self._answers += len(chunk)
 
 
-def sample_predictions(reader: EventReader, answers: int) -> dict[int, list[Prediction]]:
-    """About so many predictions, evenly over the log, by answering version."""
-    found = [event for payload in _payloads(reader) if (event := _prediction(payload)) is not None]
-    every = max(len(found) // max(answers, 1), 1)
-    by_version: dict[int, list[Prediction]] = defaultdict(list)
-    for prediction in found[::every]:
-        by_version[prediction.version].append(prediction)
-    return by_version
+def sample_answers(reader: EventReader, model: str, count: int) -> dict[str, list[RecordedPrediction]]:
+    """About `count` answers of a model, evenly over the log, by the digest of the version that gave them."""
+    places = [place for place, prediction in _predictions(reader) if prediction.model == model]
+    every = max(1, len(places) // max(1, count))
+    sampled: dict[str, list[RecordedPrediction]] = {}
+    for place in places[::every]:
+        prediction = RecordedPrediction(reader.read(place.partition, place.start, 1)[0].payload)
+        if prediction.logits().shape[0]:
+            sampled.setdefault(prediction.digest, []).append(prediction)
+    return sampled
 
 
-def _score(course: Course, predictions: list[Prediction], version: int, report: AuditReport) -> None:
-    for start in range(0, len(predictions), _CHUNK):
-        chunk = predictions[start : start + _CHUNK]
-        own = course.learner.predict(concatenate([prediction.features for prediction in chunk])).astype(np.float64)
-        recorded = np.concatenate([prediction.scores[version] for prediction in chunk]).astype(np.float64)
-        difference = np.abs(1.0 / (1.0 + np.exp(-own)) - 1.0 / (1.0 + np.exp(-recorded)))
-        # NumPy's maximum lets NaN win; Python's max would hide it.
-        report.parity_max_abs_diff = float(np.maximum(report.parity_max_abs_diff, difference.max()))
-        report.answers += len(chunk)
-
-
-def _payloads(reader: EventReader) -> Iterable[bytes]:
+def _predictions(reader: EventReader) -> Iterator[tuple[Place, RecordedPrediction]]:
     for partition in reader.partitions():
-        at = 0
-        while found := reader.read(partition, at, 4 << 20):
-            yield from (record.payload for record in found)
-            at = found[-1].end
+        start = 0
+        while records := reader.read(partition, start, _READ_BYTES):
+            for record in records:
+                place, start = Place(partition, start), record.end
+                if record_kind(record.payload) is RecordKind.PREDICTION:
+                    try:
+                        yield place, RecordedPrediction(record.payload)
+                    except (Corrupt, InvalidInput):
+                        continue
 
 
-def _prediction(payload: bytes) -> Prediction | None:
-    try:
-        event = decode_event(payload)
-    except (Corrupt, InvalidInput):
-        return None
-    return event if isinstance(event, Prediction) else None
+def _probability(logits: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float64)

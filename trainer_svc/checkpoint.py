@@ -1,16 +1,19 @@
-"""Checkpoints: the trainer's whole state as one commit.
+"""Checkpoints: the trainer's whole state in one file, from which a restart goes on.
 
-Format 1: a folder named by the step, with `arrays.safetensors`, `state.msgpack`, and `checkpoint.json`, which holds the
-digests of both and is written last. The folder is made aside and renamed, so it is there whole or not at all.
+Format 1: eight bytes (`MARTCKP` and the format number), SHA-256 of the rest, the journal's position (u64) up to which
+its entries have taken effect, the step (u64), then the state as safetensors. Numbers are little-endian. A file appears
+whole: written aside, synced, renamed.
 """
 
-import json
+import contextlib
+import hashlib
 import logging
 import os
-import shutil
+import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,74 +22,114 @@ from safetensors.numpy import load, save
 from martlet.digest import blob_digest
 from martlet.errors import Corrupt
 
+CHECKPOINT_FORMAT: Final = 1
+MAGIC: Final = b"MARTCKP" + bytes([CHECKPOINT_FORMAT])
+_PREFIX: Final = struct.Struct("<8s32s")
+_WHERE: Final = struct.Struct("<QQ")
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_FORMAT: Final = 1
-Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state, where it stands in the journal, and after which step."""
+
+    journal_position: int
+    step: int
+    state: Mapping[str, npt.NDArray[np.generic]]
 
 
-class CheckpointStore:
-    """A folder of checkpoints. One writer; not thread-safe."""
+class CheckpointStore(Protocol):
+    """What the loop asks of a store of checkpoints."""
 
-    def __init__(self, folder: Path, kept: int) -> None:
+    def write(self, checkpoint: Checkpoint) -> str:
+        """Stores a checkpoint durably; gives the state's digest."""
+        ...
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint."""
+        ...
+
+
+def encode_state(state: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+    """A state as bytes: equal states give equal bytes."""
+    return save({name: np.asarray(state[name], order="C") for name in sorted(state)})
+
+
+def state_digest(state: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """The digest that equal states share."""
+    return blob_digest(encode_state(state))
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint's file."""
+    rest = _WHERE.pack(checkpoint.journal_position, checkpoint.step) + encode_state(checkpoint.state)
+    return _PREFIX.pack(MAGIC, hashlib.sha256(rest).digest()) + rest
+
+
+def decode_checkpoint(data: bytes) -> Checkpoint:
+    """Reads a checkpoint's file.
+
+    Raises:
+        Corrupt: damaged, cut short, or of another format.
+    """
+    if len(data) < _PREFIX.size + _WHERE.size:
+        raise Corrupt("a checkpoint cut short")
+    magic, digest = _PREFIX.unpack_from(data)
+    if magic != MAGIC:
+        raise Corrupt(f"no checkpoint of format {CHECKPOINT_FORMAT}")
+    rest = memoryview(data)[_PREFIX.size :]
+    if hashlib.sha256(rest).digest() != digest:
+        raise Corrupt("a checkpoint does not match its digest")
+    position, step = _WHERE.unpack_from(rest)
+    return Checkpoint(position, step, load(bytes(rest[_WHERE.size :])))
+
+
+class FolderCheckpoints:
+    """Checkpoints in a folder, named by step; the last `keep` stay. Not thread-safe."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
         self._folder = folder
-        self._kept = kept
+        self._keep = max(1, keep)
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.part"):
+            leftover.unlink()
 
-    def save(self, step: int, arrays: Arrays, document: bytes) -> None:
-        """Commits a checkpoint, then removes the oldest beyond those kept."""
-        part = self._folder / ".part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        blobs = {"arrays.safetensors": save(dict(arrays)), "state.msgpack": document}
-        head = {
-            "format": CHECKPOINT_FORMAT,
-            "step": step,
-            "files": {name: blob_digest(data) for name, data in blobs.items()},
-        }
-        for name, data in {**blobs, "checkpoint.json": json.dumps(head, sort_keys=True).encode()}.items():
-            _write(part / name, data)
-        _sync(part)
-        target = self._folder / f"{step:012d}"
-        if target.exists():  # the same step again holds the same state
-            shutil.rmtree(target)
-        part.rename(target)
-        _sync(self._folder)
-        for old in self._steps()[: -self._kept]:
-            shutil.rmtree(self._folder / f"{old:012d}")
+    def write(self, checkpoint: Checkpoint) -> str:
+        """Stores a checkpoint durably, then removes old ones; gives the state's digest."""
+        path = self._folder / f"{checkpoint.step:012d}.checkpoint"
+        part = path.with_suffix(".part")
+        data = encode_checkpoint(checkpoint)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(self._folder)
+        for old in self._paths()[self._keep :]:
+            old.unlink()
+        return blob_digest(memoryview(data)[_PREFIX.size + _WHERE.size :])
 
-    def newest(self) -> tuple[int, Arrays, bytes] | None:
-        """The newest whole checkpoint as (step, arrays, document); damaged ones are passed over and told."""
-        for step in reversed(self._steps()):
-            try:
-                return (step, *self._load(step))
-            except (Corrupt, OSError) as error:
-                logger.warning("checkpoint %d cannot be used: %s", step, error)
+    def newest(self) -> Checkpoint | None:
+        """The newest whole one. A damaged one is passed over: an older one and the journal give the same state."""
+        for path in self._paths():
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    return decode_checkpoint(path.read_bytes())
+                except Corrupt as error:
+                    logger.warning("%s is passed over: %s", path.name, error)
         return None
 
-    def _steps(self) -> list[int]:
-        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
-
-    def _load(self, step: int) -> tuple[Arrays, bytes]:
-        folder = self._folder / f"{step:012d}"
-        head = json.loads((folder / "checkpoint.json").read_bytes())
-        if head.get("format") != CHECKPOINT_FORMAT:
-            raise Corrupt(f"checkpoint format {head.get('format')!r} is not known here (known: {CHECKPOINT_FORMAT})")
-        blobs = {name: (folder / name).read_bytes() for name in ("arrays.safetensors", "state.msgpack")}
-        for name, data in blobs.items():
-            if head["files"].get(name) != blob_digest(data):
-                raise Corrupt(f"{name} does not match its digest")
-        return load(blobs["arrays.safetensors"]), blobs["state.msgpack"]
+    def _paths(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self._folder.glob("*.checkpoint"), reverse=True)
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

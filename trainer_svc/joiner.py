@@ -1,18 +1,27 @@
-"""Predictions wait for their outcomes, outcomes for their predictions; together they are examples.
+"""Joins outcomes to the predictions they are about, in event time, whichever comes first.
 
-All time here is event time: nothing depends on when an event was read, so a replay joins the same.
+Predictions stay in the event log; what is kept of one is where it stands. An example is one item row of a prediction
+with its label. With an explicit label, each outcome of the label's type gives one, and a prediction without outcome
+expires; otherwise the first such outcome within the attribution window gives a positive one at once, and the end of the
+window gives a negative one for every other item.
 """
 
+import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 import msgspec
 
-from martlet.events import Outcome, Prediction
+from martlet.events import Outcome
+from martlet.wire.recorded import RecordedPrediction
+from trainer_svc.event_source import Place
+from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 
 
-class Label(Protocol):
-    """What the joiner needs to know of a label (`martlet.learn.Binary`)."""
+class LabelRule(Protocol):
+    """What the joiner asks of a label (see `martlet.learn.Binary`)."""
 
     @property
     def event(self) -> str:
@@ -21,7 +30,7 @@ class Label(Protocol):
 
     @property
     def window_us(self) -> int:
-        """The attribution window in microseconds."""
+        """The attribution window."""
         ...
 
     @property
@@ -31,180 +40,221 @@ class Label(Protocol):
 
     @property
     def threshold(self) -> float:
-        """The least value of a positive outcome."""
+        """The least value of a positive explicit label."""
         ...
+
+
+class Standing(IntEnum):
+    """What a prediction is to this trainer."""
+
+    OPEN = 0
+    CLOSED = 1  # its window is over
+    OTHER_MODEL = 2
+    OTHER_SPEC = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One item of a prediction with its label."""
+    """One item row with its label. `judged`: its first label, so that it may be evidence too."""
 
-    prediction: Prediction
-    item: int
+    prediction: RecordedPrediction
+    row: int
     label: float
+    judged: bool
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An outcome that cannot be used, and why."""
+    """An event that cannot be used."""
+
+    reason: DeadReason
+    text: str
+    place: Place
+
+
+class Held(msgspec.Struct, array_like=True):
+    """What is kept of a prediction. `labelled` are the item rows that have a label, as they got it."""
+
+    place: Place
+    time_us: int
+    standing: int
+    labelled: tuple[int, ...] = ()
+
+
+class Waiting(msgspec.Struct, array_like=True):
+    """An outcome without its prediction."""
 
     outcome: Outcome
-    reason: str
+    place: Place
+    due_us: int
 
 
-class Counts(msgspec.Struct):
-    """Where outcomes ended; with those pending, each is in exactly one place."""
+class JoinerState(msgspec.Struct):
+    """All that a joiner holds, in one order for equal content."""
 
-    learned: int = 0
-    excluded: int = 0
-    dead_lettered: int = 0
-    duplicates: int = 0
-    expired_predictions: int = 0
+    held: dict[str, Held]
+    waiting: dict[str, list[Waiting]]
+    expired: int
 
 
 @dataclass(slots=True)
-class _Open:
-    """A prediction in its window: its payload (for the checkpoint), and the label of each item that has one."""
+class Joined:
+    """What came of the events since it was last taken."""
 
-    prediction: Prediction
-    payload: bytes
-    labels: dict[int, float] = field(default_factory=dict)
-    outcomes: int = 0
-
-
-class JoinerState(msgspec.Struct, frozen=True):
-    """What a checkpoint keeps: payloads of open predictions with their labels, and outcomes that wait."""
-
-    open: list[tuple[bytes, dict[int, float], int]]
-    waiting: list[Outcome]
-    watermark_us: int
-    counts: Counts
+    examples: list[Example] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
 
 
 class Joiner:
-    """Joins. Deterministic in the order of calls; not thread-safe.
+    """See the module's docstring. Not thread-safe.
 
-    Attributes:
-        watermark_us: event time has come so far.
-        counts: where outcomes ended.
+    Args:
+        label: what makes a label.
+        fetch: reads a prediction from the log again.
+        account: where each outcome is counted.
     """
 
-    def __init__(self, label: Label) -> None:
+    def __init__(self, label: LabelRule, fetch: Callable[[Place], RecordedPrediction], account: OutcomeAccount) -> None:
         self._label = label
-        self._open: dict[str, _Open] = {}
-        self._waiting: dict[str, list[Outcome]] = {}
-        self._dead_letters: list[DeadLetter] = []
-        self.watermark_us = 0
-        self.counts = Counts()
-
-    @property
-    def waits(self) -> bool:
-        """Whether the passing of time alone would change something."""
-        return bool(self._open or self._waiting)
+        self._window_us = label.window_us
+        self._fetch = fetch
+        self._account = account
+        self._held: dict[str, Held] = {}
+        self._waiting: dict[str, list[Waiting]] = {}
+        self._dues: list[tuple[int, str]] = []
+        self._joined = Joined()
+        self.expired = 0
 
     @property
     def pending(self) -> int:
-        """Outcomes that are neither learned nor given up."""
-        waiting = sum(len(outcomes) for outcomes in self._waiting.values())
-        return waiting + sum(opened.outcomes for opened in self._open.values())
+        """Outcomes that wait for their prediction."""
+        return sum(len(waiting) for waiting in self._waiting.values())
 
-    def add_prediction(self, prediction: Prediction, payload: bytes) -> list[Example]:
-        """A prediction opens; outcomes that waited for it may complete examples."""
-        if prediction.prediction_id in self._open:
-            return []
-        self.watermark_us = max(self.watermark_us, prediction.time_us)
-        self._open[prediction.prediction_id] = _Open(prediction, payload)
-        waited = self._waiting.pop(prediction.prediction_id, [])
-        return [example for outcome in waited for example in self.add_outcome(outcome)]
+    @property
+    def held(self) -> int:
+        """Predictions kept."""
+        return len(self._held)
 
-    def add_outcome(self, outcome: Outcome) -> list[Example]:
-        """An outcome (not a repeated one); explicit labels give their example at once."""
+    @property
+    def next_due_us(self) -> int | None:
+        """When, in event time, something here is over."""
+        while self._dues and not self._is_due(*self._dues[0]):
+            heapq.heappop(self._dues)
+        return self._dues[0][0] if self._dues else None
+
+    def add_prediction(self, prediction: RecordedPrediction, place: Place, standing: Standing) -> bool:
+        """Takes a prediction in, and the outcomes that waited for it. False: it was known already."""
+        prediction_id = prediction.prediction_id
+        if prediction_id in self._held:
+            return False
+        held = self._held[prediction_id] = Held(place, prediction.time_us, standing)
+        heapq.heappush(self._dues, (self._due_of(held), prediction_id))
+        for waiting in self._waiting.pop(prediction_id, ()):
+            self._join(held, waiting.outcome, waiting.place)
+        return True
+
+    def add_outcome(self, outcome: Outcome, place: Place, watermark_us: int) -> None:
+        """Takes an outcome in. It waits a window long for its prediction."""
         if outcome.type != self._label.event:
-            self.counts.excluded += 1
-            return []
-        opened = self._open.get(outcome.prediction_id)
-        if opened is None:
-            self._waiting.setdefault(outcome.prediction_id, []).append(outcome)
-            return []
-        if outcome.item_id not in opened.prediction.item_ids:
-            return self._dead(outcome, "the prediction has no such item")
-        if outcome.time_us > opened.prediction.time_us + self._label.window_us:
-            return self._dead(outcome, "after the attribution window")
-        item = opened.prediction.item_ids.index(outcome.item_id)
-        label = float(outcome.value >= self._label.threshold)
-        if self._label.explicit:
-            return self._explicit(opened, item, label, outcome)
-        opened.labels[item] = max(opened.labels.get(item, 0.0), label)
-        opened.outcomes += 1
-        return []
+            self._account.excluded[Excluded.OTHER_TYPE] += 1
+            return
+        held = self._held.get(outcome.prediction_id)
+        if held is not None:
+            self._join(held, outcome, place)
+            return
+        due = max(watermark_us, outcome.time_us) + self._window_us
+        self._waiting.setdefault(outcome.prediction_id, []).append(Waiting(outcome, place, due))
+        heapq.heappush(self._dues, (due, outcome.prediction_id))
 
-    def advance(self, now_us: int) -> list[Example]:
-        """Time has come to `now_us` (0: only as far as events say): closes windows that are over."""
-        self.watermark_us = max(self.watermark_us, now_us)
-        examples: list[Example] = []
-        for opened in self._closing():
-            if not self._label.explicit:
-                items = range(len(opened.prediction.item_ids))
-                examples += [Example(opened.prediction, item, opened.labels.get(item, 0.0)) for item in items]
-                self.counts.learned += opened.outcomes
-            elif not opened.labels:
-                self.counts.expired_predictions += 1
-        self._give_up()
-        return examples
+    def advance(self, watermark_us: int) -> None:
+        """Event time has come so far: closes windows."""
+        while self._dues and self._dues[0][0] <= watermark_us:
+            due, prediction_id = heapq.heappop(self._dues)
+            held = self._held.get(prediction_id)
+            if held is None:
+                self._give_up(prediction_id, due)
+            elif due == self._due_of(held):
+                self._end(prediction_id, held)
 
-    def take_dead_letters(self) -> list[DeadLetter]:
-        """The dead letters since the last call."""
-        taken, self._dead_letters = self._dead_letters, []
-        return taken
+    def take(self) -> Joined:
+        """What came since the last call."""
+        joined, self._joined = self._joined, Joined()
+        return joined
 
     def state(self) -> JoinerState:
-        """Everything, for a checkpoint."""
-        return JoinerState(
-            [(opened.payload, dict(opened.labels), opened.outcomes) for opened in self._open.values()],
-            [outcome for outcomes in self._waiting.values() for outcome in outcomes],
-            self.watermark_us,
-            self.counts,
-        )
+        """For a checkpoint, between two steps. Not a copy: encode it before going on."""
+        held = dict(sorted(self._held.items()))
+        return JoinerState(held, dict(sorted(self._waiting.items())), self.expired)
 
-    def restore(self, state: JoinerState, predictions: list[Prediction]) -> None:
-        """Takes a state over; `predictions` are its payloads, decoded, in order."""
-        self._open = {
-            prediction.prediction_id: _Open(prediction, payload, dict(labels), outcomes)
-            for prediction, (payload, labels, outcomes) in zip(predictions, state.open, strict=True)
-        }
-        self._waiting = {}
-        for outcome in state.waiting:
-            self._waiting.setdefault(outcome.prediction_id, []).append(outcome)
-        self.watermark_us = state.watermark_us
-        self.counts = state.counts
+    def restore(self, state: JoinerState) -> None:
+        """Takes a state over."""
+        self._held, self._waiting, self.expired = dict(state.held), dict(state.waiting), state.expired
+        dues = [(self._due_of(held), prediction_id) for prediction_id, held in self._held.items()]
+        dues += [(one.due_us, name) for name, waiting in self._waiting.items() for one in waiting]
+        heapq.heapify(dues)
+        self._dues = dues
 
-    def _explicit(self, opened: _Open, item: int, label: float, outcome: Outcome) -> list[Example]:
-        if item in opened.labels:
-            return self._dead(outcome, "the item has its label already")
-        opened.labels[item] = label
-        self.counts.learned += 1
-        return [Example(opened.prediction, item, label)]
+    def _due_of(self, held: Held) -> int:
+        """When a held prediction's next change is due. After its window it is remembered for a second one."""
+        return held.time_us + self._window_us * (1 if held.standing == Standing.OPEN else 2)
 
-    def _dead(self, outcome: Outcome, reason: str) -> list[Example]:
-        self.counts.dead_lettered += 1
-        self._dead_letters.append(DeadLetter(outcome, reason))
-        return []
+    def _is_due(self, due: int, prediction_id: str) -> bool:
+        """Whether an entry of the heap still means something: an outcome's ends when its prediction comes."""
+        held = self._held.get(prediction_id)
+        if held is not None:
+            return due == self._due_of(held)
+        return any(one.due_us == due for one in self._waiting.get(prediction_id, ()))
 
-    def _closing(self) -> list[_Open]:
-        """Takes out predictions whose window is over, in the order of arrival (replicas' clocks differ a little)."""
-        oldest = self.watermark_us - self._label.window_us
-        closing: list[str] = []
-        for prediction_id, opened in self._open.items():
-            if opened.prediction.time_us >= oldest:
-                break
-            closing.append(prediction_id)
-        return [self._open.pop(prediction_id) for prediction_id in closing]
+    def _join(self, held: Held, outcome: Outcome, place: Place) -> None:
+        if held.standing == Standing.OTHER_MODEL:
+            self._account.excluded[Excluded.OTHER_MODEL] += 1
+        elif held.standing == Standing.OTHER_SPEC:
+            self._bury(DeadReason.OTHER_SPEC, "its prediction was laid out by another feature spec", place)
+        elif held.standing == Standing.CLOSED or outcome.time_us > held.time_us + self._window_us:
+            self._account.excluded[Excluded.LATE] += 1
+        else:
+            self._label_row(held, outcome, place)
 
-    def _give_up(self) -> None:
-        """Outcomes whose prediction never came: after two windows it will not come any more."""
-        oldest = self.watermark_us - 2 * self._label.window_us
-        for prediction_id in list(self._waiting):
-            if self._waiting[prediction_id][0].time_us >= oldest:
-                break
-            for outcome in self._waiting.pop(prediction_id):
-                self._dead(outcome, "no such prediction, or its window is over")
+    def _label_row(self, held: Held, outcome: Outcome, place: Place) -> None:
+        prediction = self._fetch(held.place)
+        row = prediction.row_of(outcome.item_id)
+        if row < 0:
+            self._bury(DeadReason.UNKNOWN_ITEM, f"prediction {outcome.prediction_id} has no such item", place)
+            return
+        first = row not in held.labelled
+        if not first and not self._label.explicit:
+            self._account.excluded[Excluded.REPEATED_LABEL] += 1
+            return
+        if first:
+            held.labelled = (*held.labelled, row)
+        positive = not self._label.explicit or outcome.value >= self._label.threshold
+        self._joined.examples.append(Example(prediction, row, float(positive), first))
+        self._account.learned += 1
+
+    def _end(self, prediction_id: str, held: Held) -> None:
+        if held.standing != Standing.OPEN:
+            del self._held[prediction_id]
+            return
+        held.standing = Standing.CLOSED
+        heapq.heappush(self._dues, (self._due_of(held), prediction_id))
+        if self._label.explicit:
+            self.expired += not held.labelled
+            return
+        prediction = self._fetch(held.place)
+        for row in range(prediction.rows):
+            if row not in held.labelled:
+                self._joined.examples.append(Example(prediction, row, 0.0, judged=True))
+
+    def _give_up(self, prediction_id: str, due: int) -> None:
+        waiting = self._waiting.get(prediction_id, [])
+        over = [one for one in waiting if one.due_us <= due]
+        for one in over:
+            self._bury(DeadReason.UNKNOWN_PREDICTION, f"no prediction {prediction_id} within the window", one.place)
+        if len(over) == len(waiting):
+            self._waiting.pop(prediction_id, None)
+        else:
+            self._waiting[prediction_id] = [one for one in waiting if one.due_us > due]
+
+    def _bury(self, reason: DeadReason, text: str, place: Place) -> None:
+        self._joined.letters.append(DeadLetter(reason, text, place))
+        self._account.dead_lettered[reason] += 1

@@ -1,121 +1,152 @@
-"""The journal: what the trainer decided, on disk before it acts. Re-executing it gives the same state, bit for bit.
+"""The trainer's journal: each decision is on disk before it takes effect, so that a restart takes the same ones again.
 
-Format 1: a header line, then framed records (length, CRC-32, JSON), as in the event log's segments.
+Format 1: records of the event log's file format, each the JSON of one entry. What an entry does is a function of the
+state before it and of the event log; nothing else changes the state.
 """
 
-import os
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 import msgspec
 
-from martlet.errors import Corrupt
-from martlet.eventlog.segment import frame, records
+from martlet.errors import Corrupt, NotReady
+from martlet.eventlog.port import EventReader, EventWriter
+from martlet.manifest import VersionKind
+from trainer_svc.event_source import Cut
 
-HEADER: Final = b"martlet-journal 1\n"
-
-
-class Range(msgspec.Struct, frozen=True, array_like=True):
-    """A stretch of one partition."""
-
-    partition: str
-    start: int
-    end: int
+JOURNAL_FORMAT: Final = 1
+PARTITION: Final = "journal"
+_READ_BYTES: Final = 1 << 20
 
 
-class Cut(msgspec.Struct, frozen=True, tag="cut"):
-    """What one step consumes. `now_us`: wall time if the log had nothing more; else 0, time is event time then."""
+class Began(msgspec.Struct, frozen=True, tag="began"):
+    """A lineage begins. Its settings hold for all of it; other ones would give other bits.
 
-    step: int
-    ranges: tuple[Range, ...]
+    Attributes:
+        lineage: its name.
+        spec_digest: of the model's feature spec.
+        learning_digest: of the label's and the optimizers' settings.
+    """
+
+    lineage: str
+    model: str
+    model_ref: str
+    spec_digest: str
+    learning_digest: str
+    batch_examples: int
+    initial_buckets: int
+    threads: int
+    dedup_window_seconds: int
+    recent_requests: int
+    format: int = JOURNAL_FORMAT
+
+
+class Stepped(msgspec.Struct, frozen=True, tag="stepped"):
+    """One step of learning reads this cut. `now_us`: wall time of the decision."""
+
+    cut: Cut
     now_us: int
 
 
-class Publish(msgspec.Struct, frozen=True, tag="publish"):
-    """A version is frozen after this step."""
+class Published(msgspec.Struct, frozen=True, tag="published"):
+    """A version is made of the state as it is here, by this code. `number` counts attempts."""
 
-    step: int
-    sequence: int
-    snapshot: bool
-    epoch: int
-    parent: str
+    number: int
+    kind: VersionKind
+    martlet: str
 
 
 class Acknowledged(msgspec.Struct, frozen=True, tag="acknowledged"):
-    """A publish has arrived: from here on it is the parent."""
+    """The registry has the version: deltas may follow it."""
 
-    step: int
-    sequence: int
-    version: int
+    number: int
     digest: str
+    version: int
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """A publish was refused: the next one is a snapshot on this parent in this epoch."""
+    """The registry did not admit the version."""
 
-    step: int
-    sequence: int
-    epoch: int
-    parent: str
+    number: int
+    digest: str
     reason: str
 
 
-Entry = Cut | Publish | Acknowledged | Refused
-_DECODER: Final = msgspec.json.Decoder(Entry)
+class Overtaken(msgspec.Struct, frozen=True, tag="overtaken"):
+    """The lineage's head or epoch is another than thought: the next version is a snapshot on top of that head."""
+
+    number: int
+    digest: str
+    epoch: int
+    head_digest: str
 
 
-class Journal:
-    """Appends entries durably. One writer; not thread-safe."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        size = self._whole_size()
-        os.ftruncate(self._file, size)
-        if size == 0:
-            os.write(self._file, HEADER)
-        os.fsync(self._file)
-        _sync_folder(path.parent)
-
-    def append(self, *entries: Entry) -> None:
-        """Writes entries; returns when they are on disk."""
-        os.write(self._file, b"".join(frame(msgspec.json.encode(entry)) for entry in entries))
-        os.fdatasync(self._file)
-
-    def entries(self) -> list[Entry]:
-        """All entries, oldest first."""
-        return read_journal(self._path)
-
-    def close(self) -> None:
-        """Closes the file."""
-        os.close(self._file)
-
-    def _whole_size(self) -> int:
-        data = self._path.read_bytes()
-        if not data.startswith(HEADER):
-            if HEADER.startswith(data):  # the process died while it began the file
-                return 0
-            raise Corrupt(f"{self._path.name} is not a journal of format 1")
-        return max((record.end for record in records(data[len(HEADER) :], len(HEADER))), default=len(HEADER))
+PublishResult = Acknowledged | Refused | Overtaken
+Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken
 
 
-def read_journal(path: Path) -> list[Entry]:
-    """All whole entries of a journal. A torn tail is not there yet.
+class Journal(Protocol):
+    """What the loop asks of a journal."""
+
+    def append(self, entry: Entry) -> int:
+        """Writes an entry durably; gives the position behind it."""
+        ...
+
+    def read(self, start: int) -> Iterator[tuple[Entry, int]]:
+        """The entries from a position on, each with the position behind it."""
+        ...
+
+
+class LogJournal:
+    """The journal in a partition of a log, whose lock keeps a second trainer out. Not thread-safe; blocking."""
+
+    def __init__(self, writer: EventWriter, reader: EventReader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    def append(self, entry: Entry) -> int:
+        """Writes an entry durably; gives the position behind it.
+
+        Raises:
+            NotReady: the disk refused; the entry does not count.
+        """
+        try:
+            return self._writer.append(encode_entry(entry)).result().offset
+        except OSError as error:
+            raise NotReady(f"the journal cannot be written: {error.strerror}") from error
+
+    def read(self, start: int) -> Iterator[tuple[Entry, int]]:
+        """See `read_journal`."""
+        yield from read_journal(self._reader, start)
+
+
+def read_journal(reader: EventReader, start: int) -> Iterator[tuple[Entry, int]]:
+    """The entries from a position on, each with the position behind it.
 
     Raises:
-        Corrupt: not a journal, or an entry that cannot be read.
+        Corrupt: damaged, or of another format.
     """
-    data = path.read_bytes()
-    if not data.startswith(HEADER):
-        raise Corrupt(f"{path.name} is not a journal of format 1")
+    while records := reader.read(PARTITION, start, _READ_BYTES):
+        for record in records:
+            yield decode_entry(record.payload), record.end
+        start = records[-1].end
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """An entry as JSON."""
+    return msgspec.json.encode(entry)
+
+
+def decode_entry(payload: bytes) -> Entry:
+    """An entry from JSON.
+
+    Raises:
+        Corrupt: no known entry, or of another format.
+    """
     try:
-        return [_DECODER.decode(record.payload) for record in records(data[len(HEADER) :], len(HEADER))]
+        entry: Entry = msgspec.json.decode(payload, type=Entry)
     except msgspec.MsgspecError as error:
-        raise Corrupt(f"{path.name}: {error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+        raise Corrupt(f"journal: {error}") from error
+    if isinstance(entry, Began) and entry.format != JOURNAL_FORMAT:
+        raise Corrupt(f"journal format {entry.format} is not known here (known: {JOURNAL_FORMAT})")
+    return entry

@@ -1,78 +1,66 @@
-"""Quality on examples before they are learned: over a recent window, and for each version by the scores it gave."""
+"""Test, then train: quality of the learner's own scores before each example was learned, over a recent window."""
 
-from collections import deque
-from math import log
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
-from martlet.measurement import Measurement
-from trainer_svc.joiner import Example
+Floats = npt.NDArray[np.float32]
 
-WINDOW = 5000
+
+def log_losses(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The log-loss of each logit, float64[n]; finite for any finite logit."""
+    z = logits.astype(np.float64)
+    return np.asarray(np.logaddexp(0.0, z) - labels * z, np.float64)
+
+
+def area_under_curve(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> float:
+    """The chance that a positive stands above a negative, ties counting half; NaN without both.
+
+    >>> area_under_curve(np.array([0.1, 0.9, 0.4]), np.array([0.0, 1.0, 0.0]))
+    1.0
+    """
+    positive = labels > 0.5  # noqa: PLR2004  labels are 0 or 1
+    n_positive, n = int(positive.sum()), labels.shape[0]
+    if n_positive in (0, n):
+        return float("nan")
+    _, inverse, counts = np.unique(logits, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    above = float(ranks[positive].sum()) - n_positive * (n_positive + 1) / 2.0
+    return float(above / (n_positive * (n - n_positive)))
 
 
 class Prequential:
-    """The last examples' labels and the logits with which they were answered. Not thread-safe."""
+    """The last `window` tested examples. Not thread-safe."""
 
-    def __init__(self, window: int = WINDOW) -> None:
-        self._pairs: deque[tuple[float, float]] = deque(maxlen=window)
+    def __init__(self, window: int) -> None:
+        self._logits: Floats = np.zeros(window, np.float32)
+        self._labels: Floats = np.zeros(window, np.float32)
+        self._count = 0
 
-    def update(self, example: Example) -> None:
-        """Takes an example by its recorded score."""
-        logits = example.prediction.scores.get(example.prediction.version)
-        if logits is not None:
-            self._pairs.append((float(logits[example.item]), example.label))
+    def update(self, logits: Floats, labels: Floats) -> None:
+        """Adds tested examples."""
+        window = self._logits.shape[0]
+        at = (self._count + np.arange(logits.shape[0])[-window:]) % window
+        self._logits[at], self._labels[at] = logits[-window:], labels[-window:]
+        self._count += logits.shape[0]
 
-    def quality(self) -> dict[str, float]:
-        """`logloss`, `auc` (where both labels occur), `examples`; empty without examples."""
-        if not self._pairs:
-            return {}
-        logits, labels = np.array(self._pairs, np.float64).T
-        loss = float(np.mean(np.logaddexp(0.0, logits) - labels * logits))
-        found = {"logloss": loss, "examples": float(len(self._pairs))}
-        if 0 < labels.sum() < labels.shape[0]:
-            found["auc"] = area_under_curve(logits, labels)
-        return found
+    def get(self) -> dict[str, float]:
+        """`logloss`, `auc` and `examples` of the window; a figure that has no value is left out."""
+        size = min(self._count, self._logits.shape[0])
+        if not size:
+            return {"examples": 0.0}
+        logits, labels = self._logits[:size], self._labels[:size]
+        figures = {"examples": float(size), "logloss": float(log_losses(logits, labels).mean())}
+        auc = area_under_curve(logits, labels)
+        return figures if np.isnan(auc) else figures | {"auc": auc}
 
-    def state(self) -> list[tuple[float, float]]:
-        """The window, oldest first."""
-        return list(self._pairs)
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Arrays, not copies."""
+        return {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)}
 
-    def restore(self, state: list[tuple[float, float]]) -> None:
-        """Takes a state over."""
-        self._pairs.clear()
-        self._pairs.extend(state)
-
-
-def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
-    """ROC-AUC by ranks, ties counting half (Mann-Whitney). Labels are 0 or 1, both present."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
-    positives = float(labels.sum())
-    negatives = labels.shape[0] - positives
-    return float((ranks[labels == 1.0].sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
-
-
-class Scoreboard:
-    """Log-loss of each version by the scores it really gave, since the last report. Not thread-safe."""
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._sums: dict[int, tuple[int, float, float]] = {}
-
-    def update(self, example: Example) -> None:
-        """Takes an example for every version that scored it."""
-        for version, logits in example.prediction.scores.items():
-            loss = log_loss(float(logits[example.item]), example.label)
-            count, total, squares = self._sums.get(version, (0, 0.0, 0.0))
-            self._sums[version] = (count + 1, total + loss, squares + loss * loss)
-
-    def take(self) -> tuple[Measurement, ...]:
-        """The measurements since the last call."""
-        taken, self._sums = self._sums, {}
-        return tuple(Measurement(self._model, version, "logloss", *sums) for version, sums in sorted(taken.items()))
-
-
-def log_loss(logit: float, label: float) -> float:
-    """Binary cross-entropy in nats, from a logit, without overflow."""
-    return max(logit, 0.0) - label * logit + log(1.0 + float(np.exp(-abs(logit))))
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over (copies)."""
+        self._logits = np.array(state["logits"], np.float32)
+        self._labels = np.array(state["labels"], np.float32)
+        self._count = int(state["count"][0])

@@ -1,109 +1,123 @@
-"""Offers versions to the registry, in a thread of its own, one at a time; learning goes on meanwhile."""
+"""Brings versions to the registry, in the background, one at a time, for as long as it takes."""
 
 import logging
-import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from martlet.errors import Conflict, MartletError
+from martlet.manifest import Manifest, encode_manifest, manifest_digest
 from martlet.versions import CatalogState, LineageState, VersionRecord
-from trainer_svc.version_builder import Built
+from trainer_svc.journal import Acknowledged, Overtaken, PublishResult, Refused
+from trainer_svc.version_builder import VersionBuilder, VersionPayload
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+FIRST_PAUSE: float = 0.1
+LONGEST_PAUSE: float = 5.0
+
 
 class RegistryPort(Protocol):
-    """What the publisher needs of the registry."""
+    """What the publisher asks of the registry."""
 
     def publish(self, manifest: bytes) -> VersionRecord:
-        """Offers a version."""
+        """Offers a version; a refused one comes back with state REJECTED.
+
+        Raises:
+            Conflict: the head or the epoch is another.
+        """
         ...
 
     def lineage(self, model: str) -> LineageState:
-        """Where the lineage stands."""
+        """Where a model's lineage stands."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """The version stands in the catalog."""
+class PublishJob:
+    """A version under way: `built` is done when its blobs are durable, `result` when the registry has answered."""
 
-    sequence: int
-    version: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotTaken:
-    """The version was refused; the lineage stands elsewhere."""
-
-    sequence: int
-    epoch: int
-    parent: str
-    reason: str
+    number: int
+    built: "Future[Manifest]"
+    result: "Future[PublishResult]"
 
 
-Result = Arrived | NotTaken
+class Stopped(Exception):
+    """The trainer ends; the version goes out after the restart."""
 
 
 class Publisher:
-    """Submits one version at a time and tries until the registry has answered. Thread-safe."""
+    """Runs jobs on an executor of one thread. Thread-safe.
 
-    def __init__(self, registry: RegistryPort, retry_seconds: float = 0.5) -> None:
+    Args:
+        pause: waits so many seconds between two tries; True says that the trainer ends.
+    """
+
+    def __init__(
+        self,
+        builder: VersionBuilder,
+        registry: RegistryPort,
+        executor: Executor,
+        pause: Callable[[float], bool],
+    ) -> None:
+        self._builder = builder
         self._registry = registry
-        self._retry_seconds = retry_seconds
-        self._work: Built | None = None
-        self._result: Result | None = None
-        self._wake = threading.Condition()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self._thread.start()
+        self._executor = executor
+        self._pause = pause
 
-    def submit(self, built: Built) -> None:
-        """Offers a version. The one before must have been answered."""
-        with self._wake:
-            self._work = built
-            self._wake.notify()
+    def submit(self, payload: VersionPayload) -> PublishJob:
+        """Builds a version and publishes it."""
+        built = self._executor.submit(self._insist, lambda: self._builder.build(payload))
+        return PublishJob(payload.number, built, self._executor.submit(self._send_built, payload.number, built))
 
-    def take_result(self) -> Result | None:
-        """The answer, once, when it is there."""
-        with self._wake:
-            result, self._result = self._result, None
-        return result
+    def resubmit(self, number: int, manifest: Manifest) -> PublishJob:
+        """Publishes a version that was built before."""
+        built: Future[Manifest] = Future()
+        built.set_result(manifest)
+        return PublishJob(number, built, self._executor.submit(self._send_built, number, built))
 
-    def close(self) -> None:
-        """Ends the thread; an offer in flight is left to be repeated after a restart."""
-        self._closed.set()
-        with self._wake:
-            self._wake.notify()
-        self._thread.join(5.0)
+    def rebuild(self, payload: VersionPayload) -> Manifest:
+        """Builds a version here and now, without publishing it."""
+        return self._builder.build(payload)
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            with self._wake:
-                self._wake.wait_for(lambda: self._work is not None or self._closed.is_set())
-                built, self._work = self._work, None
-            while built is not None and not self._closed.is_set():
-                try:
-                    result = self._offer(built)
-                except MartletError as error:
-                    logger.warning("the registry did not take publish %d yet: %s", built.sequence, error)
-                    self._closed.wait(self._retry_seconds)
-                    continue
-                with self._wake:
-                    self._result = result
-                break
+    def _send_built(self, number: int, built: "Future[Manifest]") -> PublishResult:
+        manifest = built.result()
+        encoded = encode_manifest(manifest)
+        digest = manifest_digest(encoded)
+        return self._insist(lambda: self._send(number, manifest, encoded, digest))
 
-    def _offer(self, built: Built) -> Result:
-        model = built.manifest.model
+    def _send(self, number: int, manifest: Manifest, encoded: bytes, digest: str) -> PublishResult:
         try:
-            record = self._registry.publish(built.encoded)
-        except Conflict as error:
-            logger.warning("publish %d conflicts: %s", built.sequence, error)
-            lineage = self._registry.lineage(model)
-            return NotTaken(built.sequence, lineage.epoch, lineage.head_digest, str(error))
-        if record.state is CatalogState.REJECTED:
-            logger.warning("publish %d was refused: %s", built.sequence, record.reason)
-            lineage = self._registry.lineage(model)
-            return NotTaken(built.sequence, lineage.epoch, lineage.head_digest, record.reason)
-        return Arrived(built.sequence, record.version, record.digest)
+            record = self._registry.publish(encoded)
+        except Conflict as conflict:
+            logger.info("version %d of %s conflicts: %s", number, manifest.model, conflict)
+            return self._overtaken(number, manifest, digest)
+        if record.state in (CatalogState.ADMITTED, CatalogState.PINNED, CatalogState.RETIRED):
+            return Acknowledged(number, digest, record.version)
+        logger.warning("version %d of %s is refused: %s", number, manifest.model, record.reason)
+        found = self._overtaken(number, manifest, digest)
+        own = manifest.lineage
+        if (found.epoch, found.head_digest) != (own.epoch, own.parent):
+            return found
+        return Refused(number, digest, record.reason)
+
+    def _overtaken(self, number: int, manifest: Manifest, digest: str) -> Overtaken:
+        state = self._registry.lineage(manifest.model)
+        # A registry that knows no lineage yet takes the epoch it is offered.
+        epoch = state.epoch if state.head_digest or state.epoch else manifest.lineage.epoch
+        return Overtaken(number, digest, epoch, state.head_digest)
+
+    def _insist(self, attempt: Callable[[], T]) -> T:
+        """Tries until it works. Learning goes on meanwhile; nothing is lost."""
+        seconds = FIRST_PAUSE
+        while True:
+            try:
+                return attempt()
+            except (MartletError, OSError) as error:
+                logger.warning("publishing waits %.1f s: %s", seconds, error)
+            if self._pause(seconds):
+                raise Stopped
+            seconds = min(2 * seconds, LONGEST_PAUSE)

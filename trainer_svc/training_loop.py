@@ -1,220 +1,299 @@
-"""The hand of the trainer: cut, journal, learn, publish, commit; again and again.
+"""The loop: decides, journals, executes; brings versions out and writes checkpoints beside it.
 
-Nothing is learned before its cut is on disk, and nothing is forgotten before its acknowledgement is.
+The order is always: the decision is on disk, then it takes effect. So a killed trainer that takes the newest whole
+checkpoint and executes the journal from there stands where it stood.
 """
 
-import json
 import logging
-import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
+import martlet
 from martlet.clock import Clock
-from martlet.errors import MartletError
+from martlet.errors import Corrupt
 from martlet.measurement import MeasurementBatch
-from trainer_svc.checkpoint import CheckpointStore
-from trainer_svc.course import Course
+from trainer_svc.checkpoint import Checkpoint, CheckpointStore, state_digest
 from trainer_svc.event_source import EventSource
-from trainer_svc.joiner import DeadLetter
-from trainer_svc.journal import Acknowledged, Cut, Entry, Journal, Publish, Refused
-from trainer_svc.publish_policy import PublishAction, PublishView, publish_action
-from trainer_svc.publisher import Arrived, Publisher
+from trainer_svc.journal import (
+    Acknowledged,
+    Began,
+    Entry,
+    Journal,
+    Overtaken,
+    Published,
+    PublishResult,
+    Refused,
+    Stepped,
+)
+from trainer_svc.publish_policy import PublishView, next_publish
+from trainer_svc.publisher import Publisher, PublishJob
+from trainer_svc.training_state import Stepping, TrainingState
 
 logger = logging.getLogger(__name__)
-IDLE_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """When to act: seconds, deltas of a chain, and the most records of one step."""
+class Pace:
+    """How often things happen. None of it changes what is learned from an event.
 
-    poll_seconds: float
-    publish_seconds: float
+    Attributes:
+        records: most records of one step.
+        publish_interval_s: least time between two versions.
+        chain_limit: deltas before a new base.
+        checkpoint_interval_s: least time between two checkpoints.
+    """
+
+    records: int
+    publish_interval_s: float
     chain_limit: int
-    checkpoint_seconds: float
-    step_records: int = 2048
+    checkpoint_interval_s: float
 
 
-class Observer(Protocol):
-    """Who wants to know how the course stands. Must not change it."""
+class LoopObserver(Protocol):
+    """Hears what the loop did. Called on the loop's thread; must not wait."""
 
-    def update(self, course: Course) -> None:
-        """A step was made, or a publish was answered."""
+    def stepped(self, stepping: Stepping, seconds: float) -> None:
+        """A step was taken."""
         ...
 
-    def committed(self, course: Course) -> None:
-        """A checkpoint holds the course as it is now."""
+    def published(self, result: PublishResult, seconds: float) -> None:
+        """A version was answered by the registry."""
         ...
 
+    def checkpointed(self, step: int, digest: str, seconds: float) -> None:
+        """A checkpoint is on disk."""
+        ...
 
-class DeadLetters:
-    """A file of what could not be used: one JSON line each, with its reason. After a crash a line may stand twice."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-
-    def add(self, letters: list[DeadLetter]) -> None:
-        """Appends them."""
-        if not letters:
-            return
-        lines = [{"reason": letter.reason, **asdict(letter.outcome)} for letter in letters]
-        with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+    def reported(self, batch: MeasurementBatch) -> None:
+        """Measurements are ready for the registry."""
+        ...
 
 
 class TrainingLoop:
-    """Runs a course in one thread.
-
-    Attributes:
-        course: the state; only the loop's thread may touch it while it runs.
+    """See the module's docstring. All calls from one thread, the loop's; blocking.
 
     Args:
-        observer: told of steps and commits, in the loop's thread: for metrics and status.
-        report: sends measurements; may fail, they are lost then (the prediction records are not).
+        make_state: a fresh state for a lineage.
+        begin: the first entry of a new lineage.
+        background: runs checkpoint writes, one at a time.
     """
 
     def __init__(
         self,
-        course: Course,
-        source: EventSource,
+        *,
         journal: Journal,
         checkpoints: CheckpointStore,
+        make_state: Callable[[Began], TrainingState],
+        begin: Callable[[], Began],
+        source: EventSource,
         publisher: Publisher,
-        dead_letters: DeadLetters,
-        settings: LoopSettings,
+        background: Executor,
+        pace: Pace,
         clock: Clock,
-        observer: Observer,
-        report: Callable[[MeasurementBatch], None],
+        observer: LoopObserver,
     ) -> None:
-        self.course = course
-        self._source = source
         self._journal = journal
         self._checkpoints = checkpoints
+        self._make_state = make_state
+        self._begin = begin
+        self._source = source
         self._publisher = publisher
-        self._dead_letters = dead_letters
-        self._settings = settings
+        self._background = background
+        self._pace = pace
         self._clock = clock
         self._observer = observer
-        self._report = report
-        self._published_at = self._committed_at = clock.monotonic()
-        self._committed_entries = 0
-        self._stop = threading.Event()
+        self._position = 0
+        self._behind = False
+        self._job: PublishJob | None = None
+        self._job_began = 0.0
+        self._last_publish: float | None = None
+        self._last_checkpoint = clock.monotonic()
+        self._checkpoint_position = -1
+        self._writing: Future[str] | None = None
+        self._written: tuple[int, float] = (0, 0.0)
+        self.state: TrainingState
+        self.began: Began
 
     def recover(self) -> None:
-        """Takes the newest whole checkpoint and re-executes the journal behind it."""
-        newest = self._checkpoints.newest()
-        if newest is not None:
-            _, arrays, document = newest
-            self.course.restore(arrays, document)
-        entries = self._journal.entries()
-        behind = entries[self.course.entries :]
-        logger.info("step %d from the checkpoint; %d entries to re-execute", self.course.step, len(behind))
-        self._committed_entries = self.course.entries
-        for entry in behind:
-            self._again(entry)
-        if self.course.in_flight is not None:
-            self._publisher.submit(self.course.in_flight)
-        self._observer.update(self.course)
+        """Begins a lineage, or goes on with the one that was: newest whole checkpoint, then the journal behind it.
 
-    def run(self) -> None:
-        """Learns until `stop`."""
-        while not self._stop.is_set():
-            if not self.turn():
-                self._stop.wait(self._settings.poll_seconds)
-        self.commit()
+        Raises:
+            Corrupt: the journal is damaged, or executing it again gives something else than before.
+        """
+        first, self._position = next(self._journal.read(0), (None, 0))
+        if first is None:
+            first = self._begin()
+            self._position = self._journal.append(first)
+        if not isinstance(first, Began):
+            raise Corrupt("the journal does not begin with the beginning of a lineage")
+        self.began = first
+        self.state = self._make_state(first)
+        checkpoint = self._checkpoints.newest()
+        if checkpoint is not None:
+            self.state.restore(checkpoint.state)
+            self._position = self._checkpoint_position = checkpoint.journal_position
+        self._replay()
+        self._resume_flight()
 
-    def stop(self) -> None:
-        """Ends `run` after the step in progress. From any thread."""
-        self._stop.set()
+    def turn(self, pause: Callable[[], None]) -> bool:
+        """One round. `pause` is called before the step unless more is waiting in the log. False: there was no step.
 
-    def turn(self) -> bool:
-        """One round; whether there was something to learn."""
+        What is decided here depends on the state and on answers, not on where a round was broken off: a restart goes on
+        with the same decisions.
+        """
         self._settle()
-        learned = self._step()
         self._publish_if_due()
-        if self._clock.monotonic() - self._committed_at >= self._settings.checkpoint_seconds:
-            self.commit()
-        return learned
+        self._checkpoint_if_due()
+        if not self._behind:
+            pause()
+        self._settle()
+        return self._take_step()
 
-    def commit(self) -> None:
-        """One commit of everything, if anything happened since the last."""
-        self._committed_at = self._clock.monotonic()
-        if self.course.entries > self._committed_entries:
-            arrays, document = self.course.snapshot()
-            self._checkpoints.save(self.course.step, arrays, document)
-            self._committed_entries = self.course.entries
-            self._observer.committed(self.course)
-            self._report_measurements()
+    def close(self) -> None:
+        """Writes a last checkpoint, so that the next start has nothing to execute again.
 
-    def _step(self) -> bool:
-        ranges, payloads, caught_up = self._source.poll(self.course.positions, self._settings.step_records)
-        if not ranges and not self._window_is_over():
+        A version that could not be built any more is left out of it: the next start builds it.
+        """
+        self._await_checkpoint()
+        if self._job is not None and self._job.built.exception() is None:
+            self._note_built()
+        if self._can_checkpoint():
+            self._begin_checkpoint()
+            self._await_checkpoint()
+
+    def state_digest(self) -> str:
+        """Digest of the whole state; equal states share it. Waits until a version under way is built."""
+        if self._job is not None:
+            self._job.built.result()
+            self._note_built()
+        return state_digest(self.state.state())
+
+    def _replay(self) -> None:
+        count = 0
+        for entry, position in self._journal.read(self._position):
+            self._execute(entry)
+            self._position = position
+            count += 1
+        if count:
+            logger.info("executed %d entries of the journal again, up to step %d", count, self.state.step)
+
+    def _execute(self, entry: Entry) -> None:
+        """Takes a journalled decision again. Versions are built, not sent."""
+        if isinstance(entry, Stepped):
+            self._stepped(entry)
+        elif isinstance(entry, Published):
+            self.state.cursor.built(self._publisher.rebuild(self.state.take_off(entry)))
+        elif isinstance(entry, Acknowledged | Refused | Overtaken):
+            self.state.land(entry)
+        else:
+            raise Corrupt("a lineage begins twice in one journal")
+
+    def _resume_flight(self) -> None:
+        flight = self.state.cursor.at.flight
+        if flight is not None:
+            self._job_began = self._clock.monotonic()
+            self._job = self._publisher.resubmit(self.state.cursor.at.number, flight)
+
+    def _record(self, entry: Entry) -> None:
+        self._position = self._journal.append(entry)
+
+    def _take_step(self) -> bool:
+        cut = self._source.cut(self.state.positions, self._pace.records)
+        self._behind = bool(cut.behind)
+        now_us = self._clock.now_us()
+        if not cut.ranges and (cut.behind or not self.state.intake.is_due(now_us)):
             return False
-        now_us = self._clock.now_us() if caught_up else 0
-        cut = Cut(self.course.step + 1, ranges, now_us)
-        self._journal.append(cut)
-        self._dead_letters.add(self.course.consume(cut, payloads))
-        self._observer.update(self.course)
-        return bool(ranges)
+        entry = Stepped(cut, now_us)
+        self._record(entry)
+        self._stepped(entry)
+        return True
 
-    def _window_is_over(self) -> bool:
-        """Without new events time still passes: about once a second, while something waits for it."""
-        return self.course.joiner.waits and self._clock.now_us() - self.course.joiner.watermark_us > IDLE_US
-
-    def _publish_if_due(self) -> None:
-        course = self.course
-        view = PublishView(
-            in_flight=course.in_flight is not None,
-            has_parent=course.sequence > 0,
-            needs_base=course.needs_base or course.table_grew,
-            learned=course.learned_since,
-            elapsed=self._clock.monotonic() - self._published_at,
-            chain=course.chain,
-        )
-        action = publish_action(view, self._settings.publish_seconds, self._settings.chain_limit)
-        if action is PublishAction.NOTHING:
-            return
-        snapshot = action is PublishAction.SNAPSHOT
-        entry = Publish(course.step, course.sequence + 1, snapshot, course.epoch, course.parent_digest)
-        self._journal.append(entry)
-        self._published_at = self._clock.monotonic()
-        self._publisher.submit(course.publish(entry))
+    def _stepped(self, entry: Stepped) -> None:
+        began = self._clock.monotonic()
+        stepping = self.state.take_step(entry)
+        self._observer.stepped(stepping, self._clock.monotonic() - began)
+        if stepping.report is not None:
+            self._observer.reported(stepping.report)
 
     def _settle(self) -> None:
-        """Takes the registry's answer over, at a step's boundary and in the journal first."""
-        result = self._publisher.take_result()
-        if result is None:
+        """Takes the results of what ran beside the loop, at this step's boundary."""
+        self._settle_checkpoint()
+        if self._job is None:
             return
-        step = self.course.step
-        if isinstance(result, Arrived):
-            arrived = Acknowledged(step, result.sequence, result.version, result.digest)
-            self._journal.append(arrived)
-            self.course.acknowledge(arrived)
-        else:
-            refused = Refused(step, result.sequence, result.epoch, result.parent, result.reason)
-            self._journal.append(refused)
-            self.course.refuse(refused)
-        self._observer.update(self.course)
+        self._note_built()
+        if self._job.result.done():
+            result = self._job.result.result()
+            self._record(result)
+            self._job = None
+            self.state.land(result)
+            self._observer.published(result, self._clock.monotonic() - self._job_began)
 
-    def _again(self, entry: Entry) -> None:
-        if isinstance(entry, Cut):
-            self._dead_letters.add(self.course.consume(entry, self._source.again(entry.ranges)))
-        elif isinstance(entry, Publish):
-            self.course.publish(entry)
-        elif isinstance(entry, Acknowledged):
-            self.course.acknowledge(entry)
-        else:
-            self.course.refuse(entry)
+    def _note_built(self) -> None:
+        cursor = self.state.cursor
+        if self._job is not None and cursor.at.flight is None and self._job.built.done():
+            cursor.built(self._job.built.result())
 
-    def _report_measurements(self) -> None:
-        measurements = self.course.scoreboard.take()
-        if not measurements:
+    def _publish_if_due(self) -> None:
+        kind = next_publish(self._publish_view())
+        if kind is None:
             return
-        producer = f"trainer/{self.course.learner.model.name}"
+        entry = Published(self.state.cursor.at.number + 1, kind, martlet.__version__)
+        self._record(entry)
+        self._last_publish = self._job_began = self._clock.monotonic()
+        self._job = self._publisher.submit(self.state.take_off(entry))
+
+    def _publish_view(self) -> PublishView:
+        cursor, last = self.state.cursor, self._last_publish
+        return PublishView(
+            since_last_s=None if last is None else self._clock.monotonic() - last,
+            interval_s=self._pace.publish_interval_s,
+            learned=self.state.examples - cursor.at.examples,
+            in_flight=cursor.at.flying,
+            has_head=cursor.at.head is not None,
+            chain_length=cursor.chain_length,
+            chain_limit=self._pace.chain_limit,
+            rebased=cursor.at.rebased or cursor.at.generation != self.state.generation,
+            refusals=cursor.at.refusals,
+        )
+
+    def _can_checkpoint(self) -> bool:
+        at = self.state.cursor.at
+        built = not at.flying or at.flight is not None
+        return self._writing is None and built and self._position != self._checkpoint_position
+
+    def _checkpoint_if_due(self) -> None:
+        self._note_built()
+        late = self._clock.monotonic() - self._last_checkpoint >= self._pace.checkpoint_interval_s
+        if late and self._can_checkpoint():
+            self._begin_checkpoint()
+
+    def _begin_checkpoint(self) -> None:
+        """Copies here, writes beside the loop."""
+        self._last_checkpoint = self._clock.monotonic()
+        state = {name: np.array(array) for name, array in self.state.state().items()}
+        checkpoint = Checkpoint(self._position, self.state.step, state)
+        self._checkpoint_position = self._position
+        self._written = (self.state.step, self._last_checkpoint)
+        self._writing = self._background.submit(self._checkpoints.write, checkpoint)
+
+    def _await_checkpoint(self) -> None:
+        if self._writing is not None:
+            self._writing.exception()
+            self._settle_checkpoint()
+
+    def _settle_checkpoint(self) -> None:
+        if self._writing is None or not self._writing.done():
+            return
+        writing, self._writing = self._writing, None
+        step, began = self._written
         try:
-            self._report(MeasurementBatch(producer, self.course.entries, measurements))
-        except MartletError as error:
-            logger.warning("measurements were not reported: %s", error)
+            digest = writing.result()
+        except OSError as error:  # the journal still has everything; the next interval tries again
+            self._checkpoint_position = -1
+            logger.warning("no checkpoint of step %d: %s", step, error)
+            return
+        self._observer.checkpointed(step, digest, self._clock.monotonic() - began)

@@ -1,11 +1,14 @@
-"""A learner's state as a version: blobs in the artifact store and the manifest that binds them. Deterministic."""
+"""From copies of the learner's state to a version: blobs in the artifact store, and a manifest that names them."""
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from martlet import __version__
+import numpy as np
+import numpy.typing as npt
+
 from martlet.artifacts import ArtifactStore
 from martlet.feature_encoding import signature_of
+from martlet.feature_spec import FeatureSpec
 from martlet.manifest import (
     BlobRef,
     Learned,
@@ -15,79 +18,97 @@ from martlet.manifest import (
     TableManifest,
     VersionKind,
     encode_manifest,
-    manifest_digest,
 )
-from martlet.table_blobs import TableDelta, encode_base, encode_delta, encode_dense
-from trainer_svc.journal import Publish
-from trainer_svc.learner import Learner
-from trainer_svc.table import EmbeddingTable
-
-
-class GraphExporter(Protocol):
-    """Gives the served graph of a learner."""
-
-    def graph(self, learner: Learner) -> bytes:
-        """The ONNX graph; the same bytes in every process."""
-        ...
+from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta, encode_dense
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A version, its blobs stored, ready to be offered."""
+class ModelIdentity:
+    """What every version of a lineage has in common."""
 
-    manifest: Manifest
-    encoded: bytes
-    digest: str
-    sequence: int
+    model: str
+    spec: FeatureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """A table's whole content (copies)."""
+
+    name: str
+    width: int
+    base: TableBase
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What changed in a table since its parent version (copies).
+
+    Attributes:
+        parent: the table in the parent version, whose chain this extends.
+        buckets: int32[m], ascending.
+        keys, rows: of those buckets.
+        special: all special rows.
+    """
+
+    parent: TableManifest
+    buckets: npt.NDArray[np.int32]
+    keys: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.float32]
+    special: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPayload:
+    """Everything a version is made of, copied, so that learning can go on while it is built."""
+
+    number: int
+    kind: VersionKind
+    lineage: Lineage
+    learned: Learned
+    provenance: Provenance
+    graph: bytes
+    dense: Mapping[str, npt.NDArray[np.float32]]
+    tables: tuple[TableSnapshot | TableChange, ...]
+    metrics: dict[str, float]
 
 
 class VersionBuilder:
-    """Builds versions of one model. Not thread-safe: it reads the learner, so nothing may learn meanwhile."""
+    """Builds versions. Thread-safe if the store is; blocking."""
 
-    def __init__(
-        self, learner: Learner, exporter: GraphExporter, artifacts: ArtifactStore, model_ref: str, config_digest: str
-    ) -> None:
-        self._learner = learner
-        self._exporter = exporter
-        self._artifacts = artifacts
-        self._provenance = Provenance(__version__, model_ref, config_digest)
+    def __init__(self, store: ArtifactStore, identity: ModelIdentity) -> None:
+        self._store = store
+        self._identity = identity
 
-    def build(self, publish: Publish, parent: Manifest | None, learned: Learned, metrics: dict[str, float]) -> Built:
-        """Stores what changed (or everything) and describes it."""
-        spec = self._learner.spec
-        snapshot = publish.snapshot or parent is None
+    def build(self, payload: VersionPayload) -> Manifest:
+        """Stores the blobs and the manifest durably. The same payload gives the same manifest.
+
+        Raises:
+            OSError: the store refused; nothing that was stored does harm.
+        """
+        identity = self._identity
         manifest = Manifest(
-            model=self._learner.model.name,
-            kind=VersionKind.SNAPSHOT if snapshot else VersionKind.DELTA,
-            lineage=Lineage(self._learner.model.name, publish.parent, publish.epoch, publish.sequence),
-            learned=learned,
-            graph=self._graph() if parent is None or snapshot else parent.graph,
-            dense=self._artifacts.put(encode_dense(self._learner.dense_weights())),
-            tables=self._bases() if parent is None or snapshot else self._deltas(parent),
-            signature=signature_of(spec),
-            feature_spec=spec,
-            provenance=self._provenance,
-            metrics=metrics,
+            model=identity.model,
+            kind=payload.kind,
+            lineage=payload.lineage,
+            learned=payload.learned,
+            graph=self._store.put(payload.graph),
+            dense=self._store.put(encode_dense(payload.dense)),
+            tables=tuple(self._table(table) for table in payload.tables),
+            signature=signature_of(identity.spec),
+            feature_spec=identity.spec,
+            provenance=payload.provenance,
+            metrics=payload.metrics,
         )
-        encoded = encode_manifest(manifest)
-        return Built(manifest, encoded, manifest_digest(encoded), publish.sequence)
+        self._store.put_manifest(encode_manifest(manifest))
+        return manifest
 
-    def _graph(self) -> BlobRef:
-        return self._artifacts.put(self._exporter.graph(self._learner))
-
-    def _bases(self) -> tuple[TableManifest, ...]:
-        return tuple(self._base(table) for table in self._learner.tables.values())
-
-    def _base(self, table: EmbeddingTable) -> TableManifest:
-        table.tracker.take()
-        blob = self._artifacts.put(encode_base(table.base()))
-        return TableManifest(table.name, table.width, table.buckets, "float32", blob)
-
-    def _deltas(self, parent: Manifest) -> tuple[TableManifest, ...]:
-        return tuple(self._delta(self._learner.tables[table.name], table) for table in parent.tables)
-
-    def _delta(self, table: EmbeddingTable, before: TableManifest) -> TableManifest:
-        buckets = table.tracker.take()
-        chain = (before.base, *before.deltas)
-        delta = TableDelta(len(chain), chain[-1].digest, buckets, *table.changed(buckets))
-        return replace(before, deltas=(*before.deltas, self._artifacts.put(encode_delta(delta))))
+    def _table(self, table: TableSnapshot | TableChange) -> TableManifest:
+        if isinstance(table, TableSnapshot):
+            base = self._store.put(encode_base(table.base))
+            return TableManifest(table.name, table.width, table.base.buckets, "float32", base)
+        parent = table.parent
+        last: BlobRef = (parent.base, *parent.deltas)[-1]
+        delta = TableDelta(len(parent.deltas) + 1, last.digest, table.buckets, table.keys, table.rows, table.special)
+        blob = self._store.put(encode_delta(delta))
+        deltas = (*parent.deltas, blob)
+        return TableManifest(parent.name, parent.width, parent.buckets, parent.dtype, parent.base, deltas)

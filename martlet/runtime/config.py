@@ -177,6 +177,11 @@ class Config:
         return self.data_dir / "trainer"
 
     @property
+    def dead_letter_dir(self) -> Path:
+        """Events that cannot be used, with their reasons."""
+        return self.data_dir / "dead-letters"
+
+    @property
     def arena_dir(self) -> Path:
         """Serving's arenas; may be lost at any time."""
         return self.data_dir / "arena"

@@ -122,7 +122,9 @@ async def test_each_service_is_killed_once(services: Services, tmp_path: Path) -
     assert services.running["trainer"].stop() == 0
     report = audited(tmp_path)
     assert report["digests_equal"] is True
-    assert report["learned"] == status.learned
+    events = report["events"]
+    assert isinstance(events, dict)
+    assert events["learned"] == status.learned
     assert isinstance(report["parity_max_abs_diff"], float)
     assert report["parity_max_abs_diff"] <= 1e-6
 

@@ -1,1 +1,1 @@
-"""The trainer's servicer: decode, call, encode."""
+"""The trainer's edge: decode, call, encode."""

@@ -1,20 +1,25 @@
 """TrainerService over gRPC."""
 
+from collections.abc import Callable
 from typing import Any
 
-from martlet.v1 import trainer_pb2, trainer_pb2_grpc
-from martlet.wire.trainer import trainer_status_message
-from trainer_svc.status import StatusBoard
+import grpc.aio
+from typing_extensions import override
+
+from martlet.v1 import trainer_pb2 as pb
+from martlet.v1 import trainer_pb2_grpc
+from martlet.wire.trainer import TrainerStatus, trainer_status_message
 
 
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
-    """Shows how the trainer stands."""
+    """Shows how the trainer stands. `status` is called on the event loop and must not wait."""
 
-    def __init__(self, board: StatusBoard) -> None:
-        self._board = board
+    def __init__(self, status: Callable[[], TrainerStatus]) -> None:
+        self._status = status
 
+    @override
     async def GetTrainerStatus(
-        self, request: trainer_pb2.GetTrainerStatusRequest, context: Any
-    ) -> trainer_pb2.GetTrainerStatusResponse:
+        self, request: pb.GetTrainerStatusRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetTrainerStatusResponse:
         """The newest status."""
-        return trainer_status_message(self._board.read())
+        return trainer_status_message(self._status())

@@ -1,0 +1,141 @@
+"""Records of the event log as the trainer reads them: the parts it needs at once, the rest when an outcome comes.
+
+Feature values stay the raw bytes they are in the log until a batch is laid out, so that the path of one event makes few
+Python objects.
+"""
+
+from enum import Enum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
+
+from martlet.errors import Corrupt, InvalidInput
+from martlet.events import Arm
+from martlet.feature_encoding import ItemId
+from martlet.feature_spec import FeatureLayout
+from martlet.v1 import events_pb2 as pb
+from martlet.wire.values import optional_id_of
+
+
+class RecordKind(Enum):
+    """What a log record is, for the trainer. Records of other kinds are not for it."""
+
+    PREDICTION = "prediction"
+    OUTCOME = "outcome"
+    ITEM = "item"
+    UNKNOWN = "unknown"
+
+
+# A record has one field, so its payload begins with that field's tag: number and wire type (2, a message) in one byte.
+_ARMS: Final[dict[int, Arm]] = {arm.value: arm for arm in Arm}
+_KIND_OF_TAG: Final = {
+    pb.LogRecord.DESCRIPTOR.fields_by_name[name].number << 3 | 2: kind
+    for name, kind in {
+        "prediction": RecordKind.PREDICTION,
+        "outcome": RecordKind.OUTCOME,
+        "item_upsert": RecordKind.ITEM,
+        "item_delete": RecordKind.ITEM,
+    }.items()
+}
+
+
+def record_kind(payload: bytes) -> RecordKind:
+    """The kind of a record, from its first byte."""
+    return _KIND_OF_TAG.get(payload[0], RecordKind.UNKNOWN) if payload else RecordKind.UNKNOWN
+
+
+class RecordedPrediction:
+    """A prediction record, read part by part. Immutable.
+
+    Attributes:
+        prediction_id, model, time_us, spec_digest: as in `martlet.events.Prediction`.
+        version: the version that answered.
+        arm: the arm that answered, or None for a number that is not known here.
+        rows: number of items.
+
+    Raises:
+        Corrupt: not a prediction record.
+        InvalidInput: without id or items.
+    """
+
+    __slots__ = ("_message", "arm", "model", "prediction_id", "rows", "spec_digest", "time_us", "version")
+
+    def __init__(self, payload: bytes) -> None:
+        try:
+            message = pb.LogRecord.FromString(payload).prediction
+        except DecodeError as error:
+            raise Corrupt(f"not a log record: {error}") from error
+        self._message = message
+        self.prediction_id: str = message.prediction_id
+        self.model: str = message.model
+        self.time_us: int = message.time_us
+        self.version: int = message.version
+        self.spec_digest: str = message.features.spec_digest
+        self.rows = len(message.item_ids)
+        self.arm = _ARMS.get(message.arm)
+        if not self.prediction_id or not self.rows:
+            raise InvalidInput("a prediction without prediction_id or items")
+
+    @property
+    def digest(self) -> str:
+        """Digest of the version that answered."""
+        return self._message.digest
+
+    @property
+    def user_ids(self) -> bytes:
+        """Little-endian int64, one row."""
+        return self._message.features.user_ids
+
+    @property
+    def user_numbers(self) -> bytes:
+        """Little-endian float32, one row."""
+        return self._message.features.user_numbers
+
+    @property
+    def item_ids(self) -> bytes:
+        """Little-endian int64, a row for each item."""
+        return self._message.features.item_ids
+
+    @property
+    def item_numbers(self) -> bytes:
+        """Little-endian float32, a row for each item."""
+        return self._message.features.item_numbers
+
+    def row_of(self, item_id: ItemId) -> int:
+        """The row of an item, or -1."""
+        for row, message in enumerate(self._message.item_ids):
+            if optional_id_of(message) == item_id:
+                return row
+        return -1
+
+    def logits(self) -> npt.NDArray[np.float32]:
+        """What the answering version gave: float32[rows]; empty if it is not recorded."""
+        for scores in self._message.scores:
+            if scores.version == self.version:
+                return np.array(scores.logits, np.float32)
+        return np.empty(0, np.float32)
+
+    def check(self, layout: FeatureLayout) -> None:
+        """Checks that logits and features fit the items and the layout, and hold no infinity.
+
+        Raises:
+            InvalidInput: they do not; the message says which.
+        """
+        rows = self.rows
+        logits = self.logits()
+        if logits.shape[0] != rows or not np.isfinite(logits).all():
+            raise InvalidInput("the answering version's logits are not there for each item, or not finite")
+        sizes = (len(self.user_ids), len(self.user_numbers), len(self.item_ids), len(self.item_numbers))
+        wanted = (
+            8 * layout.user_id_columns,
+            4 * layout.user_number_columns,
+            8 * layout.item_id_columns * rows,
+            4 * layout.item_number_columns * rows,
+        )
+        if sizes != wanted:
+            raise InvalidInput(f"feature bytes {sizes} do not fit the layout's {wanted}")
+        for numbers in (self.user_numbers, self.item_numbers):
+            if numbers and np.isinf(np.frombuffer(numbers, "<f4")).any():
+                raise InvalidInput("a feature is infinite")

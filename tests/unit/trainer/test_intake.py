@@ -1,0 +1,210 @@
+"""Cleaning, deduplication and event time; and reading records part by part."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from martlet.errors import Corrupt, InvalidInput
+from martlet.eventlog.file_log import FileEventReader
+from martlet.events import Arm, Event, ItemDelete
+from martlet.feature_encoding import concatenate
+from martlet.wire.events import encode_event
+from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
+from tests.unit.trainer.fakes import SPEC
+from tests.unit.trainer.streams import MODEL, SECOND, START, Label, outcome, prediction, write_log
+from trainer_svc.cleaning import MAX_AHEAD_US, fault_of_outcome, fault_of_time
+from trainer_svc.deduplication import Deduplication, Sighting
+from trainer_svc.event_source import Cut, EventSource, Place, Range
+from trainer_svc.example_batch import batch_of, whole_block
+from trainer_svc.intake import LATENESS_US, Intake, IntakeRules
+from trainer_svc.joiner import Example
+
+NOW = START + 100 * SECOND
+DAY = 86_400 * SECOND
+
+
+def intake() -> Intake:
+    return Intake(IntakeRules(MODEL, SPEC, Label(), 3600 * SECOND), lambda place: b"")
+
+
+def take(desk: Intake, *events: Event | bytes, partition: str = "a") -> None:
+    for number, event in enumerate(events):
+        payload = event if isinstance(event, bytes) else encode_event(event)
+        desk.take_in(Place(partition, number), payload, NOW)
+
+
+def test_a_repetition_is_recognised_over_a_restart() -> None:
+    desk = intake()
+    take(desk, outcome("e1", 1))
+    other = intake()
+    other.restore(desk.state())
+    take(other, outcome("e1", 1, time_us=START + 50 * SECOND))
+    assert (other.pending, other.account.duplicates) == (1, 1)
+
+
+def test_a_senseless_outcome_is_buried_once() -> None:
+    desk = intake()
+    take(desk, outcome("e1", 1, value=float("nan")))
+    desk.finish(Cut((), ()), NOW)
+    take(desk, outcome("e1", 1, value=float("nan")))
+    assert (desk.account.dead_lettered.total(), desk.account.duplicates) == (1, 1)
+
+
+def test_an_outcome_too_old_to_tell_is_buried() -> None:
+    desk = intake()
+    desk.finish(Cut((), ()), NOW + DAY)
+    take(desk, outcome("e1", 1))
+    assert dict(desk.account.dead_lettered) == {"too old": 1}
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff\xff", b"\x0a\x03abc", encode_event(prediction(1, time_us=NOW + 2 * MAX_AHEAD_US))]
+)
+def test_what_cannot_be_read_is_a_letter_and_stops_nothing(payload: bytes) -> None:
+    desk = intake()
+    take(desk, payload, prediction(2))
+    assert desk.held == 1
+    assert len(desk.finish(Cut((), ()), NOW).letters) == 1
+
+
+def test_items_are_for_others() -> None:
+    desk = intake()
+    take(desk, ItemDelete(MODEL, 1, START))
+    assert desk.finish(Cut((), ()), NOW).letters == []
+
+
+def test_event_time_waits_for_the_partition_that_is_behind_and_for_no_idle_one() -> None:
+    desk = intake()
+    take(desk, prediction(1, START + 50 * SECOND), partition="fast")
+    take(desk, prediction(2, START + 10 * SECOND), partition="slow")
+    desk.finish(Cut((), ("slow",)), NOW)
+    assert desk.watermark_us == START + 10 * SECOND - LATENESS_US
+    desk.finish(Cut((), ("fast",)), NOW)
+    assert desk.watermark_us == START + 50 * SECOND - LATENESS_US
+    desk.finish(Cut((), ("slow",)), NOW)
+    assert desk.watermark_us == START + 50 * SECOND - LATENESS_US, "it never goes back"
+    desk.finish(Cut((), ()), NOW)
+    assert desk.watermark_us == NOW - LATENESS_US
+
+
+def test_time_alone_is_due_only_when_something_ends() -> None:
+    desk = intake()
+    assert not desk.is_due(NOW)
+    take(desk, prediction(1))
+    assert not desk.is_due(START + 30 * SECOND)
+    assert desk.is_due(START + 30 * SECOND + LATENESS_US)
+
+
+def test_cleaning() -> None:
+    assert fault_of_outcome(outcome("e", 1), NOW) == ""
+    assert "type" in fault_of_outcome(outcome("e", 1, type_=""), NOW)
+    assert "finite" in fault_of_outcome(outcome("e", 1, value=float("inf")), NOW)
+    assert "future" in fault_of_time(NOW + MAX_AHEAD_US + 1, NOW)
+    assert fault_of_time(0, NOW)
+
+
+def test_deduplication_remembers_its_horizon_and_not_much_more() -> None:
+    seen = Deduplication(80)
+    assert seen.see("a", 100, 0) is Sighting.NEW
+    assert seen.see("a", 250, 0) is Sighting.REPEATED
+    seen.forget(180)
+    assert seen.see("a", 100, 180) is Sighting.REPEATED
+    seen.forget(300)
+    assert seen.size == 0
+    assert seen.see("b", 100, 300) is Sighting.TOO_OLD
+
+
+def test_a_recorded_prediction_is_what_was_written() -> None:
+    made = prediction(1, items=[5, "x"], logits=[0.5, -1.0])
+    read = RecordedPrediction(encode_event(made))
+    assert (read.prediction_id, read.rows, read.version, read.arm, read.digest) == ("p-1", 2, 1, Arm.LIVE, "mt1-x")
+    assert (read.row_of("x"), read.row_of(5), read.row_of(6)) == (1, 0, -1)
+    assert read.logits().tolist() == [0.5, -1.0]
+    read.check(SPEC.layout)
+    assert record_kind(encode_event(made)) is RecordKind.PREDICTION
+    assert record_kind(encode_event(outcome("e", 1))) is RecordKind.OUTCOME
+
+
+def test_a_prediction_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(Corrupt):
+        RecordedPrediction(b"\x0a\x03abc")
+    with pytest.raises(InvalidInput, match="items"):
+        RecordedPrediction(encode_event(prediction(1, items=[])))
+    with pytest.raises(InvalidInput, match="finite"):
+        RecordedPrediction(encode_event(prediction(1, logits=[0.0, float("nan"), 0.0]))).check(SPEC.layout)
+    made = prediction(1)
+    made.features.item_numbers[1, 0] = np.inf
+    with pytest.raises(InvalidInput, match="infinite"):
+        RecordedPrediction(encode_event(made)).check(SPEC.layout)
+
+
+def test_a_batch_is_laid_out_as_the_features_were_recorded() -> None:
+    first, second = prediction(1, items=[1, 2, 3], user=7), prediction(2, items=[4, 5], user=8)
+    one, two = (RecordedPrediction(encode_event(made)) for made in (first, second))
+    examples = [Example(one, 2, 1.0, True), Example(one, 0, 0.0, True), Example(two, 1, 1.0, True)]
+    batch = batch_of(examples, SPEC.layout)
+    assert batch.block.user_ids[batch.block.row_of_user, 0].tolist() == [7, 7, 8]
+    assert batch.block.item_ids[:, 0].tolist() == [3, 1, 5]
+    assert batch.block.item_numbers[:, 0].tolist() == [2.0, 0.0, 1.0]
+    assert (batch.labels.tolist(), batch.weights.tolist()) == ([1.0, 0.0, 1.0], [1.0, 1.0, 1.0])
+    whole, expected = whole_block([one, two], SPEC.layout), concatenate([first.features, second.features])
+    for name in ("user_ids", "user_numbers", "item_ids", "item_numbers", "row_of_user"):
+        assert np.array_equal(getattr(whole, name), getattr(expected, name)), name
+        assert getattr(whole, name).flags.writeable, name
+
+
+class TestEventSource:
+    def source(self, root: Path, read_bytes: int = 300, cache_bytes: int = 600) -> EventSource:
+        return EventSource(FileEventReader(root), FileEventReader(root), read_bytes, cache_bytes)
+
+    def test_cuts_cover_the_log_once_whatever_is_read_at_once(self, tmp_path: Path) -> None:
+        payloads = [(dice, f"{n}".encode() * (n % 50)) for n in range(60) for dice in "ab"]
+        write_log(tmp_path, payloads)
+        for read_bytes in (1, 300, 1 << 20):
+            source, positions, found = self.source(tmp_path, read_bytes), dict[str, int](), list[tuple[str, bytes]]()
+            while (cut := source.cut(positions, 7)).ranges:
+                for wanted in cut.ranges:
+                    assert wanted.start == positions.get(wanted.partition, 0)
+                    found += [(place.partition, payload) for place, payload in source.records(wanted)]
+                    positions[wanted.partition] = wanted.end
+            assert cut.behind == ()
+            for name in "ab":
+                assert [payload for part, payload in found if part == name] == [
+                    p for part, p in payloads if part == name
+                ]
+
+    def test_a_cut_is_a_function_of_positions_and_log(self, tmp_path: Path) -> None:
+        write_log(tmp_path, [("a", f"{n}".encode() * 30) for n in range(40)])
+        running, positions = self.source(tmp_path), dict[str, int]()
+        while (cut := running.cut(positions, 6)).ranges:
+            assert self.source(tmp_path).cut(positions, 6) == cut
+            positions["a"] = cut.ranges[0].end
+            if len(positions) % 2:
+                list(running.records(cut.ranges[0]))
+
+    def test_records_come_again(self, tmp_path: Path) -> None:
+        ends = write_log(tmp_path, [("a", bytes([n]) * 40) for n in range(20)])
+        source = self.source(tmp_path)
+        wanted = Range("a", ends[4].offset, ends[15].offset)
+        once, again = list(source.records(wanted)), list(source.records(wanted))
+        assert once == again
+        for place, payload in once:
+            assert source.payload(place) == payload
+        with pytest.raises(Corrupt, match="ends"):
+            list(source.records(Range("a", 0, ends[-1].offset + 9)))
+        with pytest.raises(Corrupt, match="no record"):
+            source.payload(Place("a", ends[-1].offset))
+
+    def test_a_damaged_partition_stands_still_and_the_others_go_on(self, tmp_path: Path) -> None:
+        write_log(tmp_path, [(name, b"payload") for name in "ab" for _ in range(3)])
+        path = next((tmp_path / "a").glob("*.log"))
+        data = bytearray(path.read_bytes())
+        data[40] ^= 1
+        path.write_bytes(data)
+        source = self.source(tmp_path)
+        cut = source.cut({}, 100)
+        assert [wanted.partition for wanted in cut.ranges] == ["a", "b"]
+        cut = source.cut({wanted.partition: wanted.end for wanted in cut.ranges}, 100)
+        assert (cut.ranges, cut.behind) == ((), ())
+        assert source.damaged == {"a"}

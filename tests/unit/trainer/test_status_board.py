@@ -1,0 +1,157 @@
+"""What the trainer shows is what its state holds; and the thread that runs the loop."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+
+from martlet.clock import SystemClock
+from martlet.errors import NotReady, Unavailable
+from martlet.measurement import MeasurementBatch
+from martlet.wire.trainer import trainer_status_of
+from tests.unit.trainer.fakes import AtOnce
+from tests.unit.trainer.streams import MODEL, messy_events, write_log
+from tests.unit.trainer.world import World, until_quiet
+from trainer_svc.loop_thread import LoopThread
+from trainer_svc.rpc.servicer import TrainerServicer
+from trainer_svc.status_board import StatusBoard, TrainerMetrics
+from trainer_svc.training_loop import TrainingLoop
+
+
+class Shown:
+    """A board, its metrics, and what it sent."""
+
+    def __init__(self) -> None:
+        self.collectors = CollectorRegistry()
+        self.sent: list[MeasurementBatch] = []
+        self.send: Callable[[MeasurementBatch], None] = self.sent.append
+        self.board = StatusBoard(MODEL, TrainerMetrics(self.collectors), self._send, AtOnce())
+
+    def _send(self, batch: MeasurementBatch) -> None:
+        self.send(batch)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.collectors.get_sample_value(f"martlet_trainer_{name}", {"model": MODEL, **labels})
+
+
+def test_the_board_shows_the_state(tmp_path: Path) -> None:
+    world, shown = World(tmp_path), Shown()
+    world.heard = cast("Any", shown.board)
+    write_log(tmp_path / "events", messy_events(3, 80))
+
+    def live(loop: TrainingLoop) -> None:
+        until_quiet(world, loop)
+        loop.close()
+        shown.board.update(loop.state, loop.state.quality())
+        status, account = shown.board.status, loop.state.intake.account
+        assert (status.step, status.learned, status.duplicates) == (
+            loop.state.step,
+            account.learned,
+            account.duplicates,
+        )
+        assert status.excluded == account.excluded.total() > 0
+        assert status.consumed == loop.state.positions
+        assert (status.last_checkpoint_step, status.state_digest) == (loop.state.step, loop.state_digest())
+
+    world.life(live)
+    status = shown.board.status
+    assert (status.last_published_digest, status.last_published_version) == (
+        world.published()[-1],
+        len(world.published()),
+    )
+    assert shown.value("outcomes", place="learned") == status.learned
+    assert shown.value("examples_total") == status.learned
+    assert shown.value("dead_letters_total") == len(world.letters())
+    assert shown.value("publish_duration_seconds_count", result="acknowledged") == len(world.published())
+    assert sum(measurement.count for batch in shown.sent for measurement in batch.measurements) > 0
+    assert [batch.sequence for batch in shown.sent] == list(range(1, len(shown.sent) + 1))
+
+
+def test_a_report_that_is_not_taken_is_counted() -> None:
+    shown = Shown()
+
+    def away(_batch: MeasurementBatch) -> None:
+        raise Unavailable("nobody there")
+
+    shown.send = away
+    shown.board.reported(MeasurementBatch("trainer/x", 1, ()))
+    assert shown.value("measurements_lost_total") == 1
+
+
+def test_a_restarted_trainer_shows_the_version_it_published_last(tmp_path: Path) -> None:
+    world, shown = World(tmp_path), Shown()
+    write_log(tmp_path / "events", messy_events(3, 30))
+    world.life(lambda loop: until_quiet(world, loop))
+    world.life(lambda loop: shown.board.update(loop.state, {}))
+    assert shown.board.status.last_published_digest == world.published()[-1]
+
+
+async def test_the_servicer_gives_the_newest_status() -> None:
+    board = Shown().board
+    reply = await TrainerServicer(lambda: board.status).GetTrainerStatus(cast("Any", None), cast("Any", None))
+    assert trainer_status_of(reply) == board.status
+
+
+class StubLoop:
+    """A loop that fails as it is told."""
+
+    def __init__(self, failures: list[Exception]) -> None:
+        self.state: Any = self
+        self.failures = failures
+        self.turns = 0
+        self.closed = False
+
+    def recover(self) -> None: ...
+
+    def quality(self) -> dict[str, float]:
+        return {}
+
+    def turn(self, pause: Callable[[], None]) -> bool:
+        self.turns += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        pause()
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NoBoard:
+    def update(self, state: Any, quality: dict[str, float]) -> None: ...
+
+
+def run_thread(loop: StubLoop) -> tuple[LoopThread, list[str]]:
+    ending, told = threading.Event(), list[str]()
+    thread = LoopThread(
+        cast("Any", loop), cast("Any", NoBoard()), SystemClock(), 0.001, ending,
+        lambda: told.append("recovered"), lambda: told.append("failed"),
+    )  # fmt: skip
+    thread.start()
+    asyncio.run(asyncio.sleep(0.05))
+    ending.set()
+    thread.join(5)
+    return thread, told
+
+
+def test_the_thread_turns_until_it_is_to_end_and_closes() -> None:
+    loop = StubLoop([])
+    thread, told = run_thread(loop)
+    assert (thread.failure, told, loop.closed) == (None, ["recovered"], True)
+    assert loop.turns > 3
+
+
+def test_a_disk_that_refuses_is_waited_for() -> None:
+    loop = StubLoop([NotReady("no space")])
+    thread, told = run_thread(loop)
+    assert (thread.failure, told, loop.closed) == (None, ["recovered"], True)
+
+
+def test_another_failure_ends_the_process() -> None:
+    loop = StubLoop([ValueError("a bug")])
+    thread, told = run_thread(loop)
+    assert isinstance(thread.failure, ValueError)
+    assert (told, loop.closed) == (["recovered", "failed"], False)

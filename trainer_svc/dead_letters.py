@@ -1,0 +1,70 @@
+"""Dead letters: events that cannot be used, kept with their reasons. One record for each step that had any."""
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from martlet.eventlog.port import EventReader, EventWriter
+from trainer_svc.event_source import Place
+from trainer_svc.joiner import DeadLetter
+
+DEAD_LETTER_FORMAT: Final = 1
+_READ_BYTES: Final = 1 << 20
+
+
+class Letter(msgspec.Struct):
+    """One event: why it cannot be used, where it stood in the log, and its bytes (base64)."""
+
+    reason: str
+    text: str
+    partition: str
+    offset: int
+    payload: str
+
+
+class StepLetters(msgspec.Struct):
+    """All letters of one step."""
+
+    step: int
+    letters: list[Letter]
+    format: int = DEAD_LETTER_FORMAT
+
+
+class DeadLetterLog:
+    """Appends each step's letters once: a step that is executed again after a restart adds none. Not thread-safe.
+
+    Args:
+        writer, reader: of one partition, named `partition`.
+        fetch: an event's bytes by its place.
+    """
+
+    def __init__(
+        self, writer: EventWriter, reader: EventReader, partition: str, fetch: Callable[[Place], bytes]
+    ) -> None:
+        self._writer = writer
+        self._fetch = fetch
+        self._last_step = max((found.step for found in read_letters(reader, partition)), default=-1)
+
+    def write(self, step: int, letters: Sequence[DeadLetter]) -> None:
+        """Returns once they are on disk."""
+        if not letters or step <= self._last_step:
+            return
+        record = StepLetters(step, [self._letter(letter) for letter in letters])
+        self._writer.append(msgspec.json.encode(record)).result()
+        self._last_step = step
+
+    def _letter(self, letter: DeadLetter) -> Letter:
+        payload = base64.b64encode(self._fetch(letter.place)).decode()
+        return Letter(letter.reason.value, letter.text, letter.place.partition, letter.place.start, payload)
+
+
+def read_letters(reader: EventReader, partition: str) -> list[StepLetters]:
+    """All letters."""
+    found: list[StepLetters] = []
+    start = 0
+    while records := reader.read(partition, start, _READ_BYTES):
+        found += [msgspec.json.decode(record.payload, type=StepLetters) for record in records]
+        start = records[-1].end
+    return found

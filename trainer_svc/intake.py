@@ -1,0 +1,179 @@
+"""From log records to examples: cleaning, deduplication, event time, joining. A function of the records alone."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from martlet.errors import Corrupt, InvalidInput
+from martlet.events import Outcome
+from martlet.feature_spec import FeatureSpec
+from martlet.manifest import spec_digest
+from martlet.wire.events import decode_event
+from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
+from trainer_svc.cleaning import fault_of_outcome, fault_of_time
+from trainer_svc.deduplication import Deduplication, Sighting
+from trainer_svc.event_source import Cut, Place
+from trainer_svc.joiner import DeadLetter, Joined, Joiner, JoinerState, LabelRule, Standing
+from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
+
+# A record may reach the log a little after its event time.
+LATENESS_US: Final = 2_000_000
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRules:
+    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered."""
+
+    model: str
+    spec: FeatureSpec
+    label: LabelRule
+    dedup_window_us: int
+
+
+class _Counts(msgspec.Struct):
+    watermark_us: int
+    latest_us: dict[str, int]
+    account: AccountState
+    repeated_predictions: int
+
+
+class Intake:
+    """Takes records in. Not thread-safe.
+
+    Args:
+        fetch: a record of the log again, by its place.
+
+    Attributes:
+        account: where each outcome went.
+        watermark_us: event time has come so far.
+    """
+
+    def __init__(self, rules: IntakeRules, fetch: Callable[[Place], bytes]) -> None:
+        self._rules = rules
+        self._spec_digest = spec_digest(rules.spec)
+        self._layout = rules.spec.layout
+        self.account = OutcomeAccount()
+        self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
+        self._joiner = Joiner(rules.label, lambda place: RecordedPrediction(fetch(place)), self.account)
+        self.watermark_us = 0
+        self._latest_us: dict[str, int] = {}
+        self._letters: list[DeadLetter] = []
+        self.repeated_predictions = 0
+
+    @property
+    def pending(self) -> int:
+        """Outcomes that wait for their prediction."""
+        return self._joiner.pending
+
+    @property
+    def held(self) -> int:
+        """Predictions that are remembered."""
+        return self._joiner.held
+
+    @property
+    def expired(self) -> int:
+        """Predictions whose window ended without an explicit label."""
+        return self._joiner.expired
+
+    def is_due(self, now_us: int) -> bool:
+        """Whether time alone, with no new record, would end something."""
+        due = self._joiner.next_due_us
+        return due is not None and due <= now_us - LATENESS_US
+
+    def take_in(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
+        """Takes one record in; gives it back if it is a prediction that can be learned from."""
+        kind = record_kind(payload)
+        try:
+            if kind is RecordKind.PREDICTION:
+                return self._take_prediction(place, payload, now_us)
+            if kind is RecordKind.OUTCOME:
+                self._take_outcome(place, payload, now_us)
+            elif kind is RecordKind.UNKNOWN:
+                self._bury(DeadReason.UNREADABLE, "a record of no known kind", place)
+        except (Corrupt, InvalidInput) as error:
+            self._bury(DeadReason.UNREADABLE, str(error), place, outcome=kind is RecordKind.OUTCOME)
+        return None
+
+    def finish(self, cut: Cut, now_us: int) -> Joined:
+        """All records of a cut are in: moves event time on, and gives what was joined."""
+        self._move_watermark(cut, now_us)
+        self._deduplication.forget(self.watermark_us)
+        self._joiner.advance(self.watermark_us)
+        joined = self._joiner.take()
+        joined.letters[:0] = self._letters
+        self._letters = []
+        return joined
+
+    def state(self) -> Arrays:
+        """For a checkpoint, between two steps."""
+        counts = _Counts(self.watermark_us, self._latest_us, self.account.state(), self.repeated_predictions)
+        arrays: Arrays = {
+            "counts": _bytes(msgspec.msgpack.encode(counts, order="sorted")),
+            "joiner": _bytes(msgspec.msgpack.encode(self._joiner.state())),
+        }
+        return arrays | {f"seen/{slot}": names for slot, names in self._deduplication.state().items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over."""
+        counts = msgspec.msgpack.decode(state["counts"].tobytes(), type=_Counts)
+        self.watermark_us, self._latest_us = counts.watermark_us, counts.latest_us
+        self.repeated_predictions = counts.repeated_predictions
+        self.account.restore(counts.account)
+        self._joiner.restore(msgspec.msgpack.decode(state["joiner"].tobytes(), type=JoinerState))
+        seen = {name.removeprefix("seen/"): names for name, names in state.items() if name.startswith("seen/")}
+        self._deduplication.restore(seen)
+
+    def _take_prediction(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
+        prediction = RecordedPrediction(payload)
+        fault = fault_of_time(prediction.time_us, now_us)
+        if fault:
+            raise InvalidInput(f"prediction {prediction.prediction_id}: {fault}")
+        standing = self._standing(prediction)
+        if standing is Standing.OPEN:
+            prediction.check(self._layout)
+        latest = self._latest_us.get(place.partition, 0)
+        self._latest_us[place.partition] = max(latest, prediction.time_us)
+        if not self._joiner.add_prediction(prediction, place, standing):
+            self.repeated_predictions += 1
+            return None
+        return prediction if standing is Standing.OPEN else None
+
+    def _standing(self, prediction: RecordedPrediction) -> Standing:
+        if prediction.model != self._rules.model:
+            return Standing.OTHER_MODEL
+        return Standing.OPEN if prediction.spec_digest == self._spec_digest else Standing.OTHER_SPEC
+
+    def _take_outcome(self, place: Place, payload: bytes, now_us: int) -> None:
+        outcome = decode_event(payload)
+        assert isinstance(outcome, Outcome)
+        fault = fault_of_outcome(outcome, now_us)
+        time_us = now_us if fault else outcome.time_us  # a senseless time would be forgotten at once, or never
+        sighting = self._deduplication.see(outcome.event_id, time_us, self.watermark_us)
+        if sighting is Sighting.REPEATED:
+            self.account.duplicates += 1
+        elif fault:
+            self._bury(DeadReason.SENSELESS, fault, place, outcome=True)
+        elif sighting is Sighting.NEW:
+            self._joiner.add_outcome(outcome, place, self.watermark_us)
+        else:
+            self._bury(DeadReason.TOO_OLD, "too old to tell whether it is a repetition", place, outcome=True)
+
+    def _move_watermark(self, cut: Cut, now_us: int) -> None:
+        """Partitions that are read to their end do not hold event time back: an idle one must not stall it."""
+        reached = min(self._latest_us.get(name, 0) for name in cut.behind) if cut.behind else now_us
+        self.watermark_us = max(self.watermark_us, reached - LATENESS_US)
+
+    def _bury(self, reason: DeadReason, text: str, place: Place, *, outcome: bool = False) -> None:
+        self._letters.append(DeadLetter(reason, text, place))
+        if outcome:
+            self.account.dead_lettered[reason] += 1
+
+
+def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)

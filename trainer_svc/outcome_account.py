@@ -1,0 +1,54 @@
+"""Where every outcome went: learned, excluded or dead-lettered. What is none of these yet is pending."""
+
+from collections import Counter
+from enum import StrEnum
+
+import msgspec
+
+
+class Excluded(StrEnum):
+    """Why a sound outcome is not learned."""
+
+    OTHER_TYPE = "other type"  # not the label's
+    OTHER_MODEL = "other model"  # its prediction was another model's
+    LATE = "late"  # after the attribution window
+    REPEATED_LABEL = "repeated label"  # the item was positive already
+
+
+class DeadReason(StrEnum):
+    """Why an event went to the dead letters; a letter's text says more."""
+
+    UNREADABLE = "unreadable"
+    SENSELESS = "senseless"
+    TOO_OLD = "too old"  # nobody can tell any more whether it is a repetition
+    UNKNOWN_PREDICTION = "unknown prediction"
+    UNKNOWN_ITEM = "unknown item"
+    OTHER_SPEC = "other feature spec"
+
+
+class AccountState(msgspec.Struct):
+    """An account's figures."""
+
+    learned: int
+    duplicates: int
+    excluded: dict[str, int]
+    dead_lettered: dict[str, int]
+
+
+class OutcomeAccount:
+    """Counts each outcome once; repetitions apart. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self.learned = 0
+        self.duplicates = 0
+        self.excluded: Counter[str] = Counter()
+        self.dead_lettered: Counter[str] = Counter()
+
+    def state(self) -> AccountState:
+        """The figures as they stand."""
+        return AccountState(self.learned, self.duplicates, dict(self.excluded), dict(self.dead_lettered))
+
+    def restore(self, state: AccountState) -> None:
+        """Takes a state over."""
+        self.learned, self.duplicates = state.learned, state.duplicates
+        self.excluded, self.dead_lettered = Counter(state.excluded), Counter(state.dead_lettered)

@@ -1,0 +1,72 @@
+"""As served: the loss of the scores that each version really gave, from the prediction records alone."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from martlet.events import Arm
+from martlet.measurement import Measurement, MeasurementBatch
+from trainer_svc.joiner import Example
+
+LOG_LOSS: Final = "logloss"
+
+
+class ScoreboardState(msgspec.Struct):
+    """Sums not yet reported: (version, count, sum, sum of squares), versions ascending."""
+
+    sums: list[tuple[int, int, float, float]]
+    sequence: int
+    reported_us: int
+
+
+class Scoreboard:
+    """Collects between two reports. Not thread-safe.
+
+    A report's number and content are functions of the log, so that after a restart the same ones are sent again, which
+    the registry recognises.
+    """
+
+    def __init__(self, model: str, producer: str, interval_us: int) -> None:
+        self._model = model
+        self._producer = producer
+        self._interval_us = interval_us
+        self._sums: dict[int, tuple[int, float, float]] = {}
+        self._sequence = 0
+        self._reported_us = 0
+
+    def update(self, examples: Sequence[Example]) -> None:
+        """Adds first labels of answers that the traffic split chose."""
+        for example in examples:
+            prediction = example.prediction
+            if example.judged and prediction.arm not in (None, Arm.EXPLICIT):
+                loss = _log_loss(float(prediction.logits()[example.row]), example.label)
+                count, total, squares = self._sums.get(prediction.version, (0, 0.0, 0.0))
+                self._sums[prediction.version] = (count + 1, total + loss, squares + loss * loss)
+
+    def report(self, event_time_us: int) -> MeasurementBatch | None:
+        """The sums since the last report, once an interval of event time is over and there are any."""
+        if not self._sums or event_time_us < self._reported_us + self._interval_us:
+            return None
+        measurements = tuple(
+            Measurement(self._model, version, LOG_LOSS, *sums) for version, sums in sorted(self._sums.items())
+        )
+        self._sums = {}
+        self._sequence += 1
+        self._reported_us = event_time_us
+        return MeasurementBatch(self._producer, self._sequence, measurements)
+
+    def state(self) -> ScoreboardState:
+        """The sums as they stand."""
+        sums = [(version, *figures) for version, figures in sorted(self._sums.items())]
+        return ScoreboardState(sums, self._sequence, self._reported_us)
+
+    def restore(self, state: ScoreboardState) -> None:
+        """Takes a state over."""
+        self._sums = {version: (count, total, squares) for version, count, total, squares in state.sums}
+        self._sequence, self._reported_us = state.sequence, state.reported_us
+
+
+def _log_loss(logit: float, label: float) -> float:
+    return max(logit, 0.0) - label * logit + math.log1p(math.exp(-abs(logit)))

@@ -1,0 +1,321 @@
+"""The trainer's state, and what each journalled entry does to it: a function of the state, the entry and the event log.
+
+Nothing here decides, waits or writes, apart from dead letters.
+"""
+
+import hashlib
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from martlet.feature_spec import FeatureBlock
+from martlet.manifest import Learned, Lineage, Provenance, VersionKind, canonical_json
+from martlet.measurement import MeasurementBatch
+from martlet.table_blobs import TableBase
+from martlet.wire.recorded import RecordedPrediction
+from trainer_svc.event_source import EventSource, Place
+from trainer_svc.example_batch import batch_of, whole_block
+from trainer_svc.intake import Intake, IntakeRules
+from trainer_svc.joiner import DeadLetter, Example
+from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Refused, Stepped
+from trainer_svc.learner import Batch
+from trainer_svc.prequential import Prequential
+from trainer_svc.scoreboard import Scoreboard, ScoreboardState
+from trainer_svc.version_builder import TableChange, TableSnapshot, VersionPayload
+from trainer_svc.version_cursor import VersionCursor
+
+QUALITY_WINDOW: Final = 4096
+REPORT_INTERVAL_US: Final = 1_000_000
+EVICT_INTERVAL_US: Final = 3_600_000_000
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+Floats = npt.NDArray[np.float32]
+
+
+class TrackerPort(Protocol):
+    """What is asked of a delta tracker."""
+
+    def take(self) -> npt.NDArray[np.int32]:
+        """Everything that is not acknowledged."""
+        ...
+
+    def acknowledge(self) -> None:
+        """What was taken has arrived."""
+        ...
+
+
+class TablePort(Protocol):
+    """What is asked of an embedding table."""
+
+    name: str
+    width: int
+
+    @property
+    def tracker(self) -> TrackerPort:
+        """Its changed buckets."""
+        ...
+
+    def base(self) -> TableBase:
+        """A copy of all of it."""
+        ...
+
+    def changed(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+        """Copies of the keys and rows of buckets, and of the special rows."""
+        ...
+
+
+class LearnerPort(Protocol):
+    """What is asked of a learner. The same calls give the same bits."""
+
+    @property
+    def tables(self) -> Mapping[str, TablePort]:
+        """Its embedding tables, in the model's order."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Grows when a table grew."""
+        ...
+
+    def predict(self, block: FeatureBlock) -> Floats:
+        """Logits; changes nothing."""
+        ...
+
+    def learn(self, batch: Batch, now_us: int) -> float:
+        """One step; gives the loss before it."""
+        ...
+
+    def evict(self, now_us: int) -> int:
+        """Frees rows that were not used for long."""
+        ...
+
+    def dense_weights(self) -> Mapping[str, Floats]:
+        """Copies of the dense weights."""
+        ...
+
+    def state(self) -> Arrays:
+        """Everything that learning depends on (not copies)."""
+        ...
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over."""
+        ...
+
+
+class GraphPort(Protocol):
+    """Gives the ONNX graph for the learner's tables as large as they are now."""
+
+    def __call__(self) -> bytes:
+        """The graph's bytes."""
+        ...
+
+
+class LetterPort(Protocol):
+    """Takes dead letters, once for each step."""
+
+    def write(self, step: int, letters: Sequence[DeadLetter]) -> None:
+        """Returns once they are on disk."""
+        ...
+
+
+class _Progress(msgspec.Struct):
+    """What is counted, and the ring of recent predictions."""
+
+    step: int
+    examples: int
+    positions: dict[str, int]
+    evicted_us: int
+    recent: list[Place]
+    scoreboard: ScoreboardState
+
+
+@dataclass(frozen=True, slots=True)
+class Stepping:
+    """What one step did."""
+
+    examples: int
+    letters: int
+    report: MeasurementBatch | None
+
+
+class TrainingState:
+    """See the module's docstring. Not thread-safe.
+
+    Attributes:
+        step: steps taken.
+        examples: examples learned.
+        positions: partition → offset up to which the log is learned.
+        cursor: where publishing stands.
+        intake: where the events stand.
+    """
+
+    def __init__(
+        self,
+        began: Began,
+        rules: IntakeRules,
+        learner: LearnerPort,
+        graph: GraphPort,
+        source: EventSource,
+        letters: LetterPort,
+    ) -> None:
+        self._began = began
+        self._rules = rules
+        self._learner = learner
+        self._graph = graph
+        self._source = source
+        self._letters = letters
+        self.intake = Intake(rules, source.payload)
+        self.cursor = VersionCursor()
+        self._prequential = Prequential(QUALITY_WINDOW)
+        self._scoreboard = Scoreboard(began.model, f"trainer/{began.lineage}", REPORT_INTERVAL_US)
+        self._recent: deque[Place] = deque(maxlen=began.recent_requests)
+        self.step = 0
+        self.examples = 0
+        self.positions: dict[str, int] = {}
+        self._evicted_us = 0
+
+    @property
+    def generation(self) -> int:
+        """The learner's."""
+        return self._learner.generation
+
+    def take_step(self, entry: Stepped) -> Stepping:
+        """Reads a cut, joins, tests, learns."""
+        for wanted in entry.cut.ranges:
+            for place, payload in self._source.records(wanted):
+                if self.intake.take_in(place, payload, entry.now_us) is not None:
+                    self._recent.append(place)
+            self.positions[wanted.partition] = wanted.end
+        joined = self.intake.finish(entry.cut, entry.now_us)
+        size = self._began.batch_examples
+        for start in range(0, len(joined.examples), size):
+            self._test_and_learn(joined.examples[start : start + size])
+        self._evict()
+        self.step += 1
+        self._letters.write(self.step, joined.letters)
+        report = self._scoreboard.report(self.intake.watermark_us)
+        return Stepping(len(joined.examples), len(joined.letters), report)
+
+    def take_off(self, entry: Published) -> VersionPayload:
+        """Copies what a version is made of."""
+        self.cursor.take_off(entry.number, self.examples, self.generation)
+        began, at = self._began, self.cursor.at
+        return VersionPayload(
+            number=entry.number,
+            kind=entry.kind,
+            lineage=Lineage(began.lineage, at.parent, at.epoch, at.sequence + 1),
+            learned=Learned(dict(sorted(self.positions.items())), self.step, self.examples, self.intake.watermark_us),
+            provenance=Provenance(entry.martlet, began.model_ref, config_digest(began)),
+            graph=self._graph(),
+            dense=self._learner.dense_weights(),
+            tables=tuple(self._table(table, entry.kind) for table in self._learner.tables.values()),
+            metrics=self.quality() | self._shift(),
+        )
+
+    def land(self, entry: PublishResult) -> None:
+        """The version under way was answered. What an acknowledged one carried need not travel again."""
+        if isinstance(entry, Acknowledged):
+            self.cursor.acknowledged(entry)
+            for table in self._learner.tables.values():
+                table.tracker.acknowledge()
+        elif isinstance(entry, Refused):
+            self.cursor.refused(entry)
+        else:
+            self.cursor.overtaken(entry)
+
+    def quality(self) -> dict[str, float]:
+        """Prequential quality over the recent window."""
+        return self._prequential.get()
+
+    def predict(self, predictions: Sequence[RecordedPrediction]) -> Floats:
+        """The learner's logits for all rows of recorded predictions."""
+        return self._learner.predict(whole_block(predictions, self._rules.spec.layout))
+
+    def state(self) -> Arrays:
+        """Everything, as arrays of which some are not copies: encode or copy them before going on."""
+        progress = _Progress(
+            self.step,
+            self.examples,
+            self.positions,
+            self._evicted_us,
+            list(self._recent),
+            self._scoreboard.state(),
+        )
+        parts: dict[str, Mapping[str, npt.NDArray[np.generic]]] = {
+            "learner": self._learner.state(),
+            "intake": self.intake.state(),
+            "prequential": self._prequential.state(),
+            "cursor": self.cursor.state(),
+            "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
+        }
+        return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over, bit for bit."""
+        parts: dict[str, Arrays] = {}
+        for name, array in state.items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = array
+        progress = msgspec.json.decode(parts["progress"][""].tobytes(), type=_Progress)
+        self.step, self.examples, self.positions = progress.step, progress.examples, progress.positions
+        self._evicted_us = progress.evicted_us
+        self._recent.extend(progress.recent)
+        self._scoreboard.restore(progress.scoreboard)
+        self._learner.restore(parts["learner"])
+        self.intake.restore(parts["intake"])
+        self._prequential.restore(parts["prequential"])
+        self.cursor.restore(parts["cursor"])
+
+    def _test_and_learn(self, examples: list[Example]) -> None:
+        """Each example is scored before it is learned."""
+        batch = batch_of(examples, self._rules.spec.layout)
+        logits = self._learner.predict(batch.block)
+        judged = np.array([example.judged for example in examples], np.bool_)
+        self._prequential.update(logits[judged], batch.labels[judged])
+        self._scoreboard.update(examples)
+        self._learner.learn(batch, self.intake.watermark_us)
+        self.examples += len(examples)
+
+    def _evict(self) -> None:
+        due = self.intake.watermark_us // EVICT_INTERVAL_US
+        if due > self._evicted_us // EVICT_INTERVAL_US:
+            self._learner.evict(self.intake.watermark_us)
+            self._evicted_us = self.intake.watermark_us
+
+    def _table(self, table: TablePort, kind: VersionKind) -> TableSnapshot | TableChange:
+        buckets = table.tracker.take()
+        head = self.cursor.at.head
+        if kind is VersionKind.SNAPSHOT or head is None:
+            return TableSnapshot(table.name, table.width, table.base())
+        parent = next(known for known in head.tables if known.name == table.name)
+        keys, rows, special = table.changed(buckets)
+        return TableChange(parent, buckets, keys, rows, special)
+
+    def _shift(self) -> dict[str, float]:
+        """How far recent answers would move: the state's logits against those that were given."""
+        predictions = [RecordedPrediction(self._source.payload(place)) for place in self._recent]
+        if not predictions:
+            return {"recent_requests": 0.0, "mean_abs_logit_shift": 0.0, "max_abs_logit_shift": 0.0}
+        given = np.concatenate([prediction.logits() for prediction in predictions])
+        moved = np.abs(self.predict(predictions).astype(np.float64) - given)
+        return {
+            "recent_requests": float(len(predictions)),
+            "mean_abs_logit_shift": _finite(float(moved.mean())),
+            "max_abs_logit_shift": _finite(float(moved.max())),
+        }
+
+
+def config_digest(began: Began) -> str:
+    """Names the settings of a lineage, whatever the lineage's name: 16 hex digits."""
+    return hashlib.sha256(canonical_json(msgspec.structs.replace(began, lineage=""))).hexdigest()[:16]
+
+
+def _finite(figure: float) -> float:
+    """JSON has no NaN; a figure that is none must not look small."""
+    return figure if np.isfinite(figure) else sys.float_info.max

@@ -1,0 +1,108 @@
+"""Where publishing stands: the lineage's head as acknowledged, and the one version that may be under way."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from martlet.errors import Corrupt
+from martlet.manifest import Manifest, canonical_json, encode_manifest, manifest_digest
+from trainer_svc.journal import Acknowledged, Overtaken, Refused
+
+FIRST_EPOCH: Final = 1
+
+
+class CursorState(msgspec.Struct):
+    """See `VersionCursor`.
+
+    Attributes:
+        parent: digest that the next version names as its parent.
+        sequence, published, version: of the last version that was acknowledged.
+        number: publish attempts so far.
+        head: the last acknowledged version, if it is the parent.
+        flight: the version under way.
+        flying: whether one is under way.
+        rebased: the next version must be a snapshot.
+    """
+
+    epoch: int = FIRST_EPOCH
+    parent: str = ""
+    sequence: int = 0
+    number: int = 0
+    published: str = ""
+    version: int = 0
+    refusals: int = 0
+    examples: int = 0
+    generation: int = -1
+    rebased: bool = False
+    flying: bool = False
+    head: Manifest | None = None
+    flight: Manifest | None = None
+
+
+class VersionCursor:
+    """Changes only by journalled entries. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self.at = CursorState()
+
+    @property
+    def chain_length(self) -> int:
+        """Deltas in the head's longest chain."""
+        head = self.at.head
+        return max((len(table.deltas) for table in head.tables), default=0) if head else 0
+
+    def take_off(self, number: int, examples: int, generation: int) -> None:
+        """A version is being made."""
+        at = self.at
+        if at.flying or number != at.number + 1:
+            raise Corrupt(f"version {number} cannot follow {at.number}")
+        at.number, at.examples, at.generation, at.flying = number, examples, generation, True
+
+    def built(self, manifest: Manifest) -> None:
+        """Its blobs are durable. A function of what was there at take-off, so it need not be journalled."""
+        self.at.flight = manifest
+
+    def acknowledged(self, entry: Acknowledged) -> None:
+        """The registry has it."""
+        at = self.at
+        manifest = self._land(entry.number, entry.digest)
+        at.head, at.parent, at.published, at.version = manifest, entry.digest, entry.digest, entry.version
+        at.sequence, at.refusals, at.rebased = manifest.lineage.sequence, 0, False
+
+    def refused(self, entry: Refused) -> None:
+        """The registry did not admit it: the next one is a snapshot, and waits longer."""
+        self._land(entry.number, entry.digest)
+        self.at.refusals += 1
+        self.at.rebased = True
+
+    def overtaken(self, entry: Overtaken) -> None:
+        """Another head, or another epoch: the next one is a snapshot on top of it."""
+        self._land(entry.number, entry.digest)
+        at = self.at
+        at.epoch, at.parent, at.head, at.rebased = entry.epoch, entry.head_digest, None, True
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """For a checkpoint; what is under way must have been built."""
+        if self.at.flying and self.at.flight is None:
+            raise AssertionError("a checkpoint waits until the version under way is built")
+        return {"cursor": np.frombuffer(canonical_json(self.at), np.uint8)}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over."""
+        self.at = msgspec.json.decode(state["cursor"].tobytes(), type=CursorState)
+
+    def _land(self, number: int, digest: str) -> Manifest:
+        manifest = self.at.flight
+        if not self.at.flying or manifest is None or number != self.at.number:
+            raise Corrupt(f"the journal ends version {number}, which is not under way")
+        own = manifest_digest(encode_manifest(manifest))
+        if own != digest:
+            raise Corrupt(
+                f"version {number} was {digest} and is {own} when made again: "
+                "the code, the settings or the machine learn differently than before"
+            )
+        self.at.flying, self.at.flight = False, None
+        return manifest
