@@ -106,9 +106,7 @@ class Publisher:
 
     def _overtaken(self, number: int, manifest: Manifest, digest: str) -> Overtaken:
         state = self._registry.lineage(manifest.model)
-        # A registry that knows no lineage yet takes the epoch it is offered.
-        epoch = state.epoch if state.head_digest or state.epoch else manifest.lineage.epoch
-        return Overtaken(number, digest, epoch, state.head_digest)
+        return Overtaken(number, digest, state.epoch, state.head_digest)
 
     def _insist(self, attempt: Callable[[], T]) -> T:
         """Tries until it works. Learning goes on meanwhile; nothing is lost."""

@@ -1,7 +1,6 @@
 """Where publishing stands: the lineage's head as acknowledged, and the one version that may be under way."""
 
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 import numpy as np
@@ -10,8 +9,6 @@ import numpy.typing as npt
 from martlet.errors import Corrupt
 from martlet.manifest import Manifest, canonical_json, encode_manifest, manifest_digest
 from trainer_svc.journal import Acknowledged, Overtaken, Refused
-
-FIRST_EPOCH: Final = 1
 
 
 class CursorState(msgspec.Struct):
@@ -27,7 +24,7 @@ class CursorState(msgspec.Struct):
         rebased: the next version must be a snapshot.
     """
 
-    epoch: int = FIRST_EPOCH
+    epoch: int = 0
     parent: str = ""
     sequence: int = 0
     number: int = 0

@@ -134,7 +134,7 @@ class FakeRegistry:
         self.records: dict[str, VersionRecord] = {}
         self.accepted: list[Manifest] = []
         self.digests: list[str] = []
-        self.head, self.epoch = "", 1
+        self.head, self.epoch = "", 0
         self.refuse: Callable[[Manifest], bool] = lambda manifest: False
         self.away: Callable[[], None] = lambda: None
 
@@ -161,7 +161,7 @@ class FakeRegistry:
 
     def lineage(self, model: str) -> LineageState:
         self.away()
-        return LineageState(model, self.epoch if self.head else 0, 0, 0, self.head, 0, "")
+        return LineageState(model, self.epoch, 0, 0, self.head, 0, "")
 
 
 class AtOnce(Executor):

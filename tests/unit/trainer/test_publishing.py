@@ -43,7 +43,7 @@ def test_the_policy(view: PublishView, expected: VersionKind | None) -> None:
 BASE = TableBase(np.zeros((4, 4), np.int64), np.ones((4, 4, 2), np.float32), np.zeros((3, 2), np.float32))
 
 
-def payload(number: int = 1, parent: str = "", epoch: int = 1) -> VersionPayload:
+def payload(number: int = 1, parent: str = "", epoch: int = 0) -> VersionPayload:
     return VersionPayload(
         number, VersionKind.SNAPSHOT, Lineage("shop-1", parent, epoch, number), Learned({"a": 5}, 1, 2, 3),
         Provenance("0", "m:M", "c"), b"graph", {"w": np.ones(2, np.float32)}, (TableSnapshot("t2", 2, BASE),), {},
@@ -125,7 +125,7 @@ def test_a_refusal_says_why_unless_the_head_has_moved_too() -> None:
     assert result == Refused(1, digest, "refused")
     road.registry.head = "mt1-moved"
     digest, result = road.send(payload(2))
-    assert result == Overtaken(2, digest, 1, "mt1-moved")
+    assert result == Overtaken(2, digest, 0, "mt1-moved")
 
 
 def test_a_delta_extends_its_parents_chain() -> None:
