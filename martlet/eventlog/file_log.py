@@ -219,13 +219,13 @@ class FileEventReader:
             return []
         begins, handle = self._segment(folder, partition, start)
         wanted = min(max_bytes, durable - start)
+        if self._is_behind(handle, begins, start):
+            self._close(partition)
+            begins, handle = self._segment(folder, partition, start)
         found = self._read(handle, begins, start, wanted, durable)
-        if not found and not self._at_segment_end(handle, begins, start):
+        if not found:
             raise Corrupt(f"partition {partition} is damaged at {start}")
-        if found:
-            return found
-        self._close(partition)
-        return self.read(partition, start, max_bytes)
+        return found
 
     def close(self) -> None:
         """Closes the open segments."""
@@ -242,8 +242,9 @@ class FileEventReader:
                 found = list(records(os.pread(handle, RECORD_HEADER.size + size, at), start))
         return [record for record in found if record.end <= durable]
 
-    def _at_segment_end(self, handle: int, begins: int, start: int) -> bool:
-        return os.fstat(handle).st_size == SEGMENT_HEADER.size + start - begins
+    def _is_behind(self, handle: int, begins: int, start: int) -> bool:
+        """Whether a position lies at the end of an open segment or behind it: then a later one holds it."""
+        return os.fstat(handle).st_size <= SEGMENT_HEADER.size + start - begins
 
     def _segment(self, folder: Path, partition: str, start: int) -> tuple[int, int]:
         opened = self._open.get(partition)

@@ -57,6 +57,16 @@ def check_reading_may_start_at_any_acknowledged_position(log: Files) -> None:
         assert read_all(log.reader(), "a", position.offset) == [bytes([m]) for m in range(n + 1, 50)]
 
 
+def check_one_reader_jumps_to_any_position(log: Files) -> None:
+    writer = log.writer()
+    starts = [0, *(writer.append(bytes([n])).result(5).offset for n in range(100))]
+    writer.close()
+    reader = log.reader()
+    for place in range(100):
+        wanted = (37 * place) % 100  # forward and backward, over segments' ends
+        assert reader.read("a", starts[wanted], 1)[0].payload == bytes([wanted])
+
+
 def check_a_reader_follows_a_living_writer(log: Files) -> None:
     writer, reader = log.writer(), log.reader()
     start = 0
