@@ -37,6 +37,7 @@ class Prediction:
         propensities: float32[n], probability of each item at its position.
         scores: {version: float32[n] logits}, the answering version's among them.
         spec_digest: the feature spec that lays `features` out.
+        head: the live lane's head at that moment; 0: none apart from the pin.
     """
 
     prediction_id: str
@@ -57,6 +58,7 @@ class Prediction:
     scores: Mapping[int, npt.NDArray[np.float32]]
     spec_digest: str
     features: FeatureBlock
+    head: int = 0
 
 
 @dataclass(frozen=True, slots=True)

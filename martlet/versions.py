@@ -91,7 +91,12 @@ class AspiredSet:
 
 @dataclass(frozen=True, slots=True)
 class LineageState:
-    """Where a model's live lineage stands. Version 0 and digest "" mean none yet."""
+    """Where a model's live lineage stands. Version 0 and digest "" mean none yet.
+
+    Attributes:
+        rewind: training has to go back to the pin and acknowledge it before anything is published.
+        frozen: why nothing may be published until an operator says so, or "".
+    """
 
     model: str
     epoch: int
@@ -100,6 +105,8 @@ class LineageState:
     head_digest: str
     pin_version: int
     pin_digest: str
+    rewind: bool = False
+    frozen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

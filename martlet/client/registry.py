@@ -6,11 +6,13 @@ import grpc
 import grpc.aio
 
 from martlet.client.channel import OPTIONS, CallPolicy, bearer, blocking_call, call, domain_error
+from martlet.evidence import EvidenceBatch
 from martlet.measurement import MeasurementBatch
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.versions import AspiredSet, LineageState, ServableStatus, VersionRecord
 from martlet.wire import registry as wire
+from martlet.wire.evidence import evidence_message
 
 
 class RegistryClient:
@@ -92,6 +94,25 @@ class RegistryClient:
             self._policy,
         )
 
+    async def report_evidence(self, batch: EvidenceBatch) -> None:
+        """Adds evidence for the judge; a repeated (producer, sequence) does no harm."""
+        request = evidence_message(batch)
+        await call(
+            lambda timeout: self._stub.ReportEvidence(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
+    async def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        """Tells that training stands where the pin was made.
+
+        Raises:
+            Conflict: another epoch, or another pin.
+        """
+        request = pb.AcknowledgeRewindRequest(model=model, epoch=epoch, digest=digest)
+        await call(
+            lambda timeout: self._stub.AcknowledgeRewind(request, timeout=timeout, metadata=self._metadata),
+            self._policy,
+        )
+
     async def close(self) -> None:
         """Closes the channel."""
         await self._channel.close()
@@ -156,6 +177,21 @@ class BlockingRegistryClient:
         request = wire.measurements_message(batch)
         blocking_call(
             lambda timeout: self._stub.ReportMeasurements(request, timeout=timeout, metadata=self._metadata),
+            self._policy,
+        )
+
+    def report_evidence(self, batch: EvidenceBatch) -> None:
+        """Adds evidence for the judge (see `RegistryClient.report_evidence`)."""
+        request = evidence_message(batch)
+        blocking_call(
+            lambda timeout: self._stub.ReportEvidence(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+
+    def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        """Tells that training stands where the pin was made (see `RegistryClient.acknowledge_rewind`)."""
+        request = pb.AcknowledgeRewindRequest(model=model, epoch=epoch, digest=digest)
+        blocking_call(
+            lambda timeout: self._stub.AcknowledgeRewind(request, timeout=timeout, metadata=self._metadata),
             self._policy,
         )
 

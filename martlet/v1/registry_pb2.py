@@ -22,56 +22,93 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from martlet.v1 import events_pb2 as martlet_dot_v1_dot_events__pb2
 from martlet.v1 import serving_pb2 as martlet_dot_v1_dot_serving__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19martlet/v1/registry.proto\x12\nmartlet.v1\x1a\x18martlet/v1/serving.proto\"\xd9\x01\n\rVersionRecord\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x15\n\rparent_digest\x18\x04 \x01(\t\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\'\n\x05state\x18\x06 \x01(\x0e\x32\x18.martlet.v1.CatalogState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x19\n\x11published_time_us\x18\t \x01(\x03\x12\x10\n\x08manifest\x18\n \x01(\x0c\")\n\x15PublishVersionRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\"C\n\x16PublishVersionResponse\x12)\n\x06record\x18\x01 \x01(\x0b\x32\x19.martlet.v1.VersionRecord\"3\n\x11GetVersionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"?\n\x12GetVersionResponse\x12)\n\x06record\x18\x01 \x01(\x0b\x32\x19.martlet.v1.VersionRecord\"f\n\x13ListVersionsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0ewith_manifests\x18\x02 \x01(\x08\x12\x15\n\rafter_version\x18\x03 \x01(\x04\x12\x11\n\tpage_size\x18\x04 \x01(\r\"P\n\x14ListVersionsResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.martlet.v1.VersionRecord\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\"\n\x11GetLineageRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x98\x01\n\x12GetLineageResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x14\n\x0chead_version\x18\x04 \x01(\x04\x12\x13\n\x0bhead_digest\x18\x05 \x01(\t\x12\x13\n\x0bpin_version\x18\x06 \x01(\x04\x12\x12\n\npin_digest\x18\x07 \x01(\t\"6\n\x13WatchAspiredRequest\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\"q\n\x0e\x41spiredVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x1e\n\x04role\x18\x03 \x01(\x0e\x32\x10.martlet.v1.Role\x12\x0e\n\x06weight\x18\x04 \x01(\r\x12\x0e\n\x06shadow\x18\x05 \x01(\x08\"z\n\x0c\x41spiredModel\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04salt\x18\x04 \x01(\t\x12,\n\x08versions\x18\x05 \x03(\x0b\x32\x1a.martlet.v1.AspiredVersion\"R\n\x14WatchAspiredResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.martlet.v1.AspiredModel\x12\x10\n\x08lease_ms\x18\x02 \x01(\r\"V\n\x14ReportReplicaRequest\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12-\n\tservables\x18\x02 \x03(\x0b\x32\x1a.martlet.v1.ServableStatus\"\x17\n\x15ReportReplicaResponse\"o\n\x0bMeasurement\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12\x0b\n\x03sum\x18\x05 \x01(\x01\x12\x16\n\x0esum_of_squares\x18\x06 \x01(\x01\"n\n\x19ReportMeasurementsRequest\x12\x10\n\x08producer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12-\n\x0cmeasurements\x18\x03 \x03(\x0b\x32\x17.martlet.v1.Measurement\"\x1c\n\x1aReportMeasurementsResponse*\xf3\x01\n\x0c\x43\x61talogState\x12\x1d\n\x19\x43\x41TALOG_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41TALOG_STATE_PENDING\x10\x01\x12\x1a\n\x16\x43\x41TALOG_STATE_REJECTED\x10\x02\x12\x1a\n\x16\x43\x41TALOG_STATE_ADMITTED\x10\x03\x12\x18\n\x14\x43\x41TALOG_STATE_PINNED\x10\x04\x12\x19\n\x15\x43\x41TALOG_STATE_RETIRED\x10\x05\x12\x1d\n\x19\x43\x41TALOG_STATE_ROLLED_BACK\x10\x06\x12\x1d\n\x19\x43\x41TALOG_STATE_QUARANTINED\x10\x07*^\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_HEAD\x10\x01\x12\x0c\n\x08ROLE_PIN\x10\x02\x12\x12\n\x0eROLE_CANDIDATE\x10\x03\x12\x0f\n\x0bROLE_CANARY\x10\x04\x32\xe7\x04\n\x0fRegistryService\x12W\n\x0ePublishVersion\x12!.martlet.v1.PublishVersionRequest\x1a\".martlet.v1.PublishVersionResponse\x12K\n\nGetVersion\x12\x1d.martlet.v1.GetVersionRequest\x1a\x1e.martlet.v1.GetVersionResponse\x12Q\n\x0cListVersions\x12\x1f.martlet.v1.ListVersionsRequest\x1a .martlet.v1.ListVersionsResponse\x12K\n\nGetLineage\x12\x1d.martlet.v1.GetLineageRequest\x1a\x1e.martlet.v1.GetLineageResponse\x12S\n\x0cWatchAspired\x12\x1f.martlet.v1.WatchAspiredRequest\x1a .martlet.v1.WatchAspiredResponse0\x01\x12T\n\rReportReplica\x12 .martlet.v1.ReportReplicaRequest\x1a!.martlet.v1.ReportReplicaResponse\x12\x63\n\x12ReportMeasurements\x12%.martlet.v1.ReportMeasurementsRequest\x1a&.martlet.v1.ReportMeasurementsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19martlet/v1/registry.proto\x12\nmartlet.v1\x1a\x17martlet/v1/events.proto\x1a\x18martlet/v1/serving.proto\"\xd9\x01\n\rVersionRecord\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x15\n\rparent_digest\x18\x04 \x01(\t\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\'\n\x05state\x18\x06 \x01(\x0e\x32\x18.martlet.v1.CatalogState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0c\n\x04kind\x18\x08 \x01(\t\x12\x19\n\x11published_time_us\x18\t \x01(\x03\x12\x10\n\x08manifest\x18\n \x01(\x0c\")\n\x15PublishVersionRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\"C\n\x16PublishVersionResponse\x12)\n\x06record\x18\x01 \x01(\x0b\x32\x19.martlet.v1.VersionRecord\"3\n\x11GetVersionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"?\n\x12GetVersionResponse\x12)\n\x06record\x18\x01 \x01(\x0b\x32\x19.martlet.v1.VersionRecord\"f\n\x13ListVersionsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0ewith_manifests\x18\x02 \x01(\x08\x12\x15\n\rafter_version\x18\x03 \x01(\x04\x12\x11\n\tpage_size\x18\x04 \x01(\r\"P\n\x14ListVersionsResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.martlet.v1.VersionRecord\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\"\n\x11GetLineageRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xb8\x01\n\x12GetLineageResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x14\n\x0chead_version\x18\x04 \x01(\x04\x12\x13\n\x0bhead_digest\x18\x05 \x01(\t\x12\x13\n\x0bpin_version\x18\x06 \x01(\x04\x12\x12\n\npin_digest\x18\x07 \x01(\t\x12\x0e\n\x06rewind\x18\x08 \x01(\x08\x12\x0e\n\x06\x66rozen\x18\t \x01(\t\"6\n\x13WatchAspiredRequest\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\"q\n\x0e\x41spiredVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x1e\n\x04role\x18\x03 \x01(\x0e\x32\x10.martlet.v1.Role\x12\x0e\n\x06weight\x18\x04 \x01(\r\x12\x0e\n\x06shadow\x18\x05 \x01(\x08\"z\n\x0c\x41spiredModel\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04salt\x18\x04 \x01(\t\x12,\n\x08versions\x18\x05 \x03(\x0b\x32\x1a.martlet.v1.AspiredVersion\"R\n\x14WatchAspiredResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.martlet.v1.AspiredModel\x12\x10\n\x08lease_ms\x18\x02 \x01(\r\"V\n\x14ReportReplicaRequest\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12-\n\tservables\x18\x02 \x03(\x0b\x32\x1a.martlet.v1.ServableStatus\"\x17\n\x15ReportReplicaResponse\"o\n\x0bMeasurement\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\x12\x0b\n\x03sum\x18\x05 \x01(\x01\x12\x16\n\x0esum_of_squares\x18\x06 \x01(\x01\"n\n\x19ReportMeasurementsRequest\x12\x10\n\x08producer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12-\n\x0cmeasurements\x18\x03 \x03(\x0b\x32\x17.martlet.v1.Measurement\"\x1c\n\x1aReportMeasurementsResponse\"\xba\x01\n\x0b\x45videnceRow\x12\x0c\n\x04user\x18\x01 \x01(\x06\x12\x0f\n\x07time_us\x18\x02 \x01(\x03\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x1c\n\x03\x61rm\x18\x04 \x01(\x0e\x32\x0f.martlet.v1.Arm\x12\x0e\n\x06weight\x18\x05 \x01(\r\x12\x0f\n\x07version\x18\x06 \x01(\x04\x12\x0c\n\x04head\x18\x07 \x01(\x04\x12\r\n\x05label\x18\x08 \x01(\x02\x12\x11\n\tscored_by\x18\t \x03(\x04\x12\x0e\n\x06logits\x18\n \x03(\x02\"\x99\x01\n\x15ReportEvidenceRequest\x12\x10\n\x08producer\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\r\n\x05model\x18\x03 \x01(\t\x12%\n\x04rows\x18\x04 \x03(\x0b\x32\x17.martlet.v1.EvidenceRow\x12\x10\n\x08open_gap\x18\x05 \x01(\x01\x12\x14\n\x0cwatermark_us\x18\x06 \x01(\x03\"\x18\n\x16ReportEvidenceResponse\"H\n\x18\x41\x63knowledgeRewindRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\x1b\n\x19\x41\x63knowledgeRewindResponse\"6\n\x12ShowRolloutRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tdecisions\x18\x02 \x01(\r\"\x93\x01\n\x0c\x45videncePath\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\ncomparator\x18\x03 \x01(\x04\x12\x0e\n\x06labels\x18\x04 \x01(\x04\x12\r\n\x05units\x18\x05 \x01(\x04\x12\x0c\n\x04mean\x18\x06 \x01(\x01\x12\x14\n\x0clog_evidence\x18\x07 \x01(\x01\x12\r\n\x05\x62ound\x18\x08 \x01(\x01\"_\n\x0fRolloutDecision\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07time_us\x18\x04 \x01(\x03\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\"\xbe\x03\n\x13ShowRolloutResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x14\n\x0chead_version\x18\x04 \x01(\x04\x12\x13\n\x0bpin_version\x18\x05 \x01(\x04\x12\x19\n\x11\x63\x61ndidate_version\x18\x06 \x01(\x04\x12\x0e\n\x06weight\x18\x07 \x01(\r\x12\x0e\n\x06\x61larms\x18\x08 \x01(\r\x12\x0e\n\x06rewind\x18\t \x01(\x08\x12\x0e\n\x06\x66rozen\x18\n \x01(\t\x12\x1a\n\x12structural_version\x18\x0b \x01(\x04\x12\x18\n\x10structural_phase\x18\x0c \x01(\t\x12\x17\n\x0fwaiting_version\x18\r \x01(\x04\x12\x0f\n\x07warning\x18\x0e \x01(\x01\x12\x15\n\rwarning_level\x18\x0f \x01(\x01\x12\x10\n\x08open_gap\x18\x10 \x01(\x01\x12\'\n\x05paths\x18\x11 \x03(\x0b\x32\x18.martlet.v1.EvidencePath\x12\x0f\n\x07\x61waited\x18\x12 \x03(\t\x12.\n\tdecisions\x18\x13 \x03(\x0b\x32\x1b.martlet.v1.RolloutDecision\"Q\n\x15PromoteVersionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"\x18\n\x16PromoteVersionResponse\">\n\x13\x41\x62ortRolloutRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\x16\n\x14\x41\x62ortRolloutResponse\"M\n\x11PinVersionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"\x14\n\x12PinVersionResponse\"=\n\x12ThawRolloutRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\x15\n\x13ThawRolloutResponse*\xf3\x01\n\x0c\x43\x61talogState\x12\x1d\n\x19\x43\x41TALOG_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41TALOG_STATE_PENDING\x10\x01\x12\x1a\n\x16\x43\x41TALOG_STATE_REJECTED\x10\x02\x12\x1a\n\x16\x43\x41TALOG_STATE_ADMITTED\x10\x03\x12\x18\n\x14\x43\x41TALOG_STATE_PINNED\x10\x04\x12\x19\n\x15\x43\x41TALOG_STATE_RETIRED\x10\x05\x12\x1d\n\x19\x43\x41TALOG_STATE_ROLLED_BACK\x10\x06\x12\x1d\n\x19\x43\x41TALOG_STATE_QUARANTINED\x10\x07*^\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_HEAD\x10\x01\x12\x0c\n\x08ROLE_PIN\x10\x02\x12\x12\n\x0eROLE_CANDIDATE\x10\x03\x12\x0f\n\x0bROLE_CANARY\x10\x04\x32\xa2\x06\n\x0fRegistryService\x12W\n\x0ePublishVersion\x12!.martlet.v1.PublishVersionRequest\x1a\".martlet.v1.PublishVersionResponse\x12K\n\nGetVersion\x12\x1d.martlet.v1.GetVersionRequest\x1a\x1e.martlet.v1.GetVersionResponse\x12Q\n\x0cListVersions\x12\x1f.martlet.v1.ListVersionsRequest\x1a .martlet.v1.ListVersionsResponse\x12K\n\nGetLineage\x12\x1d.martlet.v1.GetLineageRequest\x1a\x1e.martlet.v1.GetLineageResponse\x12S\n\x0cWatchAspired\x12\x1f.martlet.v1.WatchAspiredRequest\x1a .martlet.v1.WatchAspiredResponse0\x01\x12T\n\rReportReplica\x12 .martlet.v1.ReportReplicaRequest\x1a!.martlet.v1.ReportReplicaResponse\x12\x63\n\x12ReportMeasurements\x12%.martlet.v1.ReportMeasurementsRequest\x1a&.martlet.v1.ReportMeasurementsResponse\x12W\n\x0eReportEvidence\x12!.martlet.v1.ReportEvidenceRequest\x1a\".martlet.v1.ReportEvidenceResponse\x12`\n\x11\x41\x63knowledgeRewind\x12$.martlet.v1.AcknowledgeRewindRequest\x1a%.martlet.v1.AcknowledgeRewindResponse2\xa9\x03\n\x0eRolloutService\x12N\n\x0bShowRollout\x12\x1e.martlet.v1.ShowRolloutRequest\x1a\x1f.martlet.v1.ShowRolloutResponse\x12W\n\x0ePromoteVersion\x12!.martlet.v1.PromoteVersionRequest\x1a\".martlet.v1.PromoteVersionResponse\x12Q\n\x0c\x41\x62ortRollout\x12\x1f.martlet.v1.AbortRolloutRequest\x1a .martlet.v1.AbortRolloutResponse\x12K\n\nPinVersion\x12\x1d.martlet.v1.PinVersionRequest\x1a\x1e.martlet.v1.PinVersionResponse\x12N\n\x0bThawRollout\x12\x1e.martlet.v1.ThawRolloutRequest\x1a\x1f.martlet.v1.ThawRolloutResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'martlet.v1.registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CATALOGSTATE']._serialized_start=1642
-  _globals['_CATALOGSTATE']._serialized_end=1885
-  _globals['_ROLE']._serialized_start=1887
-  _globals['_ROLE']._serialized_end=1981
-  _globals['_VERSIONRECORD']._serialized_start=68
-  _globals['_VERSIONRECORD']._serialized_end=285
-  _globals['_PUBLISHVERSIONREQUEST']._serialized_start=287
-  _globals['_PUBLISHVERSIONREQUEST']._serialized_end=328
-  _globals['_PUBLISHVERSIONRESPONSE']._serialized_start=330
-  _globals['_PUBLISHVERSIONRESPONSE']._serialized_end=397
-  _globals['_GETVERSIONREQUEST']._serialized_start=399
-  _globals['_GETVERSIONREQUEST']._serialized_end=450
-  _globals['_GETVERSIONRESPONSE']._serialized_start=452
-  _globals['_GETVERSIONRESPONSE']._serialized_end=515
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=517
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=619
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=621
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=701
-  _globals['_GETLINEAGEREQUEST']._serialized_start=703
-  _globals['_GETLINEAGEREQUEST']._serialized_end=737
-  _globals['_GETLINEAGERESPONSE']._serialized_start=740
-  _globals['_GETLINEAGERESPONSE']._serialized_end=892
-  _globals['_WATCHASPIREDREQUEST']._serialized_start=894
-  _globals['_WATCHASPIREDREQUEST']._serialized_end=948
-  _globals['_ASPIREDVERSION']._serialized_start=950
-  _globals['_ASPIREDVERSION']._serialized_end=1063
-  _globals['_ASPIREDMODEL']._serialized_start=1065
-  _globals['_ASPIREDMODEL']._serialized_end=1187
-  _globals['_WATCHASPIREDRESPONSE']._serialized_start=1189
-  _globals['_WATCHASPIREDRESPONSE']._serialized_end=1271
-  _globals['_REPORTREPLICAREQUEST']._serialized_start=1273
-  _globals['_REPORTREPLICAREQUEST']._serialized_end=1359
-  _globals['_REPORTREPLICARESPONSE']._serialized_start=1361
-  _globals['_REPORTREPLICARESPONSE']._serialized_end=1384
-  _globals['_MEASUREMENT']._serialized_start=1386
-  _globals['_MEASUREMENT']._serialized_end=1497
-  _globals['_REPORTMEASUREMENTSREQUEST']._serialized_start=1499
-  _globals['_REPORTMEASUREMENTSREQUEST']._serialized_end=1609
-  _globals['_REPORTMEASUREMENTSRESPONSE']._serialized_start=1611
-  _globals['_REPORTMEASUREMENTSRESPONSE']._serialized_end=1639
-  _globals['_REGISTRYSERVICE']._serialized_start=1984
-  _globals['_REGISTRYSERVICE']._serialized_end=2599
+  _globals['_CATALOGSTATE']._serialized_start=3309
+  _globals['_CATALOGSTATE']._serialized_end=3552
+  _globals['_ROLE']._serialized_start=3554
+  _globals['_ROLE']._serialized_end=3648
+  _globals['_VERSIONRECORD']._serialized_start=93
+  _globals['_VERSIONRECORD']._serialized_end=310
+  _globals['_PUBLISHVERSIONREQUEST']._serialized_start=312
+  _globals['_PUBLISHVERSIONREQUEST']._serialized_end=353
+  _globals['_PUBLISHVERSIONRESPONSE']._serialized_start=355
+  _globals['_PUBLISHVERSIONRESPONSE']._serialized_end=422
+  _globals['_GETVERSIONREQUEST']._serialized_start=424
+  _globals['_GETVERSIONREQUEST']._serialized_end=475
+  _globals['_GETVERSIONRESPONSE']._serialized_start=477
+  _globals['_GETVERSIONRESPONSE']._serialized_end=540
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=542
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=644
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=646
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=726
+  _globals['_GETLINEAGEREQUEST']._serialized_start=728
+  _globals['_GETLINEAGEREQUEST']._serialized_end=762
+  _globals['_GETLINEAGERESPONSE']._serialized_start=765
+  _globals['_GETLINEAGERESPONSE']._serialized_end=949
+  _globals['_WATCHASPIREDREQUEST']._serialized_start=951
+  _globals['_WATCHASPIREDREQUEST']._serialized_end=1005
+  _globals['_ASPIREDVERSION']._serialized_start=1007
+  _globals['_ASPIREDVERSION']._serialized_end=1120
+  _globals['_ASPIREDMODEL']._serialized_start=1122
+  _globals['_ASPIREDMODEL']._serialized_end=1244
+  _globals['_WATCHASPIREDRESPONSE']._serialized_start=1246
+  _globals['_WATCHASPIREDRESPONSE']._serialized_end=1328
+  _globals['_REPORTREPLICAREQUEST']._serialized_start=1330
+  _globals['_REPORTREPLICAREQUEST']._serialized_end=1416
+  _globals['_REPORTREPLICARESPONSE']._serialized_start=1418
+  _globals['_REPORTREPLICARESPONSE']._serialized_end=1441
+  _globals['_MEASUREMENT']._serialized_start=1443
+  _globals['_MEASUREMENT']._serialized_end=1554
+  _globals['_REPORTMEASUREMENTSREQUEST']._serialized_start=1556
+  _globals['_REPORTMEASUREMENTSREQUEST']._serialized_end=1666
+  _globals['_REPORTMEASUREMENTSRESPONSE']._serialized_start=1668
+  _globals['_REPORTMEASUREMENTSRESPONSE']._serialized_end=1696
+  _globals['_EVIDENCEROW']._serialized_start=1699
+  _globals['_EVIDENCEROW']._serialized_end=1885
+  _globals['_REPORTEVIDENCEREQUEST']._serialized_start=1888
+  _globals['_REPORTEVIDENCEREQUEST']._serialized_end=2041
+  _globals['_REPORTEVIDENCERESPONSE']._serialized_start=2043
+  _globals['_REPORTEVIDENCERESPONSE']._serialized_end=2067
+  _globals['_ACKNOWLEDGEREWINDREQUEST']._serialized_start=2069
+  _globals['_ACKNOWLEDGEREWINDREQUEST']._serialized_end=2141
+  _globals['_ACKNOWLEDGEREWINDRESPONSE']._serialized_start=2143
+  _globals['_ACKNOWLEDGEREWINDRESPONSE']._serialized_end=2170
+  _globals['_SHOWROLLOUTREQUEST']._serialized_start=2172
+  _globals['_SHOWROLLOUTREQUEST']._serialized_end=2226
+  _globals['_EVIDENCEPATH']._serialized_start=2229
+  _globals['_EVIDENCEPATH']._serialized_end=2376
+  _globals['_ROLLOUTDECISION']._serialized_start=2378
+  _globals['_ROLLOUTDECISION']._serialized_end=2473
+  _globals['_SHOWROLLOUTRESPONSE']._serialized_start=2476
+  _globals['_SHOWROLLOUTRESPONSE']._serialized_end=2922
+  _globals['_PROMOTEVERSIONREQUEST']._serialized_start=2924
+  _globals['_PROMOTEVERSIONREQUEST']._serialized_end=3005
+  _globals['_PROMOTEVERSIONRESPONSE']._serialized_start=3007
+  _globals['_PROMOTEVERSIONRESPONSE']._serialized_end=3031
+  _globals['_ABORTROLLOUTREQUEST']._serialized_start=3033
+  _globals['_ABORTROLLOUTREQUEST']._serialized_end=3095
+  _globals['_ABORTROLLOUTRESPONSE']._serialized_start=3097
+  _globals['_ABORTROLLOUTRESPONSE']._serialized_end=3119
+  _globals['_PINVERSIONREQUEST']._serialized_start=3121
+  _globals['_PINVERSIONREQUEST']._serialized_end=3198
+  _globals['_PINVERSIONRESPONSE']._serialized_start=3200
+  _globals['_PINVERSIONRESPONSE']._serialized_end=3220
+  _globals['_THAWROLLOUTREQUEST']._serialized_start=3222
+  _globals['_THAWROLLOUTREQUEST']._serialized_end=3283
+  _globals['_THAWROLLOUTRESPONSE']._serialized_start=3285
+  _globals['_THAWROLLOUTRESPONSE']._serialized_end=3306
+  _globals['_REGISTRYSERVICE']._serialized_start=3651
+  _globals['_REGISTRYSERVICE']._serialized_end=4453
+  _globals['_ROLLOUTSERVICE']._serialized_start=4456
+  _globals['_ROLLOUTSERVICE']._serialized_end=4881
 # @@protoc_insertion_point(module_scope)

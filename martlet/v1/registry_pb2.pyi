@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from martlet.v1 import events_pb2 as _events_pb2
 from martlet.v1 import serving_pb2 as _serving_pb2
 import builtins as _builtins
 import sys
@@ -298,6 +299,8 @@ class GetLineageResponse(_message.Message):
     HEAD_DIGEST_FIELD_NUMBER: _builtins.int
     PIN_VERSION_FIELD_NUMBER: _builtins.int
     PIN_DIGEST_FIELD_NUMBER: _builtins.int
+    REWIND_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     epoch: _builtins.int
     revision: _builtins.int
@@ -305,6 +308,10 @@ class GetLineageResponse(_message.Message):
     head_digest: _builtins.str
     pin_version: _builtins.int
     pin_digest: _builtins.str
+    rewind: _builtins.bool
+    """Training has to go back to the pin and acknowledge it before anything is published."""
+    frozen: _builtins.str
+    """Why nothing may be published until an operator says so; empty: nothing is frozen."""
     def __init__(
         self,
         *,
@@ -315,10 +322,12 @@ class GetLineageResponse(_message.Message):
         head_digest: _builtins.str = ...,
         pin_version: _builtins.int = ...,
         pin_digest: _builtins.str = ...,
+        rewind: _builtins.bool = ...,
+        frozen: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "head_digest", b"head_digest", "head_version", b"head_version", "model", b"model", "pin_digest", b"pin_digest", "pin_version", b"pin_version", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "frozen", b"frozen", "head_digest", b"head_digest", "head_version", b"head_version", "model", b"model", "pin_digest", b"pin_digest", "pin_version", b"pin_version", "revision", b"revision", "rewind", b"rewind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -552,3 +561,507 @@ class ReportMeasurementsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportMeasurementsResponse: _TypeAlias = ReportMeasurementsResponse  # noqa: Y015
+
+@_typing.final
+class EvidenceRow(_message.Message):
+    """EvidenceRow is one labelled item of one answered request: what several versions had said of it
+    when it was answered. Only scores of the prediction record itself count.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SCORED_BY_FIELD_NUMBER: _builtins.int
+    LOGITS_FIELD_NUMBER: _builtins.int
+    user: _builtins.int
+    """XXH3-64 of the user, or of the session, or of the prediction where neither is known."""
+    time_us: _builtins.int
+    """Event time of the answer, microseconds since 1970-01-01 UTC."""
+    epoch: _builtins.int
+    arm: _events_pb2.Arm.ValueType
+    weight: _builtins.int
+    """The live lane's weight in buckets when the request was answered."""
+    version: _builtins.int
+    """The version that answered."""
+    head: _builtins.int
+    """The live lane's head then; 0: none apart from the pin."""
+    label: _builtins.float
+    @_builtins.property
+    def scored_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Who scored it, and the logits in the same order."""
+
+    @_builtins.property
+    def logits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        user: _builtins.int = ...,
+        time_us: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        arm: _events_pb2.Arm.ValueType = ...,
+        weight: _builtins.int = ...,
+        version: _builtins.int = ...,
+        head: _builtins.int = ...,
+        label: _builtins.float = ...,
+        scored_by: _abc.Iterable[_builtins.int] | None = ...,
+        logits: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "epoch", b"epoch", "head", b"head", "label", b"label", "logits", b"logits", "scored_by", b"scored_by", "time_us", b"time_us", "user", b"user", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceRow: _TypeAlias = EvidenceRow  # noqa: Y015
+
+@_typing.final
+class ReportEvidenceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    OPEN_GAP_FIELD_NUMBER: _builtins.int
+    WATERMARK_US_FIELD_NUMBER: _builtins.int
+    producer: _builtins.str
+    sequence: _builtins.int
+    model: _builtins.str
+    open_gap: _builtins.float
+    """Sum over the live lane's answers without a label yet of the mean |logit_head - logit_pin|:
+    a bound, in nats, of the harm that no label has shown so far.
+    """
+    watermark_us: _builtins.int
+    """Event time up to which answers are labelled."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceRow]:
+        """In the order in which they may be judged: (time_us + window, prediction)."""
+
+    def __init__(
+        self,
+        *,
+        producer: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        model: _builtins.str = ...,
+        rows: _abc.Iterable[Global___EvidenceRow] | None = ...,
+        open_gap: _builtins.float = ...,
+        watermark_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "open_gap", b"open_gap", "producer", b"producer", "rows", b"rows", "sequence", b"sequence", "watermark_us", b"watermark_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportEvidenceRequest: _TypeAlias = ReportEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class ReportEvidenceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportEvidenceResponse: _TypeAlias = ReportEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeRewindRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    epoch: _builtins.int
+    digest: _builtins.str
+    """Digest of the version that the restored state gives; it must be the pin's."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "epoch", b"epoch", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeRewindRequest: _TypeAlias = AcknowledgeRewindRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeRewindResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeRewindResponse: _TypeAlias = AcknowledgeRewindResponse  # noqa: Y015
+
+@_typing.final
+class ShowRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    decisions: _builtins.int
+    """The newest so many decisions."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        decisions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowRolloutRequest: _TypeAlias = ShowRolloutRequest  # noqa: Y015
+
+@_typing.final
+class EvidencePath(_message.Message):
+    """EvidencePath is one process of the judge: where it stands, and the bound at which it decides."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    COMPARATOR_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    LOG_EVIDENCE_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For example head-pin or candidate-pin."""
+    version: _builtins.int
+    comparator: _builtins.int
+    labels: _builtins.int
+    units: _builtins.int
+    mean: _builtins.float
+    """Mean loss difference in nats; positive: the version is worse."""
+    log_evidence: _builtins.float
+    bound: _builtins.float
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        comparator: _builtins.int = ...,
+        labels: _builtins.int = ...,
+        units: _builtins.int = ...,
+        mean: _builtins.float = ...,
+        log_evidence: _builtins.float = ...,
+        bound: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "comparator", b"comparator", "labels", b"labels", "log_evidence", b"log_evidence", "mean", b"mean", "name", b"name", "units", b"units", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidencePath: _TypeAlias = EvidencePath  # noqa: Y015
+
+@_typing.final
+class RolloutDecision(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    kind: _builtins.str
+    detail: _builtins.str
+    time_us: _builtins.int
+    epoch: _builtins.int
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        time_us: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "epoch", b"epoch", "kind", b"kind", "number", b"number", "time_us", b"time_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutDecision: _TypeAlias = RolloutDecision  # noqa: Y015
+
+@_typing.final
+class ShowRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    HEAD_VERSION_FIELD_NUMBER: _builtins.int
+    PIN_VERSION_FIELD_NUMBER: _builtins.int
+    CANDIDATE_VERSION_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
+    REWIND_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    STRUCTURAL_VERSION_FIELD_NUMBER: _builtins.int
+    STRUCTURAL_PHASE_FIELD_NUMBER: _builtins.int
+    WAITING_VERSION_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    WARNING_LEVEL_FIELD_NUMBER: _builtins.int
+    OPEN_GAP_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    AWAITED_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    epoch: _builtins.int
+    revision: _builtins.int
+    head_version: _builtins.int
+    pin_version: _builtins.int
+    candidate_version: _builtins.int
+    weight: _builtins.int
+    """The live lane's share in buckets of 10000."""
+    alarms: _builtins.int
+    """Alarms since the pin moved last."""
+    rewind: _builtins.bool
+    frozen: _builtins.str
+    structural_version: _builtins.int
+    """The structural version under way and its phase; 0: none. The next one waits."""
+    structural_phase: _builtins.str
+    waiting_version: _builtins.int
+    warning: _builtins.float
+    """Log of the lane's warning process, and the level at which the share steps back."""
+    warning_level: _builtins.float
+    open_gap: _builtins.float
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidencePath]: ...
+    @_builtins.property
+    def awaited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the next decision waits for, in words."""
+
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutDecision]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        head_version: _builtins.int = ...,
+        pin_version: _builtins.int = ...,
+        candidate_version: _builtins.int = ...,
+        weight: _builtins.int = ...,
+        alarms: _builtins.int = ...,
+        rewind: _builtins.bool = ...,
+        frozen: _builtins.str = ...,
+        structural_version: _builtins.int = ...,
+        structural_phase: _builtins.str = ...,
+        waiting_version: _builtins.int = ...,
+        warning: _builtins.float = ...,
+        warning_level: _builtins.float = ...,
+        open_gap: _builtins.float = ...,
+        paths: _abc.Iterable[Global___EvidencePath] | None = ...,
+        awaited: _abc.Iterable[_builtins.str] | None = ...,
+        decisions: _abc.Iterable[Global___RolloutDecision] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "awaited", b"awaited", "candidate_version", b"candidate_version", "decisions", b"decisions", "epoch", b"epoch", "frozen", b"frozen", "head_version", b"head_version", "model", b"model", "open_gap", b"open_gap", "paths", b"paths", "pin_version", b"pin_version", "revision", b"revision", "rewind", b"rewind", "structural_phase", b"structural_phase", "structural_version", b"structural_version", "waiting_version", b"waiting_version", "warning", b"warning", "warning_level", b"warning_level", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowRolloutResponse: _TypeAlias = ShowRolloutResponse  # noqa: Y015
+
+@_typing.final
+class PromoteVersionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    who: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "version", b"version", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteVersionRequest: _TypeAlias = PromoteVersionRequest  # noqa: Y015
+
+@_typing.final
+class PromoteVersionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromoteVersionResponse: _TypeAlias = PromoteVersionResponse  # noqa: Y015
+
+@_typing.final
+class AbortRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    who: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbortRolloutRequest: _TypeAlias = AbortRolloutRequest  # noqa: Y015
+
+@_typing.final
+class AbortRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbortRolloutResponse: _TypeAlias = AbortRolloutResponse  # noqa: Y015
+
+@_typing.final
+class PinVersionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    who: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "version", b"version", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinVersionRequest: _TypeAlias = PinVersionRequest  # noqa: Y015
+
+@_typing.final
+class PinVersionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinVersionResponse: _TypeAlias = PinVersionResponse  # noqa: Y015
+
+@_typing.final
+class ThawRolloutRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    who: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThawRolloutRequest: _TypeAlias = ThawRolloutRequest  # noqa: Y015
+
+@_typing.final
+class ThawRolloutResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThawRolloutResponse: _TypeAlias = ThawRolloutResponse  # noqa: Y015

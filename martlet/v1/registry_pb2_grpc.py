@@ -71,6 +71,16 @@ class RegistryServiceStub:
                 request_serializer=martlet_dot_v1_dot_registry__pb2.ReportMeasurementsRequest.SerializeToString,
                 response_deserializer=martlet_dot_v1_dot_registry__pb2.ReportMeasurementsResponse.FromString,
                 _registered_method=True)
+        self.ReportEvidence = channel.unary_unary(
+                '/martlet.v1.RegistryService/ReportEvidence',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.ReportEvidenceRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.ReportEvidenceResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeRewind = channel.unary_unary(
+                '/martlet.v1.RegistryService/AcknowledgeRewind',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -127,6 +137,21 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportEvidence(self, request, context):
+        """ReportEvidence adds labelled scores for the judge; a repeated (producer, sequence) does no harm.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeRewind(self, request, context):
+        """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
+        Until then no version of the model is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +189,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ReportMeasurements,
                     request_deserializer=martlet_dot_v1_dot_registry__pb2.ReportMeasurementsRequest.FromString,
                     response_serializer=martlet_dot_v1_dot_registry__pb2.ReportMeasurementsResponse.SerializeToString,
+            ),
+            'ReportEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportEvidence,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.ReportEvidenceRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.ReportEvidenceResponse.SerializeToString,
+            ),
+            'AcknowledgeRewind': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeRewind,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +392,315 @@ class RegistryService:
             '/martlet.v1.RegistryService/ReportMeasurements',
             martlet_dot_v1_dot_registry__pb2.ReportMeasurementsRequest.SerializeToString,
             martlet_dot_v1_dot_registry__pb2.ReportMeasurementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RegistryService/ReportEvidence',
+            martlet_dot_v1_dot_registry__pb2.ReportEvidenceRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.ReportEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeRewind(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RegistryService/AcknowledgeRewind',
+            martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RolloutServiceStub:
+    """RolloutService shows what is decided about versions, and takes an operator's word.
+    Whoever decides says who and why; both stand in the journal.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ShowRollout = channel.unary_unary(
+                '/martlet.v1.RolloutService/ShowRollout',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.ShowRolloutRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.ShowRolloutResponse.FromString,
+                _registered_method=True)
+        self.PromoteVersion = channel.unary_unary(
+                '/martlet.v1.RolloutService/PromoteVersion',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.PromoteVersionRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.PromoteVersionResponse.FromString,
+                _registered_method=True)
+        self.AbortRollout = channel.unary_unary(
+                '/martlet.v1.RolloutService/AbortRollout',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.AbortRolloutRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.AbortRolloutResponse.FromString,
+                _registered_method=True)
+        self.PinVersion = channel.unary_unary(
+                '/martlet.v1.RolloutService/PinVersion',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.PinVersionRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.PinVersionResponse.FromString,
+                _registered_method=True)
+        self.ThawRollout = channel.unary_unary(
+                '/martlet.v1.RolloutService/ThawRollout',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.ThawRolloutRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.ThawRolloutResponse.FromString,
+                _registered_method=True)
+
+
+class RolloutServiceServicer:
+    """RolloutService shows what is decided about versions, and takes an operator's word.
+    Whoever decides says who and why; both stand in the journal.
+    """
+
+    def ShowRollout(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteVersion(self, request, context):
+        """PromoteVersion makes a version the pin without waiting for its certificate:
+        the candidate, or the structural version under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortRollout(self, request, context):
+        """AbortRollout closes the live lane as an alarm would, or ends the structural version under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PinVersion(self, request, context):
+        """PinVersion routes everything to a version that was the pin before; training goes back there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ThawRollout(self, request, context):
+        """ThawRollout lets a frozen model be published again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RolloutServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ShowRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowRollout,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.ShowRolloutRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.ShowRolloutResponse.SerializeToString,
+            ),
+            'PromoteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteVersion,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.PromoteVersionRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.PromoteVersionResponse.SerializeToString,
+            ),
+            'AbortRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortRollout,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.AbortRolloutRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.AbortRolloutResponse.SerializeToString,
+            ),
+            'PinVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PinVersion,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.PinVersionRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.PinVersionResponse.SerializeToString,
+            ),
+            'ThawRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ThawRollout,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.ThawRolloutRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.ThawRolloutResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'martlet.v1.RolloutService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('martlet.v1.RolloutService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RolloutService:
+    """RolloutService shows what is decided about versions, and takes an operator's word.
+    Whoever decides says who and why; both stand in the journal.
+    """
+
+    @staticmethod
+    def ShowRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RolloutService/ShowRollout',
+            martlet_dot_v1_dot_registry__pb2.ShowRolloutRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.ShowRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RolloutService/PromoteVersion',
+            martlet_dot_v1_dot_registry__pb2.PromoteVersionRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.PromoteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RolloutService/AbortRollout',
+            martlet_dot_v1_dot_registry__pb2.AbortRolloutRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.AbortRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PinVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RolloutService/PinVersion',
+            martlet_dot_v1_dot_registry__pb2.PinVersionRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.PinVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ThawRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RolloutService/ThawRollout',
+            martlet_dot_v1_dot_registry__pb2.ThawRolloutRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.ThawRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,12 @@ class RegistryServiceStub:
     """ReportReplica tells the states of the versions on one serving replica."""
     ReportMeasurements: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ReportMeasurementsRequest, _registry_pb2.ReportMeasurementsResponse]
     """ReportMeasurements adds measurements; a repeated (producer, sequence) does no harm."""
+    ReportEvidence: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ReportEvidenceRequest, _registry_pb2.ReportEvidenceResponse]
+    """ReportEvidence adds labelled scores for the judge; a repeated (producer, sequence) does no harm."""
+    AcknowledgeRewind: _grpc.UnaryUnaryMultiCallable[_registry_pb2.AcknowledgeRewindRequest, _registry_pb2.AcknowledgeRewindResponse]
+    """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
+    Until then no version of the model is taken.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -73,6 +79,12 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """ReportReplica tells the states of the versions on one serving replica."""
     ReportMeasurements: _aio.UnaryUnaryMultiCallable[_registry_pb2.ReportMeasurementsRequest, _registry_pb2.ReportMeasurementsResponse]  # type: ignore[assignment]
     """ReportMeasurements adds measurements; a repeated (producer, sequence) does no harm."""
+    ReportEvidence: _aio.UnaryUnaryMultiCallable[_registry_pb2.ReportEvidenceRequest, _registry_pb2.ReportEvidenceResponse]  # type: ignore[assignment]
+    """ReportEvidence adds labelled scores for the judge; a repeated (producer, sequence) does no harm."""
+    AcknowledgeRewind: _aio.UnaryUnaryMultiCallable[_registry_pb2.AcknowledgeRewindRequest, _registry_pb2.AcknowledgeRewindResponse]  # type: ignore[assignment]
+    """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
+    Until then no version of the model is taken.
+    """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """RegistryService keeps the catalog of versions and says which of them are aspired.
@@ -136,4 +148,110 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.ReportMeasurementsResponse, _abc.Awaitable[_registry_pb2.ReportMeasurementsResponse]]:
         """ReportMeasurements adds measurements; a repeated (producer, sequence) does no harm."""
 
+    @_abc_1.abstractmethod
+    def ReportEvidence(
+        self,
+        request: _registry_pb2.ReportEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ReportEvidenceResponse, _abc.Awaitable[_registry_pb2.ReportEvidenceResponse]]:
+        """ReportEvidence adds labelled scores for the judge; a repeated (producer, sequence) does no harm."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeRewind(
+        self,
+        request: _registry_pb2.AcknowledgeRewindRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.AcknowledgeRewindResponse, _abc.Awaitable[_registry_pb2.AcknowledgeRewindResponse]]:
+        """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
+        Until then no version of the model is taken.
+        """
+
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RolloutServiceStub:
+    """RolloutService shows what is decided about versions, and takes an operator's word.
+    Whoever decides says who and why; both stand in the journal.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RolloutServiceAsyncStub: ...
+    ShowRollout: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ShowRolloutRequest, _registry_pb2.ShowRolloutResponse]
+    PromoteVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.PromoteVersionRequest, _registry_pb2.PromoteVersionResponse]
+    """PromoteVersion makes a version the pin without waiting for its certificate:
+    the candidate, or the structural version under way.
+    """
+    AbortRollout: _grpc.UnaryUnaryMultiCallable[_registry_pb2.AbortRolloutRequest, _registry_pb2.AbortRolloutResponse]
+    """AbortRollout closes the live lane as an alarm would, or ends the structural version under way."""
+    PinVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.PinVersionRequest, _registry_pb2.PinVersionResponse]
+    """PinVersion routes everything to a version that was the pin before; training goes back there."""
+    ThawRollout: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ThawRolloutRequest, _registry_pb2.ThawRolloutResponse]
+    """ThawRollout lets a frozen model be published again."""
+
+@_typing.type_check_only
+class RolloutServiceAsyncStub(RolloutServiceStub):
+    """RolloutService shows what is decided about versions, and takes an operator's word.
+    Whoever decides says who and why; both stand in the journal.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ShowRollout: _aio.UnaryUnaryMultiCallable[_registry_pb2.ShowRolloutRequest, _registry_pb2.ShowRolloutResponse]  # type: ignore[assignment]
+    PromoteVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.PromoteVersionRequest, _registry_pb2.PromoteVersionResponse]  # type: ignore[assignment]
+    """PromoteVersion makes a version the pin without waiting for its certificate:
+    the candidate, or the structural version under way.
+    """
+    AbortRollout: _aio.UnaryUnaryMultiCallable[_registry_pb2.AbortRolloutRequest, _registry_pb2.AbortRolloutResponse]  # type: ignore[assignment]
+    """AbortRollout closes the live lane as an alarm would, or ends the structural version under way."""
+    PinVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.PinVersionRequest, _registry_pb2.PinVersionResponse]  # type: ignore[assignment]
+    """PinVersion routes everything to a version that was the pin before; training goes back there."""
+    ThawRollout: _aio.UnaryUnaryMultiCallable[_registry_pb2.ThawRolloutRequest, _registry_pb2.ThawRolloutResponse]  # type: ignore[assignment]
+    """ThawRollout lets a frozen model be published again."""
+
+class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
+    """RolloutService shows what is decided about versions, and takes an operator's word.
+    Whoever decides says who and why; both stand in the journal.
+    """
+
+    @_abc_1.abstractmethod
+    def ShowRollout(
+        self,
+        request: _registry_pb2.ShowRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ShowRolloutResponse, _abc.Awaitable[_registry_pb2.ShowRolloutResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PromoteVersion(
+        self,
+        request: _registry_pb2.PromoteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.PromoteVersionResponse, _abc.Awaitable[_registry_pb2.PromoteVersionResponse]]:
+        """PromoteVersion makes a version the pin without waiting for its certificate:
+        the candidate, or the structural version under way.
+        """
+
+    @_abc_1.abstractmethod
+    def AbortRollout(
+        self,
+        request: _registry_pb2.AbortRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.AbortRolloutResponse, _abc.Awaitable[_registry_pb2.AbortRolloutResponse]]:
+        """AbortRollout closes the live lane as an alarm would, or ends the structural version under way."""
+
+    @_abc_1.abstractmethod
+    def PinVersion(
+        self,
+        request: _registry_pb2.PinVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.PinVersionResponse, _abc.Awaitable[_registry_pb2.PinVersionResponse]]:
+        """PinVersion routes everything to a version that was the pin before; training goes back there."""
+
+    @_abc_1.abstractmethod
+    def ThawRollout(
+        self,
+        request: _registry_pb2.ThawRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ThawRolloutResponse, _abc.Awaitable[_registry_pb2.ThawRolloutResponse]]:
+        """ThawRollout lets a frozen model be published again."""
+
+def add_RolloutServiceServicer_to_server(servicer: RolloutServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

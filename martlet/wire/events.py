@@ -141,6 +141,7 @@ def _prediction_message(event: Prediction) -> pb.PredictionEvent:
             item_ids=features.item_ids.astype(_INT64, copy=False).tobytes(),
             item_numbers=features.item_numbers.astype(_FLOAT32, copy=False).tobytes(),
         ),
+        head=event.head,
     )
 
 
@@ -171,6 +172,7 @@ def _prediction(message: pb.PredictionEvent) -> Prediction:
         scores=scores,
         spec_digest=message.features.spec_digest,
         features=_block(message.features, n),
+        head=message.head,
     )
 
 

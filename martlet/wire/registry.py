@@ -77,6 +77,8 @@ def lineage_message(state: LineageState) -> pb.GetLineageResponse:
         head_digest=state.head_digest,
         pin_version=state.pin_version,
         pin_digest=state.pin_digest,
+        rewind=state.rewind,
+        frozen=state.frozen,
     )
 
 
@@ -90,6 +92,8 @@ def lineage_of(message: pb.GetLineageResponse) -> LineageState:
         message.head_digest,
         message.pin_version,
         message.pin_digest,
+        message.rewind,
+        message.frozen,
     )
 
 
