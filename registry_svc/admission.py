@@ -68,6 +68,19 @@ def check_manifest(manifest: Manifest, parent: Manifest | None, policy: Admissio
         _check_delta(manifest, parent)
 
 
+def goes_on(manifest: Manifest, parent: Manifest | None) -> bool:
+    """Whether a version goes on where its parent stood: same lineage, feature spec, model and settings.
+
+    A table may have grown, and the graph with it. A version without a known parent begins a lineage, or waits for
+    compare-and-swap to say why not.
+    """
+    if parent is None:
+        return True
+    own, before = manifest.provenance, parent.provenance
+    same = (own.model_ref, own.config_digest) == (before.model_ref, before.config_digest)
+    return same and manifest.lineage.lineage == parent.lineage.lineage and manifest.feature_spec == parent.feature_spec
+
+
 def specials_of(spec: FeatureSpec, width: int) -> int:
     """How many special rows a table of this width has: the zero row, and a default row for each of its features."""
     return 1 + sum(feature.kind is not FeatureKind.NUMBER and feature.width == width for feature in spec.features)

@@ -15,18 +15,22 @@ from martlet.clock import SystemClock
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
-from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server, add_RolloutServiceServicer_to_server
 from martlet.versions import AspiredSet
 from registry_svc.admission import AdmissionPolicy
 from registry_svc.analysis import ReplicaHealth
 from registry_svc.blob_checks import BlobChecks
+from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller
+from registry_svc.judge_desk import JudgeDesk
 from registry_svc.metrics import RegistryMetrics
+from registry_svc.policy_file import load_policies
 from registry_svc.registry import Registry, Threads
-from registry_svc.rollout import LanePolicy
+from registry_svc.rollouts import Rollouts
+from registry_svc.rpc.rollout_servicer import RolloutServicer
 from registry_svc.rpc.servicer import RegistryServicer
 from registry_svc.tending import tend_forever
 from registry_svc.watchers import Watchers
@@ -51,11 +55,13 @@ class RegistryApp:
         self._metrics = RegistryMetrics(collectors)
         self._watchers = Watchers(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
         artifacts, catalog = FolderStore(config.artifact_dir), SqlCatalog(self._engine)
-        lane_policy = LanePolicy(settings.lane_weight, settings.pin_min_seconds, settings.pin_min_requests)
+        policies = load_policies(settings)
+        desk = JudgeDesk(SqlJudgeLog(self._engine), policies)
         self._controller = Controller(
             catalog,
             ReplicaHealth(clock),
-            lane_policy,
+            desk,
+            policies,
             settings.lease_ms,
             clock,
             self._metrics,
@@ -74,10 +80,14 @@ class RegistryApp:
             self._threads,
             settings.max_versions_listed,
         )
-        servicer = RegistryServicer(registry)
+        rollouts = Rollouts(catalog, self._controller, desk, policies, self._threads.catalog)
+        servicer, rollout_servicer = RegistryServicer(registry), RolloutServicer(rollouts)
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
         self.server = Server("registry", listen, collectors, Authorizer(config.auth))
         self.server.add("martlet.v1.RegistryService", lambda to: add_RegistryServiceServicer_to_server(servicer, to))
+        self.server.add(
+            "martlet.v1.RolloutService", lambda to: add_RolloutServiceServicer_to_server(rollout_servicer, to)
+        )
         self._beat: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -9,7 +9,7 @@ from martlet.versions import CatalogState, VersionRecord
 from registry_svc.catalog import Moved, Standing
 from registry_svc.catalog_tables import DECISIONS, LANES, VERSIONS, transaction
 from registry_svc.journal import Decision, Move
-from registry_svc.lane import Lane, Member
+from registry_svc.lane import Lane
 
 
 class SqlCatalog:
@@ -24,12 +24,12 @@ class SqlCatalog:
         query = sql.select(LANES, newest.label("newest")).where(LANES.c.model == model)
         with transaction(self._engine) as connection:
             row = connection.execute(query).first()
-        return Standing(Lane(model)) if row is None else Standing(_lane(row), row.decisions, row.newest or 0)
+        return Standing(Lane(model)) if row is None else Standing(_lane(row.lane), row.decisions, row.newest or 0)
 
     def lanes(self) -> list[Lane]:
         """The lanes of all models, by name."""
         with transaction(self._engine) as connection:
-            return [_lane(row) for row in connection.execute(sql.select(LANES).order_by(LANES.c.model))]
+            return [_lane(row.lane) for row in connection.execute(sql.select(LANES).order_by(LANES.c.model))]
 
     def commit(self, decision: Decision, standing: Standing, manifest: bytes = b"") -> None:
         """Writes a decision in one transaction."""
@@ -78,18 +78,7 @@ class SqlCatalog:
 
 def _write_lane(connection: Connection, lane: Lane, standing: Standing) -> None:
     """Comes first in the transaction: from here on its row is locked, so that nothing else can decide."""
-    values = {
-        "epoch": lane.epoch,
-        "revision": lane.revision,
-        "head_version": lane.head.version,
-        "head_digest": lane.head.digest,
-        "pin_version": lane.pin.version,
-        "pin_digest": lane.pin.digest,
-        "candidate_version": lane.candidate.version,
-        "candidate_digest": lane.candidate.digest,
-        "candidate_since_us": lane.candidate_since_us,
-        "decisions": standing.decisions + 1,
-    }
+    values = {"lane": msgspec.json.encode(lane), "decisions": standing.decisions + 1}
     if not standing.decisions:
         connection.execute(sql.insert(LANES).values(model=lane.model, **values))
         return
@@ -121,16 +110,8 @@ def _write_journal(connection: Connection, decision: Decision, number: int) -> N
     )
 
 
-def _lane(row: Row[tuple[object, ...]]) -> Lane:
-    return Lane(
-        model=row.model,
-        epoch=row.epoch,
-        revision=row.revision,
-        head=Member(row.head_version, row.head_digest),
-        pin=Member(row.pin_version, row.pin_digest),
-        candidate=Member(row.candidate_version, row.candidate_digest),
-        candidate_since_us=row.candidate_since_us,
-    )
+def _lane(encoded: bytes) -> Lane:
+    return msgspec.json.decode(encoded, type=Lane)
 
 
 def _record(row: Row[tuple[object, ...]]) -> VersionRecord:

@@ -26,15 +26,7 @@ LANES = sql.Table(
     "lanes",
     METADATA,
     sql.Column("model", sql.String(200), primary_key=True),
-    sql.Column("epoch", sql.BigInteger, nullable=False),
-    sql.Column("revision", sql.BigInteger, nullable=False),
-    sql.Column("head_version", sql.BigInteger, nullable=False),
-    sql.Column("head_digest", sql.String(80), nullable=False),
-    sql.Column("pin_version", sql.BigInteger, nullable=False),
-    sql.Column("pin_digest", sql.String(80), nullable=False),
-    sql.Column("candidate_version", sql.BigInteger, nullable=False),
-    sql.Column("candidate_digest", sql.String(80), nullable=False),
-    sql.Column("candidate_since_us", sql.BigInteger, nullable=False),
+    sql.Column("lane", sql.LargeBinary, nullable=False),
     sql.Column("decisions", sql.BigInteger, nullable=False),
 )
 VERSIONS = sql.Table(
@@ -71,6 +63,21 @@ BATCHES = sql.Table(
     sql.Column("batch", sql.LargeBinary, nullable=False),
     sql.UniqueConstraint("producer", "sequence"),
     sqlite_autoincrement=True,
+)
+EVIDENCE = sql.Table(
+    "evidence_batches",
+    METADATA,
+    sql.Column("model", sql.String(200), primary_key=True),
+    sql.Column("number", sql.BigInteger, primary_key=True, autoincrement=False),
+    sql.Column("decisions", sql.BigInteger, nullable=False),
+    sql.Column("batch", sql.LargeBinary, nullable=False),
+)
+JUDGES = sql.Table(
+    "judges",
+    METADATA,
+    sql.Column("model", sql.String(200), primary_key=True),
+    sql.Column("batches", sql.BigInteger, nullable=False),
+    sql.Column("record", sql.LargeBinary, nullable=False),
 )
 PRODUCERS = sql.Table(
     "measurement_producers",

@@ -5,31 +5,47 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from martlet.clock import Clock
-from martlet.errors import Unavailable
+from martlet.errors import Conflict, NotFound, Unavailable
+from martlet.evidence import EvidenceBatch
 from martlet.versions import AspiredSet, CatalogState, ServableStatus, VersionRecord, VersionState
-from registry_svc import rollout
+from registry_svc import lane_rules, operator_rules, rollout, trial_rules
 from registry_svc.analysis import ReplicaHealth
 from registry_svc.aspired_versions import aspired_set
 from registry_svc.catalog import Catalog, Moved, Standing
 from registry_svc.journal import Decision
 from registry_svc.lane import NOBODY, Lane, Member
 from registry_svc.metrics import RegistryMetrics
-from registry_svc.rollout import LanePolicy
+from registry_svc.policy import LanePolicy
 
 logger = logging.getLogger(__name__)
 
 TRIES = 5
 LONGEST_REASON = 500
+MOST_SUSPECTS = 100_000
+BATCHES_KEPT = 50_000
+BATCHES_BETWEEN_FORGETTING = 1_000
 
 Decide = Callable[[Standing], Decision | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A version that asks for a place in the catalog. Its record has no number yet."""
+    """A version that asks for a place in the catalog. Its record has no number yet.
+
+    `in_lineage`: it goes on where its parent stood: same lineage, feature spec and settings. Others are structural.
+    """
 
     record: VersionRecord
     manifest: bytes
+    in_lineage: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An operator's word: who, and why."""
+
+    who: str
+    why: str
 
 
 class Controller:
@@ -45,7 +61,8 @@ class Controller:
         self,
         catalog: Catalog,
         health: ReplicaHealth,
-        policy: LanePolicy,
+        desk: JudgeDesk,
+        policies: Policies,
         lease_ms: int,
         clock: Clock,
         metrics: RegistryMetrics,
@@ -53,7 +70,8 @@ class Controller:
     ) -> None:
         self._catalog = catalog
         self._health = health
-        self._policy = policy
+        self._desk = desk
+        self._policies = policies
         self._lease_ms = lease_ms
         self._clock = clock
         self._metrics = metrics
@@ -63,7 +81,7 @@ class Controller:
     def aspired(self) -> AspiredSet:
         """What every replica should hold, as far as this registry knows."""
         lanes = (self._lanes[model] for model in sorted(self._lanes))
-        return aspired_set(lanes, self._policy.lane_weight, self._lease_ms)
+        return aspired_set(lanes, lambda lane: self._policies.of(lane.model).weight_of(lane), self._lease_ms)
 
     def announce(self) -> None:
         """Tells the watchers what is aspired."""
@@ -79,8 +97,12 @@ class Controller:
         """
 
         def decide(standing: Standing, record: VersionRecord) -> Decision:
-            rollout.compare(standing.lane, record)
-            return rollout.admit(standing.lane, record, self._clock.now_us())
+            lane = standing.lane
+            if self._is_structural(offer, lane):
+                self._check_structural(record, lane)
+                return trial_rules.enter(lane, record, self._clock.now_us())
+            rollout.compare(lane, record)
+            return rollout.admit(lane, record, self._clock.now_us())
 
         return self._enter(offer, decide)
 
@@ -99,28 +121,154 @@ class Controller:
             if status.state is VersionState.FAILED:
                 self._take_out(status)
 
+    def judge(self, batch: EvidenceBatch) -> bool:
+        """Judges a batch of evidence, once, and decides what follows from it. False: it was here already.
+
+        Raises:
+            NotFound: no such model.
+            Unavailable: try again; nothing was judged.
+        """
+        standing = self._catalog.standing(batch.model)
+        if standing.lane.pin == NOBODY:
+            raise NotFound(f"no model {batch.model!r}")
+        try:
+            added = self._desk.take(batch, standing)
+        except Moved as moved:
+            raise Unavailable("another registry judges too; try again") from moved
+        if added:
+            self._metrics.judged(standing.lane, self._desk.of(standing.lane))
+            if batch.sequence % BATCHES_BETWEEN_FORGETTING == 0:
+                self._desk.forget(batch.model, BATCHES_KEPT)
+        self._tend_model(batch.model)  # a repeated batch may be one whose decision a crash prevented
+        return added
+
+    def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        """Training stands at the head of this epoch.
+
+        Raises:
+            Conflict: another epoch, or another version.
+        """
+        self._decide(
+            model, lambda standing: lane_rules.acknowledge(standing.lane, epoch, digest, self._clock.now_us())
+        )
+
+    def promote(self, model: str, version: int, word: Word) -> None:
+        """Makes the candidate, or the structural version under way, the pin.
+
+        Raises:
+            Conflict: the version is neither.
+        """
+        self._obey(model, word, lambda lane, now: operator_rules.promoted(lane, version, word.why, now))
+
+    def abort(self, model: str, word: Word) -> None:
+        """Ends the structural version under way; without one, closes the lane.
+
+        Raises:
+            Conflict: there is nothing to end.
+        """
+
+        def decide(lane: Lane, now_us: int) -> Decision:
+            rules = self._policies.of(model).evidence or EvidencePolicy()
+            return operator_rules.aborted(lane, self._suspects(lane), word.why, now_us, rules)
+
+        self._obey(model, word, decide)
+
+    def pin(self, model: str, version: int, word: Word) -> None:
+        """Goes back to an older version.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: it is not an older version in good standing.
+        """
+        record = self._catalog.get(model, version)
+
+        def decide(lane: Lane, now_us: int) -> Decision:
+            above = self._above(model, version)
+            gone = [one.version for one in above if one.state in STANDING and one.version != lane.head.version]
+            return operator_rules.pinned(lane, record, gone, word.why, now_us)
+
+        self._obey(model, word, decide)
+
+    def thaw(self, model: str, word: Word) -> None:
+        """Lets a frozen model be published again.
+
+        Raises:
+            Conflict: it is not frozen.
+        """
+        self._obey(model, word, lambda lane, now: operator_rules.thawed(lane, word.why, now))
+
     def tend(self) -> None:
         """One round of looking after all lanes; also takes in what another registry wrote."""
         before, self._lanes = self._lanes, {lane.model: lane for lane in self._catalog.lanes()}
         if self._lanes != before:
             self.announce()
         for model in self._lanes:
-            self._decide(model, lambda standing: self._tend(standing.lane))
+            self._tend_model(model)
         self._metrics.replicas.set(self._health.replicas())
 
     def _take_out(self, failed: ServableStatus) -> None:
         self._decide(failed.model, lambda standing: self._fail(standing.lane, failed))
 
+    def _obey(self, model: str, word: Word, decide: Callable[[Lane, int], Decision]) -> None:
+        def obey(standing: Standing) -> Decision:
+            if standing.lane.pin == NOBODY:
+                raise NotFound(f"no model {model!r}")
+            return replace(decide(standing.lane, self._clock.now_us()), who=word.who)
+
+        self._decide(model, obey)
+
+    def _tend_model(self, model: str) -> None:
+        self._decide(model, lambda standing: self._tend(standing.lane))
+        self._decide(model, lambda standing: self._tend_trial(standing.lane))
+
     def _tend(self, lane: Lane) -> Decision | None:
+        policy, now_us = self._policies.of(lane.model), self._clock.now_us()
         health = self._health.of(lane.model, lane.candidate)
-        return rollout.tend(lane, health, self._clock.now_us(), self._policy)
+        if policy.evidence is None:
+            return rollout.tend(lane, health, now_us, policy)
+        if lane.head == lane.pin:
+            return None
+        evidence = self._desk.of(lane).lane_evidence()
+        alarmed = evidence.findings.alarm or bool(evidence.findings.guard)
+        gone = self._suspects(lane) if alarmed else ()
+        return lane_rules.tend_by_evidence(lane, health, evidence, gone, now_us, policy)
+
+    def _tend_trial(self, lane: Lane) -> Decision | None:
+        if lane.trial is None:
+            return None
+        evidence, health = self._desk.of(lane).trial_evidence(), self._health.of(lane.model, lane.tried)
+        rules = self._policies.of(lane.model).trial
+        return trial_rules.tend_trial(lane, health, evidence, self._clock.now_us(), rules)
+
+    def _suspects(self, lane: Lane) -> tuple[int, ...]:
+        return suspects(self._above(lane.model, lane.pin.version), lane.head, lane.pin)
+
+    def _above(self, model: str, version: int) -> Sequence[VersionRecord]:
+        return self._catalog.versions(model, version, MOST_SUSPECTS, with_manifests=False)
+
+    def _is_structural(self, offer: Offer, lane: Lane) -> bool:
+        policy = self._policies.of(lane.model)
+        judged = policy.evidence is not None and lane.pin != NOBODY
+        return judged and (policy.certified or not offer.in_lineage)
+
+    def _check_structural(self, record: VersionRecord, lane: Lane) -> None:
+        rollout.open_to(lane)
+        parent = self._catalog.find(record.model, record.parent_digest)
+        if parent is None or (parent.state not in STANDING and parent.state is not CatalogState.PINNED):
+            found = "absent" if parent is None else parent.state.name
+            raise Conflict(f"its parent {record.parent_digest or 'absent'} is {found}; the pin is {lane.pin.digest}")
+        if record.epoch != lane.epoch:
+            raise Conflict(f"the epoch is {lane.epoch}, not {record.epoch}")
 
     def _fail(self, lane: Lane, failed: ServableStatus) -> Decision | None:
-        member = Member(failed.version, failed.digest)
+        member, reason, now_us = Member(failed.version, failed.digest), _told(failed.reason), self._clock.now_us()
+        if member != NOBODY and member == lane.tried:
+            return trial_rules.leave(lane, CatalogState.REJECTED, reason, now_us)
         if member == NOBODY or member not in (lane.head, lane.candidate):
             return None
         parent = self._parent(failed) if member == lane.head else NOBODY
-        return rollout.fail(lane, failed.version, parent, _told(failed.reason), self._clock.now_us())
+        rewind = self._policies.of(lane.model).evidence is not None
+        return rollout.fail(lane, failed.version, parent, reason, now_us, rewind=rewind)
 
     def _parent(self, status: ServableStatus) -> Member:
         """The parent of a version, or NOBODY if it may not be served."""

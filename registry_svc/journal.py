@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from martlet.errors import Corrupt
+from martlet.rollouts import EvidencePath
 from martlet.versions import CatalogState, VersionRecord
 from registry_svc.lane import Lane
 
@@ -18,7 +19,10 @@ class DecisionKind(StrEnum):
     """What was decided.
 
     REFUSED: admission refused a version. HEAD: a version was admitted. CANDIDATE: another prefix is on its way to
-    become the pin. PIN: the candidate became the pin. FAILED: a replica could not load a version.
+    become the pin. PIN: the candidate became the pin. FAILED: a replica could not load a version. SHARE: the live lane
+    answers more or less. ALARM: evidence took the lane back to the pin. REWOUND: training stands at the head again.
+    TRIAL: the structural road moved: a version entered, took a step, or left. PROMOTED: a structural version became
+    pin and head. ABORTED, PINNED, THAWED: an operator's word.
     """
 
     REFUSED = "refused"
@@ -26,6 +30,14 @@ class DecisionKind(StrEnum):
     CANDIDATE = "candidate"
     PIN = "pin"
     FAILED = "failed"
+    SHARE = "share"
+    ALARM = "alarm"
+    REWOUND = "rewound"
+    TRIAL = "trial"
+    PROMOTED = "promoted"
+    ABORTED = "aborted"
+    PINNED = "pinned"
+    THAWED = "thawed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,9 @@ class Decision:
         lane: the lane after it.
         added: the version that enters the catalog with it. Without its manifest: the digest names that.
         moves: known versions whose state changes, ascending.
+        evidence: where the judge's processes stood.
+        batches: how many batches of evidence had been judged.
+        who: the operator whose word it was, or "".
     """
 
     kind: DecisionKind
@@ -55,14 +70,27 @@ class Decision:
     lane: Lane
     added: VersionRecord | None = None
     moves: tuple[Move, ...] = ()
+    evidence: tuple[EvidencePath, ...] = ()
+    batches: int = 0
+    who: str = ""
 
 
 LEGAL: Final[Mapping[CatalogState, frozenset[CatalogState]]] = {
-    # A head that is overtaken retires; one that cannot be loaded is rejected; a candidate becomes the pin.
-    CatalogState.ADMITTED: frozenset({CatalogState.PINNED, CatalogState.RETIRED, CatalogState.REJECTED}),
-    CatalogState.PINNED: frozenset({CatalogState.RETIRED}),
-    # The parent of a head that could not be loaded is the head again.
-    CatalogState.RETIRED: frozenset({CatalogState.ADMITTED}),
+    # A head that is overtaken retires; one that cannot be loaded is rejected; a candidate becomes the pin; evidence takes
+    # a version back, and its descendants with it.
+    CatalogState.ADMITTED: frozenset(
+        {
+            CatalogState.PINNED,
+            CatalogState.RETIRED,
+            CatalogState.REJECTED,
+            CatalogState.ROLLED_BACK,
+            CatalogState.QUARANTINED,
+        }
+    ),
+    # An operator who goes back to an older pin takes the present one back.
+    CatalogState.PINNED: frozenset({CatalogState.RETIRED, CatalogState.ROLLED_BACK, CatalogState.QUARANTINED}),
+    # The parent of a head that could not be loaded is the head again; an older pin is the pin again.
+    CatalogState.RETIRED: frozenset({CatalogState.ADMITTED, CatalogState.PINNED, CatalogState.QUARANTINED}),
     CatalogState.REJECTED: frozenset(),
 }
 

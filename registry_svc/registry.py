@@ -11,10 +11,18 @@ from typing import TypeVar
 from martlet.artifacts import ArtifactStore
 from martlet.clock import Clock
 from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from martlet.evidence import EvidenceBatch
 from martlet.manifest import Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import AspiredSet, CatalogState, LineageState, ServableStatus, VersionRecord
-from registry_svc.admission import LONGEST_NAME, MAX_NUMBER, AdmissionPolicy, check_address, check_manifest
+from registry_svc.admission import (
+    LONGEST_NAME,
+    MAX_NUMBER,
+    AdmissionPolicy,
+    check_address,
+    check_manifest,
+    goes_on,
+)
 from registry_svc.blob_checks import BlobChecks
 from registry_svc.catalog import Catalog
 from registry_svc.controller import Controller, Offer
@@ -89,7 +97,7 @@ class Registry:
         if known is not None:
             return known
         objection = await self._in_admission(lambda: self._objection(manifest, parent, encoded))
-        offer = Offer(self._record(manifest, digest), encoded)
+        offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent))
         if objection:
             logger.warning("%s: version %s refused: %s", manifest.model, digest, objection)
             return await self._in_catalog(lambda: self._controller.refuse(offer, objection))
@@ -127,7 +135,30 @@ class Registry:
         """Where a model's lineage stands; versions 0 and digests "" before its first version."""
         lane = (await self._in_catalog(lambda: self._catalog.standing(model))).lane
         head, pin = lane.head, lane.pin
-        return LineageState(model, lane.epoch, lane.revision, head.version, head.digest, pin.version, pin.digest)
+        return LineageState(
+            model, lane.epoch, lane.revision, head.version, head.digest, pin.version, pin.digest, lane.rewinding,
+            lane.frozen,
+        )  # fmt: skip
+
+    async def report_evidence(self, batch: EvidenceBatch) -> bool:
+        """Judges a batch of evidence, once; False when it was here already.
+
+        Raises:
+            InvalidInput: its producer or sequence cannot be recorded.
+            NotFound: no such model.
+        """
+        _check_name("producer", batch.producer)
+        if batch.sequence > MAX_NUMBER:
+            raise InvalidInput(f"sequence {batch.sequence} is too large")
+        return await self._in_catalog(lambda: self._controller.judge(batch))
+
+    async def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        """Takes the trainer's word that it stands at the head of this epoch.
+
+        Raises:
+            Conflict: another epoch, or another version.
+        """
+        await self._in_catalog(lambda: self._controller.acknowledge_rewind(model, epoch, digest))
 
     def watch(self, models: Collection[str]) -> AsyncIterator[AspiredSet]:
         """Full aspired sets: at once, after each change, and again within each lease."""

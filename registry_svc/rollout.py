@@ -1,6 +1,7 @@
 """The live lane, decided purely: a lane and what is known of it go in, a decision with the next lane comes out.
 
-Nothing here reads a clock or a catalog. Quality does not decide yet: a candidate becomes the pin by health alone.
+Nothing here reads a clock or a catalog. `tend` is for models whose quality does not decide: there a candidate becomes
+the pin by health alone. With evidence see `lane_rules`.
 """
 
 from dataclasses import dataclass, replace
@@ -9,21 +10,7 @@ from martlet.errors import Conflict
 from martlet.versions import CatalogState, VersionRecord
 from registry_svc.journal import Decision, DecisionKind, Move
 from registry_svc.lane import NOBODY, Lane, Member
-
-
-@dataclass(frozen=True, slots=True)
-class LanePolicy:
-    """How a lane is run.
-
-    Attributes:
-        lane_weight: the live lane's share, in buckets of 10,000; the pin keeps the rest.
-        pin_min_seconds: how long a candidate must have been READY on every replica that reports.
-        pin_min_requests: how many answers without error it takes.
-    """
-
-    lane_weight: int
-    pin_min_seconds: float
-    pin_min_requests: int
+from registry_svc.policy import LanePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +37,25 @@ def compare(lane: Lane, record: VersionRecord) -> None:
     """The comparison of compare-and-swap: a version extends the head, in the head's epoch.
 
     Raises:
-        Conflict: it does not; the trainer asks where the lineage stands and offers a snapshot on that.
+        Conflict: it does not; the trainer asks where the lineage stands and goes on from there.
     """
+    open_to(lane)
     if record.parent_digest != lane.head.digest:
         raise Conflict(f"the head is {lane.head.digest or 'absent'}, not {record.parent_digest or 'absent'}")
     if record.epoch != lane.epoch:
         raise Conflict(f"the epoch is {lane.epoch}, not {record.epoch}")
+
+
+def open_to(lane: Lane) -> None:
+    """Whether anything may be taken at all.
+
+    Raises:
+        Conflict: the model is frozen, or training has not gone back yet.
+    """
+    if lane.frozen:
+        raise Conflict(f"frozen: {lane.frozen}")
+    if lane.rewinding:
+        raise Conflict(f"training has to go back to version {lane.head.version} and acknowledge epoch {lane.epoch}")
 
 
 def refuse(lane: Lane, record: VersionRecord, now_us: int) -> Decision:
@@ -68,10 +68,10 @@ def admit(lane: Lane, record: VersionRecord, now_us: int) -> Decision:
     """A version becomes the head. A model's first one is its own pin."""
     version = Member(record.version, record.digest)
     pin = version if lane.pin == NOBODY else lane.pin
-    after = _settled(replace(lane, revision=lane.revision + 1, head=version, pin=pin), now_us)
+    after = settled(replace(lane, revision=lane.revision + 1, head=version, pin=pin), now_us)
     added = replace(record, state=after.states()[record.version], manifest=b"")
     detail = f"version {record.version} after {lane.head.version}" if lane.head != NOBODY else "the first version"
-    return Decision(DecisionKind.HEAD, detail, now_us, after, added, _moves(lane, after))
+    return Decision(DecisionKind.HEAD, detail, now_us, after, added, moves(lane, after))
 
 
 def tend(lane: Lane, health: Health, now_us: int, policy: LanePolicy) -> Decision | None:
@@ -82,46 +82,57 @@ def tend(lane: Lane, health: Health, now_us: int, policy: LanePolicy) -> Decisio
     if lane.candidate == NOBODY:
         return None
     if health.errors:
-        return _drop(lane, f"{health.errors} errors", now_us)
-    loaded = health.replicas > 0 and health.ready == health.replicas
-    if not loaded or health.ready_seconds < policy.pin_min_seconds or health.answers < policy.pin_min_requests:
+        return renew_candidate(lane, f"{health.errors} errors", now_us)
+    if not is_loaded(health, policy) or health.answers < policy.pin_min_requests:
         return None
-    after = _settled(replace(lane, revision=lane.revision + 1, pin=lane.candidate, candidate=NOBODY), now_us)
+    after = settled(replace(lane, revision=lane.revision + 1, pin=lane.candidate, candidate=NOBODY), now_us)
     detail = f"version {lane.candidate.version}: READY on all {health.ready} replicas, {health.answers} answers"
-    return Decision(DecisionKind.PIN, detail, now_us, after, None, _moves(lane, after))
+    return Decision(DecisionKind.PIN, detail, now_us, after, None, moves(lane, after))
 
 
-def fail(lane: Lane, version: int, parent: Member, reason: str, now_us: int) -> Decision | None:
+def is_loaded(health: Health, policy: LanePolicy) -> bool:
+    """Whether every replica that reports has had a version READY for long enough. Without reports none has."""
+    everywhere = health.replicas > 0 and health.ready == health.replicas
+    return everywhere and health.ready_seconds >= policy.pin_min_seconds
+
+
+def fail(
+    lane: Lane, version: int, parent: Member, reason: str, now_us: int, *, rewind: bool = False
+) -> Decision | None:
     """A replica could not load a version: it leaves the lane, and a new epoch begins if it was the head.
 
     The pin stays: it was good once, and other replicas hold it. A version outside the lane is nobody's concern. The
-    parent is the head's, or NOBODY if that may not serve: then the pin takes the head's place.
+    parent is the head's, or NOBODY if that may not serve: then the pin takes the head's place. `rewind`: training has
+    to go back to the new head first.
     """
     if version in (NOBODY.version, lane.pin.version) or version not in lane.states():
         return None
     candidate = NOBODY if lane.candidate.version == version else lane.candidate
     if version == lane.head.version:
         head = lane.pin if parent == NOBODY else parent
-        changed = replace(lane, epoch=lane.epoch + 1, revision=1, head=head, candidate=candidate)
+        changed = replace(
+            lane, epoch=lane.epoch + 1, revision=1, head=head, candidate=candidate, weight=0, stepped_at=0, pinned_at=0,
+            rewinding=rewind,
+        )  # fmt: skip
     else:
         changed = replace(lane, revision=lane.revision + 1, candidate=candidate)
-    after = _settled(changed, now_us)
+    after = settled(changed, now_us)
     failed = Move(version, CatalogState.REJECTED, reason)
     return Decision(
-        DecisionKind.FAILED, f"version {version}: {reason}", now_us, after, None, _moves(lane, after, failed)
+        DecisionKind.FAILED, f"version {version}: {reason}", now_us, after, None, moves(lane, after, failed)
     )
 
 
-def _drop(lane: Lane, why: str, now_us: int) -> Decision | None:
+def renew_candidate(lane: Lane, why: str, now_us: int) -> Decision | None:
     """The newest takes the candidate's place; a candidate that is the newest waits for its successor."""
     if lane.candidate == lane.head:
         return None
-    after = _settled(replace(lane, revision=lane.revision + 1, candidate=NOBODY), now_us)
+    after = settled(replace(lane, revision=lane.revision + 1, candidate=NOBODY), now_us)
     detail = f"version {after.candidate.version} instead of {lane.candidate.version}: {why}"
-    return Decision(DecisionKind.CANDIDATE, detail, now_us, after, None, _moves(lane, after))
+    return Decision(DecisionKind.CANDIDATE, detail, now_us, after, None, moves(lane, after))
 
 
-def _settled(lane: Lane, now_us: int) -> Lane:
+def settled(lane: Lane, now_us: int) -> Lane:
     """The lane with a candidate exactly if its head is not its pin.
 
     So a head that falls back to the pin takes the candidate along, which would certify what is served no more.
@@ -133,7 +144,7 @@ def _settled(lane: Lane, now_us: int) -> Lane:
     return lane
 
 
-def _moves(before: Lane, after: Lane, failed: Move | None = None) -> tuple[Move, ...]:
+def moves(before: Lane, after: Lane, failed: Move | None = None) -> tuple[Move, ...]:
     """The state changes of versions that were in the catalog before."""
     old, new = before.states(), after.states()
     moves = {

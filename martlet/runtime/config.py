@@ -62,9 +62,11 @@ class RegistryConfig:
         host, grpc_port, metrics_port: as for serving.
         catalog_url: SQLAlchemy URL; empty: SQLite in the data directory.
         lease_ms: how long a replica may use the live lane without hearing from the registry.
-        lane_weight: the live lane's share of traffic, in buckets of 10,000; the pin keeps the rest.
+        rollout: YAML file with the rollout policy of each model (see `docs/canary.md`); empty: the default policy.
+        quality: what decides about versions where the policy does not say: `evidence` or `health`.
+        lane_weight: the live lane's share of traffic where health alone decides, in buckets of 10,000.
         pin_min_seconds: how long a candidate must have been loaded before it can become the pin.
-        pin_min_requests: how many requests a candidate must have answered without error before it can become the pin.
+        pin_min_requests: how many answers without error it takes where health alone decides.
         max_mean_logit_shift: a delta whose mean |logit change| on recent requests is above this is refused.
         max_versions_listed: most records of one listing.
     """
@@ -74,6 +76,8 @@ class RegistryConfig:
     metrics_port: int = 8512
     catalog_url: str = ""
     lease_ms: int = 5000
+    rollout: str = ""
+    quality: str = "evidence"
     lane_weight: int = 9000
     pin_min_seconds: float = 2.0
     pin_min_requests: int = 50

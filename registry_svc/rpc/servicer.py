@@ -6,6 +6,7 @@ from typing import Any
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.wire import registry as wire
+from martlet.wire.evidence import evidence_of
 from registry_svc.registry import Registry
 
 
@@ -55,3 +56,15 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         """Adds measurements, once."""
         await self._registry.report_measurements(wire.measurements_of(request))
         return pb.ReportMeasurementsResponse()
+
+    async def ReportEvidence(self, request: pb.ReportEvidenceRequest, context: Any) -> pb.ReportEvidenceResponse:
+        """Judges a batch of evidence, once."""
+        await self._registry.report_evidence(evidence_of(request))
+        return pb.ReportEvidenceResponse()
+
+    async def AcknowledgeRewind(
+        self, request: pb.AcknowledgeRewindRequest, context: Any
+    ) -> pb.AcknowledgeRewindResponse:
+        """The trainer stands at the head again."""
+        await self._registry.acknowledge_rewind(request.model, request.epoch, request.digest)
+        return pb.AcknowledgeRewindResponse()

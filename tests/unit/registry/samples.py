@@ -21,7 +21,7 @@ from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta
 from martlet.table_layout import empty_keys
 from martlet.versions import CatalogState, VersionRecord
 from registry_svc.lane import Lane, Member
-from registry_svc.rollout import LanePolicy
+from registry_svc.policy import LanePolicy
 from tests.unit.core.samples import SPEC
 
 BUCKETS = 8

@@ -1,0 +1,86 @@
+"""A model's judge: the lane's and the structural version's, as one fold over batches of evidence. Pure."""
+
+from typing import Final
+
+import msgspec
+
+from martlet.evidence import EvidenceBatch
+from registry_svc.evidence.lane_judge import LaneJudge, LaneJudgeState
+from registry_svc.evidence.structural_judge import StructuralJudge, StructuralJudgeState
+from registry_svc.lane import Lane
+from registry_svc.lane_rules import LaneEvidence
+from registry_svc.policy import EvidencePolicy, LanePolicy, TrialPolicy
+from registry_svc.trial_rules import TrialEvidence
+
+JUDGE_FORMAT: Final = 1
+
+
+class JudgeRecord(msgspec.Struct):
+    """All that a judge knows.
+
+    Attributes:
+        batches: how many were judged.
+        sequences: the last batch's number of each producer; a batch that does not follow was here already.
+        open_gap, watermark_us: as in the newest batch.
+    """
+
+    batches: int = 0
+    sequences: dict[str, int] = {}
+    open_gap: float = 0.0
+    watermark_us: int = 0
+    lane: LaneJudgeState | None = None
+    trial: StructuralJudgeState | None = None
+    format: int = JUDGE_FORMAT
+
+
+class ModelJudge:
+    """Not thread-safe. The same batches and lanes in the same order give the same record, bit for bit."""
+
+    def __init__(self, policy: LanePolicy, record: JudgeRecord | None = None) -> None:
+        rules = policy.evidence or EvidencePolicy()
+        trial: TrialPolicy = policy.trial
+        found = record or JudgeRecord()
+        self._record = msgspec.structs.replace(found, sequences=dict(found.sequences))
+        self._lane = LaneJudge(rules.judge, found.lane)
+        self._trial = StructuralJudge(trial.judge, found.trial)
+
+    @property
+    def batches(self) -> int:
+        """How many batches were judged."""
+        return self._record.batches
+
+    def knows(self, batch: EvidenceBatch) -> bool:
+        """Whether this batch, or a later one of its producer, was judged."""
+        return batch.sequence <= self._record.sequences.get(batch.producer, -1)
+
+    def fold(self, batch: EvidenceBatch, lane: Lane) -> None:
+        """Takes a batch in, with the lane as it stands."""
+        self.look_at(lane)
+        self._lane.fold(batch.rows)
+        if lane.trial is not None:
+            self._trial.fold(batch.rows)
+        record = self._record
+        record.batches += 1
+        record.sequences[batch.producer] = batch.sequence
+        record.open_gap, record.watermark_us = batch.open_gap, batch.watermark_us
+
+    def look_at(self, lane: Lane) -> None:
+        """Who is compared from now on. Idempotent."""
+        self._lane.compare(
+            epoch=lane.epoch, pin=lane.pin.version, candidate=lane.candidate.version, alarms=lane.alarms
+        )
+        if lane.trial is not None:
+            phase = lane.trial.phase.value
+            self._trial.compare(version=lane.tried.version, pin=lane.pin.version, phase=phase)
+
+    def lane_evidence(self) -> LaneEvidence:
+        """What is known of the live lane."""
+        return LaneEvidence(self._lane.findings(), self._record.open_gap, self._record.batches)
+
+    def trial_evidence(self) -> TrialEvidence:
+        """What is known of the structural version."""
+        return TrialEvidence(self._trial.findings(), self._record.batches)
+
+    def record(self) -> JudgeRecord:
+        """All of it, for the catalog."""
+        return msgspec.structs.replace(self._record, lane=self._lane.state(), trial=self._trial.state())
