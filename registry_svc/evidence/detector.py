@@ -3,20 +3,25 @@
 An e-process that was started long ago detects slowly: its wealth fell while all was well. A sum over all starting times
 (Shiryaev-Roberts) keeps the delay flat: "E-detectors" (Shin, Ramdas, Rinaldo, 2023). Under H0 the expected number of
 units until a false alarm is at least A.
+
+Sums are kept as plain products, not as logarithms: additions and multiplications alone are the same bits on every
+machine. A sum cannot vanish, for each unit adds its weight first, and it is capped where it would overflow.
 """
 
-from dataclasses import dataclass
-from math import log
+from dataclasses import dataclass, field
+from math import inf, log
 
 import numpy as np
-import numpy.typing as npt
 
-STAKES = 7
+STAKES = tuple(float(stake) for stake in np.geomspace(0.01, 0.9, 7))
+"""The mixture's stakes, as shares of a unit's bound."""
+
+LARGEST = 1e300
 
 
-def stakes() -> npt.NDArray[np.float64]:
-    """The mixture's stakes as shares of the bound: float64[7]."""
-    return np.geomspace(0.01, 0.9, STAKES)
+def nothing() -> list[float]:
+    """A sum for each stake: float[7]."""
+    return [0.0] * len(STAKES)
 
 
 @dataclass(slots=True)
@@ -25,38 +30,51 @@ class EDetector:
 
     Attributes:
         bound: |x| is at most this.
-        units_to_false_alarm: A, in units.
-        log_sums: float64[7], one sum of wealths for each stake.
+        units_to_false_alarm: A, in units of weight 1.
+        sums: of wealths over starting times, one for each stake.
     """
 
     bound: float
     units_to_false_alarm: float
-    log_sums: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, bound: float, units_to_false_alarm: float) -> "EDetector":
-        """A fresh detector."""
-        return cls(bound, units_to_false_alarm, np.full(STAKES, -np.inf))
+    sums: list[float] = field(default_factory=nothing)
 
     @property
     def log_evidence(self) -> float:
         """Log of the averaged sums; about log(units) while all is well."""
-        return float(np.logaddexp.reduce(self.log_sums)) - log(STAKES)
+        total = sum(self.sums)
+        return log(total / len(STAKES)) if total > 0 else -inf
 
     @property
     def threshold(self) -> float:
         """Log evidence at which it alarms."""
         return log(self.units_to_false_alarm)
 
-    def update(self, x: float, bound: float | None = None) -> bool:
-        """One unit, |x| <= bound (this unit's own, fixed by the past, if given). Returns whether it alarms."""
-        limit = self.bound if bound is None else min(bound, self.bound)
-        self.log_sums = np.logaddexp(0.0, self.log_sums) + np.log1p(stakes() / limit * x)
-        return self.log_evidence >= self.threshold
+    @property
+    def crossed(self) -> bool:
+        """Whether it alarms now; whoever needs a latch keeps one."""
+        return sum(self.sums) >= self.units_to_false_alarm * len(STAKES)
+
+    def update(self, x: float, bound: float | None = None, weight: float = 1.0) -> bool:
+        """One unit, |x| <= bound (this unit's own, fixed by the past, if given). Returns whether it alarms.
+
+        `weight` is how much of a whole unit it is: starting times are weighted by it, so that A counts what whole
+        units would and many small ones bring no earlier false alarm.
+        """
+        share = x / (self.bound if bound is None else min(bound, self.bound))
+        self.sums = [
+            min((total + weight) * (1.0 + stake * share), LARGEST)
+            for total, stake in zip(self.sums, STAKES, strict=True)
+        ]
+        return self.crossed
 
     def reset(self) -> None:
         """Starts anew: what it compared with has changed."""
-        self.log_sums = np.full(STAKES, -np.inf)
+        self.sums = nothing()
+
+
+def ones() -> list[float]:
+    """A maximum for each stake: float[7]."""
+    return [1.0] * len(STAKES)
 
 
 @dataclass(slots=True)
@@ -67,20 +85,18 @@ class ECusum:
     """
 
     bound: float
-    log_maxima: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, bound: float) -> "ECusum":
-        """A fresh process."""
-        return cls(bound, np.zeros(STAKES))
+    maxima: list[float] = field(default_factory=ones)
 
     def update(self, x: float, bound: float | None = None) -> float:
         """One unit; returns the log evidence."""
-        limit = self.bound if bound is None else min(bound, self.bound)
-        self.log_maxima = np.maximum(0.0, self.log_maxima) + np.log1p(stakes() / limit * x)
+        share = x / (self.bound if bound is None else min(bound, self.bound))
+        self.maxima = [
+            min(max(best, 1.0) * (1.0 + stake * share), LARGEST)
+            for best, stake in zip(self.maxima, STAKES, strict=True)
+        ]
         return self.log_evidence
 
     @property
     def log_evidence(self) -> float:
         """Log of the averaged maxima."""
-        return float(np.logaddexp.reduce(self.log_maxima)) - log(STAKES)
+        return log(sum(self.maxima) / len(STAKES))

@@ -4,6 +4,8 @@ Both logits are clipped to within B of each other, so the difference of their lo
 fixed from earlier requests that are not part of the evidence; a cap taken from each request alone would fail.
 """
 
+from math import exp, log1p
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,3 +28,19 @@ def loss_difference(
     """
     near = comparator + np.clip(version - comparator, -bound, bound)
     return np.clip(log_loss(near, labels) - log_loss(comparator, labels), -bound, bound)
+
+
+def log_loss_of(logit: float, label: float) -> float:
+    """Binary cross-entropy of one finite logit, in nats."""
+    return max(logit, 0.0) + log1p(exp(-abs(logit))) - label * logit
+
+
+def loss_difference_of(version: float, comparator: float, label: float, bound: float) -> float:
+    """`loss_difference` of one item with finite logits."""
+    near = comparator + min(max(version - comparator, -bound), bound)
+    return min(max(log_loss_of(near, label) - log_loss_of(comparator, label), -bound), bound)
+
+
+def sigmoid_of(logit: float) -> float:
+    """The probability of one finite logit."""
+    return 1.0 / (1.0 + exp(-logit)) if logit >= 0 else exp(logit) / (1.0 + exp(logit))

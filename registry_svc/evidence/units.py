@@ -4,8 +4,9 @@ Labels of one user are not independent; fed one by one they turn a nominal error
 unit is a whole user session. A block of a few labels of one user is an approximation for sessions that never end.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,37 +17,58 @@ class Unit:
     weight: float
 
 
+class Block(msgspec.Struct, array_like=True):
+    """An open block: its sum, how many labels, and when the last was answered (event time, microseconds)."""
+
+    total: float = 0.0
+    count: int = 0
+    time_us: int = 0
+
+
 @dataclass(slots=True)
 class BlockUnits:
-    """Gathers labels into blocks of `size` per key (user, arm). Not thread-safe; deterministic in the order of labels.
+    """Gathers labels into blocks of `size` per user. Not thread-safe; deterministic in the order of labels.
+
+    A block closes when it is full, when its user has left, or when too many are open; never by what a label says.
 
     Attributes:
         size: labels of a full block.
-        open_limit: most open blocks; beyond it the oldest is flushed as its user had left.
+        idle_us: a user without a label for so long has left.
+        open_limit: most open blocks; beyond it the oldest is closed as its user had left.
+        blocks: by user, the one that was touched last at the end.
     """
 
     size: int
-    open_limit: int = 100_000
-    blocks: dict[Hashable, tuple[float, int]] = field(default_factory=dict)
+    idle_us: int
+    open_limit: int
+    blocks: dict[int, Block] = field(default_factory=dict)
 
-    def add(self, key: Hashable, difference: float) -> list[Unit]:
-        """One label's difference; returns the units this completes."""
-        total, count = self.blocks.pop(key, (0.0, 0))
-        total, count = total + difference, count + 1
-        if count >= self.size:
-            return [Unit(total / count, 1.0)]
-        self.blocks[key] = (total, count)
-        if len(self.blocks) > self.open_limit:
-            return self.flush(next(iter(self.blocks)))
-        return []
+    def add(self, user: int, time_us: int, value: float) -> list[Unit]:
+        """One label's value; returns the units that are complete now, those of users who have left first."""
+        units = self._left(time_us)
+        block = self.blocks.pop(user, None) or Block()
+        block.total += value
+        block.count += 1
+        block.time_us = max(time_us, block.time_us)
+        if block.count >= self.size:
+            units.append(self._unit(block))
+        else:
+            self.blocks[user] = block
+            if len(self.blocks) > self.open_limit:
+                units.append(self._unit(self._take_oldest()))
+        return units
 
-    def flush(self, key: Hashable) -> list[Unit]:
-        """Closes a block early: its user has left. Decided without looking at labels."""
-        block = self.blocks.pop(key, None)
-        if block is None:
-            return []
-        total, count = block
-        return [Unit(total / count, count / self.size)]
+    def _left(self, now_us: int) -> list[Unit]:
+        units = []
+        while self.blocks and next(iter(self.blocks.values())).time_us + self.idle_us < now_us:
+            units.append(self._unit(self._take_oldest()))
+        return units
+
+    def _take_oldest(self) -> Block:
+        return self.blocks.pop(next(iter(self.blocks)))
+
+    def _unit(self, block: Block) -> Unit:
+        return Unit(block.total / block.count, block.count / self.size)
 
 
 @dataclass(slots=True)
@@ -54,14 +76,21 @@ class ArmPairs:
     """Symmetrises arms against the winner's curse: emits the mean of one unit of each arm.
 
     Needed where the served arm chose the impressions; elsewhere it only starves the evidence.
+
+    Attributes:
+        limit: most units of one arm that wait for the other; beyond it the oldest is dropped, unread.
     """
 
-    waiting: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})
+    limit: int = 512
+    served: list[Unit] = field(default_factory=list)
+    other: list[Unit] = field(default_factory=list)
 
-    def add(self, value: float, *, in_canary: bool) -> float | None:
-        """One unit of an arm; the pair's mean when the other arm has one waiting."""
-        other = self.waiting[not in_canary]
-        if other:
-            return (value + other.pop(0)) / 2.0
-        self.waiting[in_canary].append(value)
-        return None
+    def add(self, unit: Unit, *, served: bool) -> list[Unit]:
+        """One unit of the judged version's own arm, or of its comparator's; the pair if one was waiting."""
+        waiting, mine = (self.other, self.served) if served else (self.served, self.other)
+        if waiting:
+            first = waiting.pop(0)
+            return [Unit((first.value + unit.value) / 2.0, (first.weight + unit.weight) / 2.0)]
+        mine.append(unit)
+        del mine[: -self.limit]
+        return []

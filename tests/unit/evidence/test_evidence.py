@@ -54,7 +54,7 @@ def test_senseless_settings_are_refused(bound: float, level: float) -> None:
 
 def units_to_alarm(healthy: int, mean_after: float) -> int:
     rng = np.random.default_rng(3)
-    detector = EDetector.of(1.0, 1e5)
+    detector = EDetector(1.0, 1e5)
     for x in rng.uniform(-1.0, 0.8, healthy):
         assert not detector.update(float(x))
     for count, x in enumerate(np.clip(rng.normal(mean_after, 0.3, 5000), -1, 1), start=1):
@@ -69,7 +69,7 @@ def test_the_detectors_delay_does_not_grow_with_a_healthy_history() -> None:
 
 def test_a_healthy_detector_stands_near_the_log_of_its_units() -> None:
     rng = np.random.default_rng(0)
-    detector = EDetector.of(1.0, 1e9)
+    detector = EDetector(1.0, 1e9)
     for x in rng.choice([-1.0, 1.0], 4000):
         detector.update(float(x))
     assert detector.log_evidence < log(4000) + 4
@@ -78,7 +78,7 @@ def test_a_healthy_detector_stands_near_the_log_of_its_units() -> None:
 
 
 def test_the_warning_falls_back_when_harm_ends() -> None:
-    cusum = ECusum.of(1.0)
+    cusum = ECusum(1.0)
     for _ in range(60):
         cusum.update(0.2)
     peak = cusum.log_evidence
@@ -136,23 +136,40 @@ def test_differences_are_bounded_and_signed() -> None:
     assert np.isnan(difference[2])
 
 
+HOUR_US = 3_600_000_000
+
+
 def test_blocks_are_means_of_one_users_labels() -> None:
-    units = BlockUnits(2)
-    assert units.add("ann", 1.0) == []
-    assert units.add("bob", 5.0) == []
-    assert units.add("ann", 3.0) == [Unit(2.0, 1.0)]
-    assert units.flush("bob") == [Unit(5.0, 0.5)]
-    assert units.flush("bob") == []
+    units = BlockUnits(2, HOUR_US, 10)
+    assert units.add(1, 0, 1.0) == []
+    assert units.add(2, 0, 5.0) == []
+    assert units.add(1, 1, 3.0) == [Unit(2.0, 1.0)]
+
+
+def test_a_user_who_left_counts_by_the_labels_that_came() -> None:
+    units = BlockUnits(2, HOUR_US, 10)
+    units.add(1, 0, 5.0)
+    assert units.add(2, HOUR_US, 1.0) == []
+    assert units.add(2, HOUR_US + 1, 1.0) == [Unit(5.0, 0.5), Unit(1.0, 1.0)]
+    assert not units.blocks
 
 
 def test_the_oldest_block_is_flushed_when_too_many_are_open() -> None:
-    units = BlockUnits(2, open_limit=1)
-    units.add("ann", 1.0)
-    assert units.add("bob", 2.0) == [Unit(1.0, 0.5)]
+    units = BlockUnits(2, HOUR_US, 1)
+    units.add(1, 0, 1.0)
+    assert units.add(2, 0, 2.0) == [Unit(1.0, 0.5)]
 
 
 def test_pairs_need_both_arms() -> None:
     pairs = ArmPairs()
-    assert pairs.add(1.0, in_canary=True) is None
-    assert pairs.add(3.0, in_canary=True) is None
-    assert pairs.add(5.0, in_canary=False) == 3.0
+    assert pairs.add(Unit(1.0, 1.0), served=True) == []
+    assert pairs.add(Unit(3.0, 1.0), served=True) == []
+    assert pairs.add(Unit(5.0, 0.5), served=False) == [Unit(3.0, 0.75)]
+
+
+def test_units_that_wait_for_the_other_arm_are_bounded() -> None:
+    pairs = ArmPairs(limit=2)
+    for value in (1.0, 2.0, 3.0):
+        pairs.add(Unit(value, 1.0), served=True)
+    assert pairs.add(Unit(2.0, 1.0), served=False) == [Unit(2.0, 1.0)]
+    assert len(pairs.served) == 1
