@@ -13,9 +13,11 @@ from registry_svc.analysis import ReplicaHealth
 from registry_svc.aspired_versions import aspired_set
 from registry_svc.catalog import Catalog, Moved, Standing
 from registry_svc.journal import Decision
+from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane, Member
+from registry_svc.lineage import STANDING, suspects
 from registry_svc.metrics import RegistryMetrics
-from registry_svc.policy import LanePolicy
+from registry_svc.policy import EvidencePolicy, Policies
 
 logger = logging.getLogger(__name__)
 
@@ -148,9 +150,7 @@ class Controller:
         Raises:
             Conflict: another epoch, or another version.
         """
-        self._decide(
-            model, lambda standing: lane_rules.acknowledge(standing.lane, epoch, digest, self._clock.now_us())
-        )
+        self._decide(model, lambda standing: lane_rules.acknowledge(standing.lane, epoch, digest, self._clock.now_us()))
 
     def promote(self, model: str, version: int, word: Word) -> None:
         """Makes the candidate, or the structural version under way, the pin.

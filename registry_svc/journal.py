@@ -76,8 +76,8 @@ class Decision:
 
 
 LEGAL: Final[Mapping[CatalogState, frozenset[CatalogState]]] = {
-    # A head that is overtaken retires; one that cannot be loaded is rejected; a candidate becomes the pin; evidence takes
-    # a version back, and its descendants with it.
+    # A head that is overtaken retires; one that cannot be loaded is rejected; a candidate becomes the pin; evidence
+    # takes a version back, and its descendants with it.
     CatalogState.ADMITTED: frozenset(
         {
             CatalogState.PINNED,

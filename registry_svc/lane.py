@@ -1,6 +1,6 @@
-"""A model's rollouts as a value: its live lane (head, pin, candidate, share) and its structural road (one slot, a queue)."""
+"""A model's rollouts as a value: its live lane (head, pin, candidate, share), its structural road (slot, queue)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -93,3 +93,8 @@ class Lane:
         states[self.pin.version] = CatalogState.PINNED
         states.pop(NOBODY.version, None)
         return states
+
+
+def next_trial(lane: Lane) -> Lane:
+    """The lane after its slot has become free: what waited comes in."""
+    return replace(lane, trial=None if lane.waiting == NOBODY else Trial(lane.waiting), waiting=NOBODY)

@@ -7,7 +7,7 @@ from martlet.errors import Conflict
 from martlet.versions import CatalogState
 from registry_svc.evidence.lane_judge import LaneFindings
 from registry_svc.journal import Decision, DecisionKind, Move
-from registry_svc.lane import NOBODY, Lane, Trial
+from registry_svc.lane import NOBODY, Lane, next_trial
 from registry_svc.policy import EvidencePolicy, LanePolicy
 from registry_svc.rollout import Health, is_loaded, moves, renew_candidate, settled
 
@@ -72,10 +72,8 @@ def close(
 
 def without(lane: Lane, versions: Collection[int]) -> Lane:
     """The lane's structural road without these versions."""
-    waiting = NOBODY if lane.waiting.version in versions else lane.waiting
-    if lane.trial is not None and lane.tried.version in versions:
-        return replace(lane, trial=None if waiting == NOBODY else Trial(waiting), waiting=NOBODY)
-    return replace(lane, waiting=waiting)
+    kept = replace(lane, waiting=NOBODY) if lane.waiting.version in versions else lane
+    return next_trial(kept) if lane.tried.version in versions else kept
 
 
 def acknowledge(lane: Lane, epoch: int, digest: str, now_us: int) -> Decision | None:
@@ -92,9 +90,7 @@ def acknowledge(lane: Lane, epoch: int, digest: str, now_us: int) -> Decision | 
     return Decision(DecisionKind.REWOUND, f"training stands at version {lane.head.version}", now_us, after)
 
 
-def _candidate(
-    lane: Lane, health: Health, evidence: LaneEvidence, now_us: int, policy: LanePolicy
-) -> Decision | None:
+def _candidate(lane: Lane, health: Health, evidence: LaneEvidence, now_us: int, policy: LanePolicy) -> Decision | None:
     findings, candidate = evidence.findings, lane.candidate
     if candidate == NOBODY:
         return None

@@ -66,9 +66,7 @@ class ModelJudge:
 
     def look_at(self, lane: Lane) -> None:
         """Who is compared from now on. Idempotent."""
-        self._lane.compare(
-            epoch=lane.epoch, pin=lane.pin.version, candidate=lane.candidate.version, alarms=lane.alarms
-        )
+        self._lane.compare(epoch=lane.epoch, pin=lane.pin.version, candidate=lane.candidate.version, alarms=lane.alarms)
         if lane.trial is not None:
             phase = lane.trial.phase.value
             self._trial.compare(version=lane.tried.version, pin=lane.pin.version, phase=phase)

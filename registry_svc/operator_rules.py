@@ -50,7 +50,9 @@ def pinned(lane: Lane, record: VersionRecord, suspects: Sequence[int], why: str,
         Conflict: it is not an older version in good standing.
     """
     if record.state is not CatalogState.RETIRED or record.version >= lane.pin.version:
-        raise Conflict(f"version {record.version} is {record.state.name}: only an older version in good standing can be it")
+        raise Conflict(
+            f"version {record.version} is {record.state.name}: only an older version in good standing can be it"
+        )
     member, kept = Member(record.version, record.digest), without(lane, suspects)
     after = Lane(
         lane.model, lane.epoch + 1, 1, head=member, pin=member, rewinding=True, trial=kept.trial, waiting=kept.waiting

@@ -7,6 +7,7 @@ from registry_svc.evidence.lane_judge import LaneJudgePolicy
 from registry_svc.evidence.structural_judge import StructuralPolicy
 from registry_svc.lane import Lane
 
+
 @dataclass(frozen=True, slots=True)
 class EvidencePolicy:
     """How the live lane follows its evidence. Labels are those of head against pin, in the epoch.

@@ -1,18 +1,19 @@
 """Rollout policies from YAML. A fault is told with its line.
 
-    default:                # every model that is not named
-      quality: evidence     # or health
-    models:
-      shop:
-        mode: live          # or certified: every version takes the structural road
-        live:
-          steps: [0, 500, 2500, 9000]
-          judge: {margin: 0.003}
-        structural: {shadow_labels: 2000}
+default:                # every model that is not named
+  quality: evidence     # or health
+models:
+  shop:
+    mode: live          # or certified: every version takes the structural road
+    live:
+      steps: [0, 500, 2500, 9000]
+      judge: {margin: 0.003}
+    structural: {shadow_labels: 2000}
 """
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
 
@@ -21,7 +22,7 @@ import yaml
 
 from martlet.errors import InvalidInput
 from martlet.runtime.config import RegistryConfig
-from registry_svc.policy import EvidencePolicy, LanePolicy, Policies, TrialPolicy
+from registry_svc.policy import EvidencePolicy, LanePolicy, Policies
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]
@@ -99,7 +100,10 @@ class _File:
                 changed[name] = msgspec.convert(given, hints[name])
             except msgspec.ValidationError as error:
                 raise self._bad((*place, name), f"{name}: {error}") from error
-        return replace(value, **changed)  # type: ignore[type-var]
+        try:
+            return replace(value, **changed)  # type: ignore[type-var]
+        except ValueError as error:
+            raise self._bad((*place, *list(changed)[:1]), str(error)) from error
 
     def _section(self, found: object, place: Place, known: tuple[str, ...] | None) -> Mapping[str, Any]:
         if not isinstance(found, dict):
@@ -116,24 +120,26 @@ class _File:
         return str(value)
 
     def _check_steps(self, steps: tuple[int, ...], place: Place, *, first_is_shadow: bool) -> None:
-        ascending = all(low < high for low, high in zip(steps, steps[1:], strict=False))
+        ascending = all(low < high for low, high in pairwise(steps))
         if not steps or not ascending or steps[0] < 0 or steps[-1] > ALL_BUCKETS:
             raise self._bad(place, f"steps must ascend within 0 to {ALL_BUCKETS}")
         if (steps[0] == 0) is not first_is_shadow:
-            raise self._bad(place, "the first step is 0, the shadow" if first_is_shadow else "a canary's steps are above 0")
+            raise self._bad(
+                place, "the first step is 0, the shadow" if first_is_shadow else "a canary's steps are above 0"
+            )
 
     def _read(self, node: yaml.Node, place: Place) -> Any:
         self._lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             content = {}
             for key, value in node.value:
-                name = yaml.SafeLoader("").construct_object(key)  # type: ignore[no-untyped-call]
+                name = yaml.SafeLoader("").construct_object(key)
                 self._lines[*place, name] = key.start_mark.line + 1
                 content[name] = self._read(value, (*place, name))
             return content
         if isinstance(node, yaml.SequenceNode):
             return [self._read(value, (*place, number)) for number, value in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+        return yaml.SafeLoader("").construct_object(node)
 
     def _bad(self, place: Place, what: str) -> InvalidInput:
         while place and place not in self._lines:

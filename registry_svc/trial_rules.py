@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from martlet.versions import CatalogState, VersionRecord
 from registry_svc.evidence.structural_judge import StructuralFindings
 from registry_svc.journal import Decision, DecisionKind, Move
-from registry_svc.lane import NOBODY, Lane, Member, Phase, Trial
+from registry_svc.lane import NOBODY, Lane, Member, Phase, Trial, next_trial
 from registry_svc.policy import TrialPolicy
 from registry_svc.rollout import Health
 
@@ -37,9 +37,7 @@ def enter(lane: Lane, record: VersionRecord, now_us: int) -> Decision:
     return Decision(DecisionKind.TRIAL, f"structural version {version.version} {what}", now_us, after, added, moves)
 
 
-def tend_trial(
-    lane: Lane, health: Health, evidence: TrialEvidence, now_us: int, rules: TrialPolicy
-) -> Decision | None:
+def tend_trial(lane: Lane, health: Health, evidence: TrialEvidence, now_us: int, rules: TrialPolicy) -> Decision | None:
     """The next decision about the structural version under way, or None. No data holds."""
     trial = lane.trial
     if trial is None:
@@ -61,7 +59,7 @@ def tend_trial(
 def promote(lane: Lane, why: str, now_us: int) -> Decision:
     """The structural version becomes pin and head, in an epoch of its own; what was there retires."""
     member = lane.tried
-    after = Lane(lane.model, lane.epoch + 1, 1, head=member, pin=member, **_next_trial(lane))
+    after = next_trial(Lane(lane.model, lane.epoch + 1, 1, head=member, pin=member, waiting=lane.waiting))
     old = {version.version for version in (lane.head, lane.pin, lane.candidate)} - {NOBODY.version}
     moves = {version: Move(version, CatalogState.RETIRED) for version in old}
     moves[member.version] = Move(member.version, CatalogState.PINNED)
@@ -73,7 +71,7 @@ def promote(lane: Lane, why: str, now_us: int) -> Decision:
 
 def leave(lane: Lane, state: CatalogState, why: str, now_us: int) -> Decision:
     """The structural version leaves the slot; what waits comes in."""
-    after = replace(lane, revision=lane.revision + 1, **_next_trial(lane))
+    after = replace(next_trial(lane), revision=lane.revision + 1)
     detail = f"structural version {lane.tried.version} leaves {why}"
     return Decision(DecisionKind.TRIAL, detail, now_us, after, None, (Move(lane.tried.version, state, why),))
 
@@ -89,8 +87,3 @@ def _onward(lane: Lane, trial: Trial, labels: int, now_us: int, rules: TrialPoli
     after = replace(lane, revision=lane.revision + 1, trial=step)
     detail = f"structural version {trial.member.version} answers {weight} of 10,000 buckets, before {trial.weight}"
     return Decision(DecisionKind.TRIAL, detail, now_us, after)
-
-
-def _next_trial(lane: Lane) -> dict[str, Trial | None | Member]:
-    trial = None if lane.waiting == NOBODY else Trial(lane.waiting)
-    return {"trial": trial, "waiting": NOBODY}

@@ -34,18 +34,24 @@ class Stage:
         return record
 
 
-def config_in(root: Path, lease_ms: int = LEASE_MS) -> Config:
-    """Settings that let tests see things happen soon. Pins move after five answers."""
+def config_in(root: Path, lease_ms: int = LEASE_MS, quality: str = "health") -> Config:
+    """Settings that let tests see things happen soon. By health, pins move after five answers."""
     registry = RegistryConfig(
-        grpc_port=0, metrics_port=0, lease_ms=lease_ms, pin_min_seconds=0.0, pin_min_requests=5, max_versions_listed=3
+        grpc_port=0,
+        metrics_port=0,
+        lease_ms=lease_ms,
+        quality=quality,
+        pin_min_seconds=0.0,
+        pin_min_requests=5,
+        max_versions_listed=3,
     )
     return Config(data_dir=root, registry=registry)
 
 
 @asynccontextmanager
-async def stage_in(root: Path, lease_ms: int = LEASE_MS) -> AsyncIterator[Stage]:
+async def stage_in(root: Path, lease_ms: int = LEASE_MS, quality: str = "health") -> AsyncIterator[Stage]:
     """A registry on what the folder holds."""
-    config = config_in(root, lease_ms)
+    config = config_in(root, lease_ms, quality)
     async with running(config) as server:
         stage = Stage(config, f"127.0.0.1:{server.grpc_port}")
         yield stage

@@ -20,12 +20,15 @@ from martlet.errors import Conflict
 from martlet.events import SPLIT_BUCKETS
 from martlet.versions import AspiredModel, AspiredSet, CatalogState, ServableStatus, VersionRecord, VersionState
 from registry_svc.analysis import ReplicaHealth
+from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller, Offer
 from registry_svc.journal import DecisionKind, replay
+from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane
 from registry_svc.metrics import RegistryMetrics
+from registry_svc.policy import Policies
 from tests.unit.registry.samples import POLICY, record
 
 
@@ -113,7 +116,9 @@ class History:
     def _hand(self) -> Controller:
         self.catalog = SqlCatalog(self.engine)
         metrics = RegistryMetrics(CollectorRegistry())
-        return Controller(self.catalog, ReplicaHealth(self.clock), POLICY, 5000, self.clock, metrics, self.told.append)
+        desk = JudgeDesk(SqlJudgeLog(self.engine), Policies(POLICY))
+        health = ReplicaHealth(self.clock)
+        return Controller(self.catalog, health, desk, Policies(POLICY), 5000, self.clock, metrics, self.told.append)
 
     def lane(self) -> Lane:
         return self.catalog.standing("shop").lane

@@ -32,7 +32,7 @@ def test_the_order_and_the_salt_are_the_lanes() -> None:
 
 
 def test_a_model_without_an_admitted_version_is_not_aspired() -> None:
-    found = aspired_set([Lane("empty"), lane()], 9000, 5000)
+    found = aspired_set([Lane("empty"), lane()], lambda _: 9000, 5000)
     assert ([model.model for model in found.models], found.lease_ms) == (["shop"], 5000)
 
 

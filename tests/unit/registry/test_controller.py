@@ -14,9 +14,12 @@ from registry_svc.analysis import ReplicaHealth
 from registry_svc.catalog import Catalog, Standing
 from registry_svc.controller import TRIES, Controller, Offer
 from registry_svc.journal import Decision
+from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import Lane
 from registry_svc.metrics import RegistryMetrics
+from registry_svc.policy import Policies
 from tests.fakes.memory_catalog import MemoryCatalog
+from tests.fakes.memory_judge_log import MemoryJudgeLog
 from tests.unit.registry.samples import POLICY, record
 
 
@@ -43,7 +46,8 @@ class Stage:
     def restarted(self) -> Controller:
         self.collectors = CollectorRegistry()
         health, metrics = ReplicaHealth(self.clock), RegistryMetrics(self.collectors)
-        return Controller(self.catalog, health, POLICY, 5000, self.clock, metrics, self.told.append)
+        desk = JudgeDesk(MemoryJudgeLog(), Policies(POLICY))
+        return Controller(self.catalog, health, desk, Policies(POLICY), 5000, self.clock, metrics, self.told.append)
 
     def publish(self, *numbers: int) -> None:
         for number in numbers:
