@@ -109,7 +109,7 @@ async def test_without_labels_nothing_moves(world: World) -> None:
     await asyncio.sleep(0.6)  # two rounds of tending
     shown = await world.show()
     assert (shown.weight, shown.pin_version, [one.kind for one in shown.decisions]) == (0, 1, ["head", "head"])
-    assert shown.awaited
+    assert len(shown.awaited) > 0
 
 
 async def test_a_bad_head_is_taken_back_and_training_must_go_back(world: World) -> None:
