@@ -21,6 +21,7 @@ from registry_svc.admission import AdmissionPolicy
 from registry_svc.analysis import ReplicaHealth
 from registry_svc.blob_checks import BlobChecks
 from registry_svc.catalog_judge import SqlJudgeLog
+from registry_svc.catalog_lease import SqlLease
 from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.catalog_tables import open_database
@@ -54,13 +55,15 @@ class RegistryApp:
         self._threads = Threads(ThreadPoolExecutor(1, "catalog"), ThreadPoolExecutor(ADMISSION_THREADS, "admission"))
         self._metrics = RegistryMetrics(collectors)
         self._watchers = Watchers(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
-        artifacts, catalog = FolderStore(config.artifact_dir), SqlCatalog(self._engine)
+        self._lease = SqlLease(self._engine, settings.name, clock)
+        artifacts, catalog = FolderStore(config.artifact_dir), SqlCatalog(self._engine, self._lease.check)
         policies = load_policies(settings)
-        desk = JudgeDesk(SqlJudgeLog(self._engine), policies)
+        desk = JudgeDesk(SqlJudgeLog(self._engine, self._lease.check), policies)
         self._controller = Controller(
             catalog,
             ReplicaHealth(clock),
             desk,
+            self._lease,
             policies,
             settings.lease_ms,
             clock,
@@ -69,7 +72,7 @@ class RegistryApp:
         )
         registry = Registry(
             catalog,
-            SqlMeasurementLog(self._engine),
+            SqlMeasurementLog(self._engine, self._lease.check),
             artifacts,
             BlobChecks(artifacts),
             self._controller,
@@ -96,6 +99,7 @@ class RegistryApp:
         Raises:
             OSError: a port is taken.
         """
+        await asyncio.get_running_loop().run_in_executor(self._threads.catalog, self._lease.renew)
         self._controller.announce()
         await self.server.start()
         self._beat = asyncio.create_task(

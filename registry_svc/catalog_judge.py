@@ -1,5 +1,7 @@
 """The judge's log on a relational database, through SQLAlchemy."""
 
+from collections.abc import Callable
+
 import msgspec
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine
@@ -7,16 +9,17 @@ from sqlalchemy.engine import Connection, Engine
 from martlet.errors import Corrupt
 from martlet.evidence import EvidenceBatch
 from registry_svc.catalog import Moved
-from registry_svc.catalog_tables import EVIDENCE, JUDGES, transaction
+from registry_svc.catalog_tables import EVIDENCE, JUDGES, transaction, unfenced
 from registry_svc.judge_log import JudgedBatch
 from registry_svc.model_judge import JUDGE_FORMAT, JudgeRecord
 
 
 class SqlJudgeLog:
-    """See `registry_svc.judge_log.JudgeLog`."""
+    """See `registry_svc.judge_log.JudgeLog`. `fence` is called first in every transaction that writes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fence: Callable[[Connection], None] = unfenced) -> None:
         self._engine = engine
+        self._fence = fence
 
     def load(self, model: str) -> JudgeRecord:
         """The judge's record."""
@@ -39,6 +42,7 @@ class SqlJudgeLog:
         model = judged.batch.model
         try:
             with transaction(self._engine) as connection:
+                self._fence(connection)
                 _write_record(connection, model, record)
                 connection.execute(
                     sql.insert(EVIDENCE).values(
@@ -66,6 +70,7 @@ class SqlJudgeLog:
         newest = sql.select(sql.func.max(EVIDENCE.c.number)).where(EVIDENCE.c.model == model).scalar_subquery()
         gone = (EVIDENCE.c.model == model) & (EVIDENCE.c.number <= newest - keep)
         with transaction(self._engine) as connection:
+            self._fence(connection)
             return connection.execute(sql.delete(EVIDENCE).where(gone)).rowcount
 
 

@@ -1,25 +1,29 @@
 """The measurement log on a relational database, through SQLAlchemy."""
 
+from collections.abc import Callable
+
 import msgspec
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine
 
 from martlet.measurement import MeasurementBatch
-from registry_svc.catalog_tables import BATCHES, PRODUCERS, transaction
+from registry_svc.catalog_tables import BATCHES, PRODUCERS, transaction, unfenced
 from registry_svc.measurement_log import LoggedBatch
 
 
 class SqlMeasurementLog:
-    """See `registry_svc.measurement_log.MeasurementLog`."""
+    """See `registry_svc.measurement_log.MeasurementLog`. `fence` is called first in every transaction that writes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fence: Callable[[Connection], None] = unfenced) -> None:
         self._engine = engine
+        self._fence = fence
 
     def add(self, batch: MeasurementBatch) -> bool:
         """Appends a batch, once."""
         row = {"producer": batch.producer, "sequence": batch.sequence, "batch": msgspec.json.encode(batch)}
         try:
             with transaction(self._engine) as connection:
+                self._fence(connection)
                 if batch.sequence <= _forgotten_to(connection, batch.producer):
                     return False
                 connection.execute(sql.insert(BATCHES).values(row))
@@ -40,6 +44,7 @@ class SqlMeasurementLog:
         """Drops all but the newest `keep` batches."""
         newest_gone = sql.select(BATCHES.c.number).order_by(BATCHES.c.number.desc()).offset(keep).limit(1)
         with transaction(self._engine) as connection:
+            self._fence(connection)
             last = connection.execute(newest_gone).scalar()
             if last is None:
                 return 0

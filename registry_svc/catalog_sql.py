@@ -1,5 +1,7 @@
 """The catalog on a relational database, through SQLAlchemy."""
 
+from collections.abc import Callable
+
 import msgspec
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, Row
@@ -7,16 +9,17 @@ from sqlalchemy.engine import Connection, Engine, Row
 from martlet.errors import NotFound
 from martlet.versions import CatalogState, VersionRecord
 from registry_svc.catalog import Moved, Standing
-from registry_svc.catalog_tables import DECISIONS, LANES, VERSIONS, transaction
+from registry_svc.catalog_tables import DECISIONS, LANES, VERSIONS, transaction, unfenced
 from registry_svc.journal import Decision, Move
 from registry_svc.lane import Lane
 
 
 class SqlCatalog:
-    """See `registry_svc.catalog.Catalog`."""
+    """See `registry_svc.catalog.Catalog`. `fence` is called first in every transaction that writes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fence: Callable[[Connection], None] = unfenced) -> None:
         self._engine = engine
+        self._fence = fence
 
     def standing(self, model: str) -> Standing:
         """Where a model stands."""
@@ -35,6 +38,7 @@ class SqlCatalog:
         """Writes a decision in one transaction."""
         try:
             with transaction(self._engine) as connection:
+                self._fence(connection)
                 _write_lane(connection, decision.lane, standing)
                 if decision.added is not None:
                     _insert(connection, decision.added, manifest)

@@ -79,12 +79,24 @@ JUDGES = sql.Table(
     sql.Column("batches", sql.BigInteger, nullable=False),
     sql.Column("record", sql.LargeBinary, nullable=False),
 )
+LEASES = sql.Table(
+    "leases",
+    METADATA,
+    sql.Column("name", sql.String(40), primary_key=True),
+    sql.Column("holder", sql.String(200), nullable=False),
+    sql.Column("token", sql.BigInteger, nullable=False),
+    sql.Column("expires_us", sql.BigInteger, nullable=False),
+)
 PRODUCERS = sql.Table(
     "measurement_producers",
     METADATA,
     sql.Column("producer", sql.String(200), primary_key=True),
     sql.Column("forgotten_to", sql.BigInteger, nullable=False),
 )
+
+
+def unfenced(_connection: Connection) -> None:
+    """The fence of a database that one registry alone writes to."""
 
 
 def open_database(url: str) -> Engine:

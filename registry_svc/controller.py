@@ -15,6 +15,7 @@ from registry_svc.catalog import Catalog, Moved, Standing
 from registry_svc.journal import Decision
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane, Member
+from registry_svc.lease import Lease
 from registry_svc.lineage import STANDING, suspects
 from registry_svc.metrics import RegistryMetrics
 from registry_svc.policy import EvidencePolicy, Policies
@@ -53,7 +54,8 @@ class Word:
 class Controller:
     """Decides and writes. Blocking; every method is called from the catalog's one thread.
 
-    Another registry on the same database does no harm: what it decided first is seen, and the decision taken again.
+    Of several registries on one database the one with the lease decides; the others show what stands, and take over
+    when the lease runs out. Without the lease a write raises Unavailable.
 
     Args:
         changed: called with the full set whenever what is aspired may have changed, before the caller hears of it.
@@ -64,6 +66,7 @@ class Controller:
         catalog: Catalog,
         health: ReplicaHealth,
         desk: JudgeDesk,
+        lease: Lease,
         policies: Policies,
         lease_ms: int,
         clock: Clock,
@@ -73,6 +76,7 @@ class Controller:
         self._catalog = catalog
         self._health = health
         self._desk = desk
+        self._lease = lease
         self._policies = policies
         self._lease_ms = lease_ms
         self._clock = clock
@@ -202,8 +206,9 @@ class Controller:
         before, self._lanes = self._lanes, {lane.model: lane for lane in self._catalog.lanes()}
         if self._lanes != before:
             self.announce()
-        for model in self._lanes:
-            self._tend_model(model)
+        if self._lease.renew():
+            for model in self._lanes:
+                self._tend_model(model)
         self._metrics.replicas.set(self._health.replicas())
 
     def _take_out(self, failed: ServableStatus) -> None:

@@ -60,6 +60,7 @@ class RegistryConfig:
 
     Attributes:
         host, grpc_port, metrics_port: as for serving.
+        name: this registry's name; of several on one catalog, each needs its own.
         catalog_url: SQLAlchemy URL; empty: SQLite in the data directory.
         lease_ms: how long a replica may use the live lane without hearing from the registry.
         rollout: YAML file with the rollout policy of each model (see `docs/canary.md`); empty: the default policy.
@@ -74,6 +75,7 @@ class RegistryConfig:
     host: str = "127.0.0.1"
     grpc_port: int = 8510
     metrics_port: int = 8512
+    name: str = "registry-0"
     catalog_url: str = ""
     lease_ms: int = 5000
     rollout: str = ""

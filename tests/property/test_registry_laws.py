@@ -29,6 +29,7 @@ from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane
 from registry_svc.metrics import RegistryMetrics
 from registry_svc.policy import Policies
+from tests.fakes.own_lease import OwnLease
 from tests.unit.registry.samples import POLICY, record
 
 
@@ -118,7 +119,9 @@ class History:
         metrics = RegistryMetrics(CollectorRegistry())
         desk = JudgeDesk(SqlJudgeLog(self.engine), Policies(POLICY))
         health = ReplicaHealth(self.clock)
-        return Controller(self.catalog, health, desk, Policies(POLICY), 5000, self.clock, metrics, self.told.append)
+        return Controller(
+            self.catalog, health, desk, OwnLease(), Policies(POLICY), 5000, self.clock, metrics, self.told.append
+        )
 
     def lane(self) -> Lane:
         return self.catalog.standing("shop").lane

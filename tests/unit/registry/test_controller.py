@@ -20,6 +20,7 @@ from registry_svc.metrics import RegistryMetrics
 from registry_svc.policy import Policies
 from tests.fakes.memory_catalog import MemoryCatalog
 from tests.fakes.memory_judge_log import MemoryJudgeLog
+from tests.fakes.own_lease import OwnLease
 from tests.unit.registry.samples import POLICY, record
 
 
@@ -47,7 +48,9 @@ class Stage:
         self.collectors = CollectorRegistry()
         health, metrics = ReplicaHealth(self.clock), RegistryMetrics(self.collectors)
         desk = JudgeDesk(MemoryJudgeLog(), Policies(POLICY))
-        return Controller(self.catalog, health, desk, Policies(POLICY), 5000, self.clock, metrics, self.told.append)
+        return Controller(
+            self.catalog, health, desk, OwnLease(), Policies(POLICY), 5000, self.clock, metrics, self.told.append
+        )
 
     def publish(self, *numbers: int) -> None:
         for number in numbers:
