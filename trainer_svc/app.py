@@ -32,6 +32,9 @@ from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, LogJournal, read_journal
+from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
+from trainer_svc.judge.evidence_state import EvidenceState
+from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publisher import Publisher
@@ -46,6 +49,8 @@ logger = logging.getLogger(__name__)
 CACHE_BYTES: Final = 128 << 20
 RECORDS_FOR_AN_EXAMPLE: Final = 2  # mostly a prediction and an outcome: so a full step makes about one full batch
 LETTER_PARTITION: Final = "trainer"
+JUDGE_PARTITION: Final = "judge"
+JUDGE_RECORDS: Final = 4096  # of one step of the judge
 
 
 class TrainerApp:
@@ -63,11 +68,16 @@ class TrainerApp:
         self._ending = threading.Event()
         self._model = load_model(config)
         self._journal = FileEventWriter(config.checkpoint_dir, PARTITION)
+        self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
         self._letters = FileEventWriter(config.dead_letter_dir, LETTER_PARTITION)
         self._readers = [
             FileEventReader(folder)
             for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir, config.dead_letter_dir)
         ]
+        self._judge_readers = [
+            FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
+        ]
+        self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
         self._registry = BlockingRegistryClient(settings.registry, config.auth.token)
         # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
         self._executors = {name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report")}
@@ -95,12 +105,15 @@ class TrainerApp:
             asyncio.run_coroutine_threadsafe(self.server.set_serving(serving=True), events)
 
         thread = self._make_thread(recovered, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        judge = self._make_judge()
         self.server.announce(ports_file)
         thread.start()
+        judge.start()
 
         async def end() -> None:
             self._ending.set()
             await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(judge.join)
 
         await self.server.serve_until_signal([end], grace=1.0)
         await asyncio.to_thread(self._close)
@@ -132,13 +145,31 @@ class TrainerApp:
         )
         return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
 
+    def _make_judge(self) -> EvidenceThread:
+        config, settings, model = self._config, self._config.trainer, self._model
+        tail, lookup, journal = self._judge_readers
+        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES)
+        rules = IntakeRules(model.name, model.spec, model.label, settings.dedup_window_seconds * 1_000_000)
+        loop = EvidenceLoop(
+            journal=LogJournal(self._judge_journal, journal, JUDGE_PARTITION),
+            checkpoints=FolderCheckpoints(config.checkpoint_dir / "judge-checkpoints", settings.checkpoints_kept),
+            state=EvidenceState(producer_name(config.checkpoint_dir, model.name), rules, source),
+            source=source,
+            registry=self._registry,
+            pace=EvidencePace(JUDGE_RECORDS, settings.checkpoint_interval_seconds),
+            clock=self._clock,
+            observer=self._evidence_metrics,
+            pause=self._ending.wait,
+        )
+        return EvidenceThread(loop, self._evidence_metrics, settings.evidence_interval_ms / 1000, self._ending)
+
     def _close(self) -> None:
         for executor in self._executors.values():
             executor.shutdown(cancel_futures=True)
         self._registry.close()
-        for writer in (self._journal, self._letters):
+        for writer in (self._journal, self._judge_journal, self._letters):
             writer.close()
-        for reader in self._readers:
+        for reader in (*self._readers, *self._judge_readers):
             reader.close()
 
 
@@ -166,6 +197,16 @@ def run_audit(config: Config, answers: int) -> AuditReport:
         sample_answers(lookup, model.name, answers),
     )
     return auditor.run(entry for entry, _ in read_journal(journal, 0))
+
+
+def producer_name(folder: Path, model: str) -> str:
+    """The judge's name to the registry: made once, and kept beside its journal, for batches are known by it."""
+    path = folder / "judge-name"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.write_text(f"judge/{model}-{secrets.token_hex(4)}")
+        part.replace(path)
+    return path.read_text()
 
 
 def load_model(config: Config) -> ml.Model:

@@ -48,19 +48,20 @@ class Intake:
 
     Args:
         fetch: a record of the log again, by its place.
+        mature: labels come when they are mature (see `trainer_svc.joiner`).
 
     Attributes:
         account: where each outcome went.
         watermark_us: event time has come so far.
     """
 
-    def __init__(self, rules: IntakeRules, fetch: Callable[[Place], bytes]) -> None:
+    def __init__(self, rules: IntakeRules, fetch: Callable[[Place], bytes], *, mature: bool = False) -> None:
         self._rules = rules
         self._spec_digest = spec_digest(rules.spec)
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._joiner = Joiner(rules.label, lambda place: RecordedPrediction(fetch(place)), self.account)
+        self._joiner = Joiner(rules.label, lambda place: RecordedPrediction(fetch(place)), self.account, mature=mature)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []

@@ -4,6 +4,9 @@ Predictions stay in the event log; what is kept of one is where it stands. An ex
 with its label. With an explicit label, each outcome of the label's type gives one, and a prediction without outcome
 expires; otherwise the first such outcome within the attribution window gives a positive one at once, and the end of the
 window gives a negative one for every other item.
+
+A *mature* joiner, whose labels are to be judged by, gives the positive ones at the end of the window too: labels that
+come as soon as they are positive would make positives overcounted.
 """
 
 import heapq
@@ -112,9 +115,18 @@ class Joiner:
         label: what makes a label.
         fetch: reads a prediction from the log again.
         account: where each outcome is counted.
+        mature: see the module's docstring.
     """
 
-    def __init__(self, label: LabelRule, fetch: Callable[[Place], RecordedPrediction], account: OutcomeAccount) -> None:
+    def __init__(
+        self,
+        label: LabelRule,
+        fetch: Callable[[Place], RecordedPrediction],
+        account: OutcomeAccount,
+        *,
+        mature: bool = False,
+    ) -> None:
+        self._mature = mature and not label.explicit
         self._label = label
         self._window_us = label.window_us
         self._fetch = fetch
@@ -227,9 +239,10 @@ class Joiner:
             return
         if first:
             held.labelled = (*held.labelled, row)
-        positive = not self._label.explicit or outcome.value >= self._label.threshold
-        self._joined.examples.append(Example(prediction, row, float(positive), first))
         self._account.learned += 1
+        if not self._mature:
+            positive = not self._label.explicit or outcome.value >= self._label.threshold
+            self._joined.examples.append(Example(prediction, row, float(positive), first))
 
     def _end(self, prediction_id: str, held: Held) -> None:
         if held.standing != Standing.OPEN:
@@ -242,8 +255,9 @@ class Joiner:
             return
         prediction = self._fetch(held.place)
         for row in range(prediction.rows):
-            if row not in held.labelled:
-                self._joined.examples.append(Example(prediction, row, 0.0, judged=True))
+            positive = row in held.labelled
+            if self._mature or not positive:
+                self._joined.examples.append(Example(prediction, row, float(positive), judged=True))
 
     def _give_up(self, prediction_id: str, due: int) -> None:
         waiting = self._waiting.get(prediction_id, [])

@@ -100,9 +100,10 @@ class Journal(Protocol):
 class LogJournal:
     """The journal in a partition of a log, whose lock keeps a second trainer out. Not thread-safe; blocking."""
 
-    def __init__(self, writer: EventWriter, reader: EventReader) -> None:
+    def __init__(self, writer: EventWriter, reader: EventReader, partition: str = PARTITION) -> None:
         self._writer = writer
         self._reader = reader
+        self._partition = partition
 
     def append(self, entry: Entry) -> int:
         """Writes an entry durably; gives the position behind it.
@@ -117,16 +118,16 @@ class LogJournal:
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
         """See `read_journal`."""
-        yield from read_journal(self._reader, start)
+        yield from read_journal(self._reader, start, self._partition)
 
 
-def read_journal(reader: EventReader, start: int) -> Iterator[tuple[Entry, int]]:
+def read_journal(reader: EventReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:
     """The entries from a position on, each with the position behind it.
 
     Raises:
         Corrupt: damaged, or of another format.
     """
-    while records := reader.read(PARTITION, start, _READ_BYTES):
+    while records := reader.read(partition, start, _READ_BYTES):
         for record in records:
             yield decode_entry(record.payload), record.end
         start = records[-1].end

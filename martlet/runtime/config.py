@@ -106,6 +106,7 @@ class TrainerConfig:
         threads: torch threads for one step.
         dedup_window_seconds: how long (in event time) an outcome's id is remembered beyond its attribution window.
         recent_requests: how many recent requests the gate compares on.
+        evidence_interval_ms: the judge gets labelled scores about this often.
     """
 
     host: str = "127.0.0.1"
@@ -124,6 +125,7 @@ class TrainerConfig:
     threads: int = 1
     dedup_window_seconds: int = 86400
     recent_requests: int = 256
+    evidence_interval_ms: int = 200
 
 
 @dataclass(frozen=True, slots=True)

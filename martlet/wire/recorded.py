@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 from google.protobuf.message import DecodeError
 
 from martlet.errors import Corrupt, InvalidInput
@@ -82,6 +83,39 @@ class RecordedPrediction:
     def digest(self) -> str:
         """Digest of the version that answered."""
         return self._message.digest
+
+    @property
+    def epoch(self) -> int:
+        """The traffic split's epoch."""
+        return self._message.epoch
+
+    @property
+    def weight(self) -> int:
+        """The live lane's share in buckets of 10,000."""
+        return self._message.weight
+
+    @property
+    def head(self) -> int:
+        """The live lane's head; 0: none apart from the pin."""
+        return self._message.head
+
+    @property
+    def user_key(self) -> int:
+        """Whose labels depend on each other: XXH3-64 of the user, else of the session, else of the prediction."""
+        message = self._message
+        if message.HasField("user_id"):
+            return xxhash.xxh3_64_intdigest(b"u" + message.user_id.SerializeToString(deterministic=True))
+        if message.session_id:
+            return xxhash.xxh3_64_intdigest(b"s" + message.session_id.encode())
+        return xxhash.xxh3_64_intdigest(b"p" + self.prediction_id.encode())
+
+    def scores(self) -> dict[int, npt.NDArray[np.float32]]:
+        """What each recorded version gave: {version: float32[rows]}. A version whose scores do not fit is left out."""
+        return {
+            scores.version: np.array(scores.logits, np.float32)
+            for scores in self._message.scores
+            if len(scores.logits) == self.rows
+        }
 
     @property
     def user_ids(self) -> bytes:
