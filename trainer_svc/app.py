@@ -25,7 +25,7 @@ from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
-from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore, sample_answers
+from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore, rewind_targets, sample_answers
 from trainer_svc.checkpoint import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
 from trainer_svc.event_source import EventSource
@@ -38,10 +38,11 @@ from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publisher import Publisher
+from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
 from trainer_svc.training_loop import Pace, TrainingLoop
-from trainer_svc.training_state import LetterPort, TrainingState
+from trainer_svc.training_state import ExamplePreparation, LetterPort, TrainingState, as_they_are
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,15 @@ class TrainerApp:
         Conflict: another trainer uses the data directory.
     """
 
-    def __init__(self, config: Config, clock: Clock, collectors: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        collectors: CollectorRegistry,
+        prepare: ExamplePreparation = as_they_are,
+    ) -> None:
         settings = config.trainer
+        self._prepare = prepare
         self._config = config
         self._clock = clock
         self._ending = threading.Event()
@@ -126,10 +134,20 @@ class TrainerApp:
         letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
         builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec))
         publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
+        journal = LogJournal(self._journal, self._readers[2])
+        # All checkpoints stay until it is known where the pin was taken off.
+        checkpoints = FolderCheckpoints(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept, held=0)
+        restorer = Restorer(
+            journal,
+            checkpoints,
+            lambda began: make_state(began, self._model, config, source, NoLetters(), self._prepare),
+            builder.build,
+        )
         loop = TrainingLoop(
-            journal=LogJournal(self._journal, self._readers[2]),
-            checkpoints=FolderCheckpoints(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept),
-            make_state=lambda began: make_state(began, self._model, config, source, letters),
+            journal=journal,
+            checkpoints=checkpoints,
+            make_state=lambda began: make_state(began, self._model, config, source, letters, self._prepare),
+            restorer=restorer,
             begin=lambda: beginning(self._model, config, f"{self._model.name}-{secrets.token_hex(4)}"),
             source=source,
             publisher=publisher,
@@ -173,12 +191,12 @@ class TrainerApp:
             reader.close()
 
 
-async def run(config: Config, ports_file: Path | None) -> None:
-    """Learns until SIGTERM or SIGINT."""
-    await TrainerApp(config, SystemClock(), CollectorRegistry()).run(ports_file)
+async def run(config: Config, ports_file: Path | None, prepare: ExamplePreparation = as_they_are) -> None:
+    """Learns until SIGTERM or SIGINT. `prepare`: what happens to examples before they are learned."""
+    await TrainerApp(config, SystemClock(), CollectorRegistry(), prepare).run(ports_file)
 
 
-def run_audit(config: Config, answers: int) -> AuditReport:
+def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_they_are) -> AuditReport:
     """Learns everything again and compares (see `trainer_svc.audit`). Reads only; the trainer may run meanwhile.
 
     Raises:
@@ -192,9 +210,10 @@ def run_audit(config: Config, answers: int) -> AuditReport:
         raise NotFound(f"{config.checkpoint_dir} holds no journal")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
     auditor = Auditor(
-        lambda began: make_state(began, model, config, source, NoLetters()),
+        lambda began: make_state(began, model, config, source, NoLetters(), prepare),
         VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec)),
         sample_answers(lookup, model.name, answers),
+        rewind_targets(entry for entry, _ in read_journal(journal, 0)),
     )
     return auditor.run(entry for entry, _ in read_journal(journal, 0))
 
@@ -234,7 +253,12 @@ def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
 
 
 def make_state(
-    began: Began, model: ml.Model, config: Config, source: EventSource, letters: LetterPort
+    began: Began,
+    model: ml.Model,
+    config: Config,
+    source: EventSource,
+    letters: LetterPort,
+    prepare: ExamplePreparation = as_they_are,
 ) -> TrainingState:
     """A fresh state for a lineage, with the settings that it began with.
 
@@ -252,7 +276,7 @@ def make_state(
     learner = Learner(model, began.initial_buckets, began.threads)
     exporter = Exporter(model)
     rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
-    return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters)
+    return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, prepare)
 
 
 def learning_digest(model: ml.Model) -> str:

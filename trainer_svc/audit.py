@@ -5,6 +5,7 @@ It trusts nothing of the running trainer but the journal and the event log, and 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import msgspec
@@ -18,8 +19,9 @@ from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
 from trainer_svc.checkpoint import state_digest
 from trainer_svc.event_source import Place
 from trainer_svc.joiner import DeadLetter
-from trainer_svc.journal import Acknowledged, Began, Entry, Overtaken, Published, Refused, Stepped
-from trainer_svc.training_state import TrainingState
+from trainer_svc.journal import Acknowledged, Began, Entry, Overtaken, Published, Refused, Rewound, Stepped
+from trainer_svc.restorer import landed
+from trainer_svc.training_state import Arrays, TrainingState
 from trainer_svc.version_builder import VersionBuilder
 
 _CHUNK: Final = 256
@@ -94,6 +96,7 @@ class Auditor:
         make_state: a fresh state for a lineage.
         builder: builds versions into a `NoStore`.
         sampled: answers to score again, by the digest of the version that gave them.
+        targets: digests of the versions that learning goes back to: their states are kept.
     """
 
     def __init__(
@@ -101,7 +104,10 @@ class Auditor:
         make_state: Callable[[Began], TrainingState],
         builder: VersionBuilder,
         sampled: dict[str, list[RecordedPrediction]],
+        targets: AbstractSet[str] = frozenset(),
     ) -> None:
+        self._targets = targets
+        self._kept: dict[str, Arrays] = {}
         self._make_state = make_state
         self._builder = builder
         self._sampled = sampled
@@ -120,6 +126,7 @@ class Auditor:
         first = next(remaining, None)
         if not isinstance(first, Began):
             raise Corrupt("the journal does not begin with the beginning of a lineage")
+        self._began = first
         state = self._make_state(first)
         for entry in remaining:
             self._execute(state, entry)
@@ -138,11 +145,24 @@ class Auditor:
         elif isinstance(entry, Published):
             manifest = self._builder.build(state.take_off(entry))
             state.cursor.built(manifest)
-            self._score(state, self._sampled.pop(manifest_digest(encode_manifest(manifest)), []))
+            digest = manifest_digest(encode_manifest(manifest))
+            self._score(state, self._sampled.pop(digest, []))
+            if digest in self._targets:
+                self._kept[digest] = {name: np.array(array) for name, array in state.state().items()}
+        elif isinstance(entry, Rewound):
+            state.rewind(entry, self._restored(entry))
         elif isinstance(entry, Acknowledged | Refused | Overtaken):
             self._compare(state, entry)
         else:
             raise Corrupt("a lineage begins twice in one journal")
+
+    def _restored(self, entry: Rewound) -> TrainingState:
+        kept = self._kept.get(entry.digest)
+        if kept is None:
+            raise Corrupt(f"learning went back to {entry.digest}, which was not made before")
+        state = self._make_state(self._began)
+        state.restore(kept)
+        return landed(state, entry.digest, entry.version)
 
     def _compare(self, state: TrainingState, entry: Acknowledged | Refused | Overtaken) -> None:
         flight = state.cursor.at.flight
@@ -159,6 +179,11 @@ class Auditor:
             difference = float(np.max(np.abs(_probability(own) - _probability(given))))
             self._worst = max(self._worst, difference) if math.isfinite(difference) else math.inf
             self._answers += len(chunk)
+
+
+def rewind_targets(entries: Iterable[Entry]) -> frozenset[str]:
+    """The digests of all versions that learning went back to."""
+    return frozenset(entry.digest for entry in entries if isinstance(entry, Rewound))
 
 
 def sample_answers(reader: EventReader, model: str, count: int) -> dict[str, list[RecordedPrediction]]:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -52,6 +52,14 @@ class CheckpointStore(Protocol):
         """The newest whole checkpoint."""
         ...
 
+    def before(self, position: int) -> Checkpoint | None:
+        """The newest whole checkpoint at or before a position of the journal."""
+        ...
+
+    def hold(self, position: int) -> None:
+        """From now on keeps the newest checkpoint at or before this position of the journal, and all newer ones."""
+        ...
+
 
 def encode_state(state: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     """A state as bytes: equal states give equal bytes."""
@@ -88,10 +96,15 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
 
 
 class FolderCheckpoints:
-    """Checkpoints in a folder, named by step; the last `keep` stay. Not thread-safe."""
+    """Checkpoints in a folder, named by step. The last `keep` stay, and what `hold` says. Not thread-safe.
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    Args:
+        held: a position as for `hold`; None: nothing but the last ones is kept.
+    """
+
+    def __init__(self, folder: Path, keep: int, held: int | None = None) -> None:
         self._folder = folder
+        self._held = held
         self._keep = max(1, keep)
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.part"):
@@ -108,23 +121,50 @@ class FolderCheckpoints:
             os.fsync(file.fileno())
         part.replace(path)
         _sync_folder(self._folder)
-        for old in self._paths()[self._keep :]:
-            old.unlink()
+        self._prune()
         return blob_digest(memoryview(data)[_PREFIX.size + _WHERE.size :])
 
     def newest(self) -> Checkpoint | None:
         """The newest whole one. A damaged one is passed over: an older one and the journal give the same state."""
-        for path in self._paths():
-            with contextlib.suppress(FileNotFoundError):
-                try:
-                    return decode_checkpoint(path.read_bytes())
-                except Corrupt as error:
-                    logger.warning("%s is passed over: %s", path.name, error)
-        return None
+        return _first_whole(self._paths())
+
+    def before(self, position: int) -> Checkpoint | None:
+        """The newest whole one at or before a position of the journal."""
+        return _first_whole([path for path in self._paths() if _position_of(path) <= position])
+
+    def hold(self, position: int) -> None:
+        """Keeps the newest one at or before a position, and all newer ones."""
+        self._held = position
+
+    def _prune(self) -> None:
+        """Without any before the held position all stay."""
+        last = self._keep
+        if self._held is not None:
+            needed = [place for place, path in enumerate(self._paths()) if _position_of(path) <= self._held]
+            last = max(last, needed[0] + 1) if needed else len(self._paths())
+        for old in self._paths()[last:]:
+            old.unlink()
 
     def _paths(self) -> list[Path]:
         """Newest first."""
         return sorted(self._folder.glob("*.checkpoint"), reverse=True)
+
+
+def _first_whole(paths: Sequence[Path]) -> Checkpoint | None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return decode_checkpoint(path.read_bytes())
+            except Corrupt as error:
+                logger.warning("%s is passed over: %s", path.name, error)
+    return None
+
+
+def _position_of(path: Path) -> int:
+    """A checkpoint's position in the journal, from its first bytes; a file that has none stands before everything."""
+    with path.open("rb") as file:
+        start = file.read(_PREFIX.size + _WHERE.size)
+    return int(_WHERE.unpack_from(start, _PREFIX.size)[0]) if len(start) == _PREFIX.size + _WHERE.size else 0
 
 
 def _sync_folder(folder: Path) -> None:

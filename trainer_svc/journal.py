@@ -81,8 +81,33 @@ class Overtaken(msgspec.Struct, frozen=True, tag="overtaken"):
     head_digest: str
 
 
+class Rewound(msgspec.Struct, frozen=True, tag="rewound"):
+    """Learning goes back to a version. A version under way, if any, is given up.
+
+    Attributes:
+        version: its number in the registry.
+        epoch: the one that begins, or goes on.
+        refused: because a version was refused; else because the registry took versions back.
+        suspect: partition → [from, to): what was learned since the version and is not any more.
+    """
+
+    digest: str
+    version: int
+    epoch: int
+    refused: bool
+    suspect: dict[str, tuple[int, int]]
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """The registry's answer that training has to go back to a version before anything else. Not an entry."""
+
+    digest: str
+    version: int
+    epoch: int
+
+
 PublishResult = Acknowledged | Refused | Overtaken
-Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken
+Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewound
 
 
 class Journal(Protocol):

@@ -13,6 +13,8 @@ class Excluded(StrEnum):
     OTHER_MODEL = "other model"  # its prediction was another model's
     LATE = "late"  # after the attribution window
     REPEATED_LABEL = "repeated label"  # the item was positive already
+    REWOUND = "rewound"  # learned by versions that were taken back
+    REFUSED = "refused"  # learned by a version that was refused
 
 
 class DeadReason(StrEnum):
@@ -43,6 +45,11 @@ class OutcomeAccount:
         self.duplicates = 0
         self.excluded: Counter[str] = Counter()
         self.dead_lettered: Counter[str] = Counter()
+
+    def unlearn(self, learned: int, reason: Excluded) -> None:
+        """Learning goes back to where so many were learned: the others are excluded."""
+        self.excluded[reason] += self.learned - learned
+        self.learned = learned
 
     def state(self) -> AccountState:
         """The figures as they stand."""

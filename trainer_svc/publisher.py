@@ -6,10 +6,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from martlet.errors import Conflict, MartletError
+from martlet.errors import Conflict, MartletError, NotReady
 from martlet.manifest import Manifest, encode_manifest, manifest_digest
 from martlet.versions import CatalogState, LineageState, VersionRecord
-from trainer_svc.journal import Acknowledged, Overtaken, PublishResult, Refused
+from trainer_svc.journal import Acknowledged, Overtaken, PublishResult, Recalled, Refused
 from trainer_svc.version_builder import VersionBuilder, VersionPayload
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,14 @@ class RegistryPort(Protocol):
         """Where a model's lineage stands."""
         ...
 
+    def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        """Training stands where that version was made.
+
+        Raises:
+            Conflict: another epoch, or another version.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PublishJob:
@@ -42,7 +50,7 @@ class PublishJob:
 
     number: int
     built: "Future[Manifest]"
-    result: "Future[PublishResult]"
+    result: "Future[PublishResult | Recalled]"
 
 
 class Stopped(Exception):
@@ -79,17 +87,39 @@ class Publisher:
         built.set_result(manifest)
         return PublishJob(number, built, self._executor.submit(self._send_built, number, built))
 
+    def ask(self, model: str) -> "Future[LineageState | None]":
+        """Where the lineage stands; None if the registry does not say."""
+        return self._executor.submit(self._ask, model)
+
+    def tell(self, model: str, epoch: int, digest: str) -> "Future[LineageState]":
+        """Tells that training stands at a version again, until the registry has heard; then asks where it stands."""
+        return self._executor.submit(self._insist, lambda: self._tell(model, epoch, digest))
+
+    def _ask(self, model: str) -> LineageState | None:
+        try:
+            return self._registry.lineage(model)
+        except MartletError as error:
+            logger.debug("the registry does not say where %s stands: %s", model, error)
+            return None
+
+    def _tell(self, model: str, epoch: int, digest: str) -> LineageState:
+        try:
+            self._registry.acknowledge_rewind(model, epoch, digest)
+        except Conflict as conflict:  # it has moved on; where to, its lineage says
+            logger.warning("the rewind of %s is not taken: %s", model, conflict)
+        return self._registry.lineage(model)
+
     def rebuild(self, payload: VersionPayload) -> Manifest:
         """Builds a version here and now, without publishing it."""
         return self._builder.build(payload)
 
-    def _send_built(self, number: int, built: "Future[Manifest]") -> PublishResult:
+    def _send_built(self, number: int, built: "Future[Manifest]") -> PublishResult | Recalled:
         manifest = built.result()
         encoded = encode_manifest(manifest)
         digest = manifest_digest(encoded)
         return self._insist(lambda: self._send(number, manifest, encoded, digest))
 
-    def _send(self, number: int, manifest: Manifest, encoded: bytes, digest: str) -> PublishResult:
+    def _send(self, number: int, manifest: Manifest, encoded: bytes, digest: str) -> PublishResult | Recalled:
         try:
             record = self._registry.publish(encoded)
         except Conflict as conflict:
@@ -100,12 +130,16 @@ class Publisher:
         logger.warning("version %d of %s is refused: %s", number, manifest.model, record.reason)
         found = self._overtaken(number, manifest, digest)
         own = manifest.lineage
-        if (found.epoch, found.head_digest) != (own.epoch, own.parent):
+        if isinstance(found, Recalled) or (found.epoch, found.head_digest) != (own.epoch, own.parent):
             return found
         return Refused(number, digest, record.reason)
 
-    def _overtaken(self, number: int, manifest: Manifest, digest: str) -> Overtaken:
+    def _overtaken(self, number: int, manifest: Manifest, digest: str) -> Overtaken | Recalled:
         state = self._registry.lineage(manifest.model)
+        if state.rewind:
+            return Recalled(state.head_digest, state.head_version, state.epoch)
+        if state.frozen:
+            raise NotReady(f"{manifest.model} is frozen: {state.frozen}")  # until it is not, this is tried again
         return Overtaken(number, digest, state.epoch, state.head_digest)
 
     def _insist(self, attempt: Callable[[], T]) -> T:

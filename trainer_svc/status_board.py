@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from martlet.errors import MartletError
 from martlet.measurement import MeasurementBatch
 from martlet.wire.trainer import TrainerStatus
-from trainer_svc.journal import PublishResult
+from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.training_state import Stepping, TrainingState
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,10 @@ class TrainerMetrics:
         self.publishes = Histogram(
             "martlet_trainer_publish_duration_seconds", "Time from a version's making to the registry's answer",
             ["model", "result"], buckets=SECONDS, registry=collectors,
+        )  # fmt: skip
+        self.rewinds = Histogram(
+            "martlet_trainer_rewind_duration_seconds", "Time to bring learning back to a version", ["model", "cause"],
+            buckets=(*SECONDS, 10.0, 30.0, 120.0), registry=collectors,
         )  # fmt: skip
         self.checkpoints = Histogram(
             "martlet_trainer_checkpoint_duration_seconds", "Time to copy and write a checkpoint", _MODEL,
@@ -84,6 +88,11 @@ class StatusBoard:
     def published(self, result: PublishResult, seconds: float) -> None:
         """A version was answered by the registry."""
         self._metrics.publishes.labels(self._model, type(result).__name__.lower()).observe(seconds)
+
+    def rewound(self, entry: Rewound, seconds: float) -> None:
+        """Learning went back to a version."""
+        cause = "refused" if entry.refused else "recalled"
+        self._metrics.rewinds.labels(self._model, cause).observe(seconds)
 
     def checkpointed(self, step: int, digest: str, seconds: float) -> None:
         """A checkpoint is on disk."""

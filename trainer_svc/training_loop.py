@@ -8,32 +8,37 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 import martlet
 from martlet.clock import Clock
 from martlet.errors import Corrupt
+from martlet.manifest import Manifest, encode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
+from martlet.versions import LineageState
 from trainer_svc.checkpoint import Checkpoint, CheckpointStore, state_digest
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import (
-    Acknowledged,
     Began,
     Entry,
     Journal,
     Overtaken,
     Published,
     PublishResult,
-    Refused,
+    Recalled,
+    Rewound,
     Stepped,
 )
 from trainer_svc.publish_policy import PublishView, next_publish
 from trainer_svc.publisher import Publisher, PublishJob
+from trainer_svc.restorer import Restorer
 from trainer_svc.training_state import Stepping, TrainingState
 
 logger = logging.getLogger(__name__)
+
+LINEAGE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class LoopObserver(Protocol):
         """A checkpoint is on disk."""
         ...
 
+    def rewound(self, entry: Rewound, seconds: float) -> None:
+        """Learning went back to a version."""
+        ...
+
     def reported(self, batch: MeasurementBatch) -> None:
         """Measurements are ready for the registry."""
         ...
@@ -78,6 +87,7 @@ class TrainingLoop:
 
     Args:
         make_state: a fresh state for a lineage.
+        restorer: restores the states of published versions.
         begin: the first entry of a new lineage.
         background: runs checkpoint writes, one at a time.
     """
@@ -88,6 +98,7 @@ class TrainingLoop:
         journal: Journal,
         checkpoints: CheckpointStore,
         make_state: Callable[[Began], TrainingState],
+        restorer: Restorer,
         begin: Callable[[], Began],
         source: EventSource,
         publisher: Publisher,
@@ -99,6 +110,7 @@ class TrainingLoop:
         self._journal = journal
         self._checkpoints = checkpoints
         self._make_state = make_state
+        self._restorer = restorer
         self._begin = begin
         self._source = source
         self._publisher = publisher
@@ -109,6 +121,11 @@ class TrainingLoop:
         self._position = 0
         self._behind = False
         self._job: PublishJob | None = None
+        self._asking: Future[LineageState | None] | None = None
+        self._telling: Future[LineageState] | None = None
+        self._told = -1
+        self._asked = float("-inf")
+        self._pin = ""
         self._job_began = 0.0
         self._last_publish: float | None = None
         self._last_checkpoint = clock.monotonic()
@@ -146,6 +163,7 @@ class TrainingLoop:
         with the same decisions.
         """
         self._settle()
+        self._ask_if_due()
         self._publish_if_due()
         self._checkpoint_if_due()
         if not self._behind:
@@ -175,22 +193,14 @@ class TrainingLoop:
     def _replay(self) -> None:
         count = 0
         for entry, position in self._journal.read(self._position):
-            self._execute(entry)
+            if isinstance(entry, Stepped):
+                self._stepped(entry)
+            else:
+                self._restorer.execute(self.state, entry)
             self._position = position
             count += 1
         if count:
             logger.info("executed %d entries of the journal again, up to step %d", count, self.state.step)
-
-    def _execute(self, entry: Entry) -> None:
-        """Takes a journalled decision again. Versions are built, not sent."""
-        if isinstance(entry, Stepped):
-            self._stepped(entry)
-        elif isinstance(entry, Published):
-            self.state.cursor.built(self._publisher.rebuild(self.state.take_off(entry)))
-        elif isinstance(entry, Acknowledged | Refused | Overtaken):
-            self.state.land(entry)
-        else:
-            raise Corrupt("a lineage begins twice in one journal")
 
     def _resume_flight(self) -> None:
         flight = self.state.cursor.at.flight
@@ -222,15 +232,84 @@ class TrainingLoop:
     def _settle(self) -> None:
         """Takes the results of what ran beside the loop, at this step's boundary."""
         self._settle_checkpoint()
+        self._settle_lineage()
         if self._job is None:
             return
         self._note_built()
         if self._job.result.done():
             result = self._job.result.result()
-            self._record(result)
             self._job = None
+            if isinstance(result, Recalled):
+                self._recall(result.digest, result.version, result.epoch)
+                return
+            self._record(result)
             self.state.land(result)
             self._observer.published(result, self._clock.monotonic() - self._job_began)
+
+    def _ask_if_due(self) -> None:
+        """Between versions, asks where the lineage stands: a rewind must be seen though nothing is published."""
+        now = self._clock.monotonic()
+        busy = self._job is not None or self._telling is not None or self._asking is not None
+        if self._must_tell() and not busy:
+            head = self.state.cursor.at
+            self._telling = self._publisher.tell(self.began.model, head.epoch, head.published)
+        elif not busy and self.state.cursor.at.published and now >= self._asked + LINEAGE_SECONDS:
+            self._asked = now
+            self._asking = self._publisher.ask(self.began.model)
+
+    def _must_tell(self) -> bool:
+        """A rewind that this process has not told the registry of."""
+        at = self.state.cursor.at
+        return at.untold and self._told != at.epoch
+
+    def _settle_lineage(self) -> None:
+        if self._telling is not None and self._telling.done():
+            told, self._telling = self._telling.result(), None
+            self._told = self.state.cursor.at.epoch
+            self._look_at(told)
+        if self._asking is not None and self._asking.done():
+            found, self._asking = self._asking.result(), None
+            if found is not None and not self._must_tell():
+                self._look_at(found)
+        if self.state.cursor.at.recalled and self._job is None:
+            at = self.state.cursor.at
+            self._rewind(at.published, at.version, at.epoch, refused=True)
+
+    def _look_at(self, lineage: LineageState) -> None:
+        """Goes back if the registry says so, and holds the checkpoint that going back to the pin would need."""
+        at = self.state.cursor.at
+        if lineage.rewind and lineage.epoch > at.epoch and self._job is None:
+            self._recall(lineage.head_digest, lineage.head_version, lineage.epoch)
+        elif lineage.pin_digest and lineage.pin_digest != self._pin:
+            self._pin = lineage.pin_digest
+            takeoff = self._restorer.find(self._pin)
+            if takeoff is not None:
+                self._checkpoints.hold(takeoff.position)
+
+    def _recall(self, digest: str, version: int, epoch: int) -> None:
+        """The registry took versions back. One that this journal does not know cannot be gone back to."""
+        if self._restorer.find(digest) is not None:
+            self._rewind(digest, version, epoch, refused=False)
+            return
+        logger.error("the registry asks to go back to version %d, which this trainer did not make", version)
+        at = self.state.cursor.at
+        if at.flying:
+            self._record(entry := Overtaken(at.number, _digest_of(at.flight), epoch, digest))
+            self.state.land(entry)
+
+    def _rewind(self, digest: str, version: int, epoch: int, *, refused: bool) -> None:
+        began = self._clock.monotonic()
+        restored = self._restorer.restored(digest, version)
+        suspect = {name: (restored.positions.get(name, 0), end) for name, end in sorted(self.state.positions.items())}
+        entry = Rewound(digest, version, epoch, refused, suspect)
+        self._record(entry)
+        self.state.rewind(entry, restored)
+        self._told = -1
+        logger.warning("learning has gone back to version %d of %s, epoch %d", version, self.began.model, epoch)
+        self._observer.rewound(entry, self._clock.monotonic() - began)
+        self._await_checkpoint()
+        if self._can_checkpoint():
+            self._begin_checkpoint()
 
     def _note_built(self) -> None:
         cursor = self.state.cursor
@@ -252,7 +331,7 @@ class TrainingLoop:
             since_last_s=None if last is None else self._clock.monotonic() - last,
             interval_s=self._pace.publish_interval_s,
             learned=self.state.examples - cursor.at.examples,
-            in_flight=cursor.at.flying,
+            in_flight=cursor.at.flying or self._must_tell() or self._telling is not None,
             has_head=cursor.at.head is not None,
             chain_length=cursor.chain_length,
             chain_limit=self._pace.chain_limit,
@@ -297,3 +376,7 @@ class TrainingLoop:
             logger.warning("no checkpoint of step %d: %s", step, error)
             return
         self._observer.checkpointed(step, digest, self._clock.monotonic() - began)
+
+
+def _digest_of(manifest: Manifest | None) -> str:
+    return manifest_digest(encode_manifest(manifest)) if manifest is not None else ""

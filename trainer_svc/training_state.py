@@ -23,8 +23,9 @@ from trainer_svc.event_source import EventSource, Place
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import Intake, IntakeRules
 from trainer_svc.joiner import DeadLetter, Example
-from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Refused, Stepped
+from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Refused, Rewound, Stepped
 from trainer_svc.learner import Batch
+from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential
 from trainer_svc.scoreboard import Scoreboard, ScoreboardState
 from trainer_svc.version_builder import TableChange, TableSnapshot, VersionPayload
@@ -124,6 +125,23 @@ class LetterPort(Protocol):
         ...
 
 
+class ExamplePreparation(Protocol):
+    """What happens to examples between their test and their learning, such as augmentation."""
+
+    def __call__(self, examples: Sequence[Example], taken: int, /) -> Sequence[Example]:
+        """The examples to learn; the same ones if nothing changes.
+
+        A function of its arguments alone, for it is called again with the same ones after a restart. `taken`: examples
+        that were taken before these, never fewer than before.
+        """
+        ...
+
+
+def as_they_are(examples: Sequence[Example], _taken: int) -> Sequence[Example]:
+    """Changes nothing."""
+    return examples
+
+
 class _Progress(msgspec.Struct):
     """What is counted, and the ring of recent predictions."""
 
@@ -133,6 +151,7 @@ class _Progress(msgspec.Struct):
     evicted_us: int
     recent: list[Place]
     scoreboard: ScoreboardState
+    rewinds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +170,7 @@ class TrainingState:
         step: steps taken.
         examples: examples learned.
         positions: partition → offset up to which the log is learned.
+        rewinds: how often learning went back.
         cursor: where publishing stands.
         intake: where the events stand.
     """
@@ -163,7 +183,9 @@ class TrainingState:
         graph: GraphPort,
         source: EventSource,
         letters: LetterPort,
+        prepare: ExamplePreparation = as_they_are,
     ) -> None:
+        self._prepare = prepare
         self._began = began
         self._rules = rules
         self._learner = learner
@@ -179,6 +201,7 @@ class TrainingState:
         self.examples = 0
         self.positions: dict[str, int] = {}
         self._evicted_us = 0
+        self.rewinds = 0
 
     @property
     def generation(self) -> int:
@@ -229,6 +252,20 @@ class TrainingState:
         else:
             self.cursor.overtaken(entry)
 
+    def rewind(self, entry: Rewound, restored: "TrainingState") -> None:
+        """Learning goes back to a version's state. What was read and joined stays; only its learning is undone."""
+        learner, prequential = restored.learning()
+        self._learner.restore(learner)
+        self._prequential.restore(prequential)
+        self.cursor.rewound(entry, restored.cursor.at, self.examples)
+        reason = Excluded.REFUSED if entry.refused else Excluded.REWOUND
+        self.intake.account.unlearn(restored.intake.account.learned, reason)
+        self.rewinds += 1
+
+    def learning(self) -> tuple[Arrays, Arrays]:
+        """What a rewind takes back: the learner's state, and the quality of its tests (not copies)."""
+        return self._learner.state(), self._prequential.state()
+
     def quality(self) -> dict[str, float]:
         """Prequential quality over the recent window."""
         return self._prequential.get()
@@ -246,6 +283,7 @@ class TrainingState:
             self._evicted_us,
             list(self._recent),
             self._scoreboard.state(),
+            self.rewinds,
         )
         parts: dict[str, Mapping[str, npt.NDArray[np.generic]]] = {
             "learner": self._learner.state(),
@@ -264,7 +302,7 @@ class TrainingState:
             parts.setdefault(part, {})[rest] = array
         progress = msgspec.json.decode(parts["progress"][""].tobytes(), type=_Progress)
         self.step, self.examples, self.positions = progress.step, progress.examples, progress.positions
-        self._evicted_us = progress.evicted_us
+        self._evicted_us, self.rewinds = progress.evicted_us, progress.rewinds
         self._recent.extend(progress.recent)
         self._scoreboard.restore(progress.scoreboard)
         self._learner.restore(parts["learner"])
@@ -274,12 +312,15 @@ class TrainingState:
 
     def _test_and_learn(self, examples: list[Example]) -> None:
         """Each example is scored before it is learned."""
-        batch = batch_of(examples, self._rules.spec.layout)
+        layout = self._rules.spec.layout
+        batch = batch_of(examples, layout)
         logits = self._learner.predict(batch.block)
         judged = np.array([example.judged for example in examples], np.bool_)
         self._prequential.update(logits[judged], batch.labels[judged])
         self._scoreboard.update(examples)
-        self._learner.learn(batch, self.intake.watermark_us)
+        prepared = self._prepare(examples, self.examples)
+        learned = batch if prepared is examples else batch_of(prepared, layout)
+        self._learner.learn(learned, self.intake.watermark_us)
         self.examples += len(examples)
 
     def _evict(self) -> None:

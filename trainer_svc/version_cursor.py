@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from martlet.errors import Corrupt
 from martlet.manifest import Manifest, canonical_json, encode_manifest, manifest_digest
-from trainer_svc.journal import Acknowledged, Overtaken, Refused
+from trainer_svc.journal import Acknowledged, Overtaken, Refused, Rewound
 
 
 class CursorState(msgspec.Struct):
@@ -21,6 +22,8 @@ class CursorState(msgspec.Struct):
         head: the last acknowledged version, if it is the parent.
         flight: the version under way.
         flying: whether one is under way.
+        recalled: a version was refused, so learning has to go back to the head.
+        untold: the registry may not know yet that learning has gone back, in this epoch.
         rebased: the next version must be a snapshot.
     """
 
@@ -35,6 +38,8 @@ class CursorState(msgspec.Struct):
     generation: int = -1
     rebased: bool = False
     flying: bool = False
+    recalled: bool = False
+    untold: bool = False
     head: Manifest | None = None
     flight: Manifest | None = None
 
@@ -68,18 +73,34 @@ class VersionCursor:
         manifest = self._land(entry.number, entry.digest)
         at.head, at.parent, at.published, at.version = manifest, entry.digest, entry.digest, entry.version
         at.sequence, at.refusals, at.rebased = manifest.lineage.sequence, 0, False
+        at.untold = False
 
     def refused(self, entry: Refused) -> None:
-        """The registry did not admit it: the next one is a snapshot, and waits longer."""
+        """The registry did not admit it: learning goes back to the head, if there is one; the next one waits longer."""
         self._land(entry.number, entry.digest)
-        self.at.refusals += 1
-        self.at.rebased = True
+        at = self.at
+        at.refusals += 1
+        at.recalled = at.head is not None
+        at.rebased = at.rebased or at.head is None
 
     def overtaken(self, entry: Overtaken) -> None:
         """Another head, or another epoch: the next one is a snapshot on top of it."""
         self._land(entry.number, entry.digest)
         at = self.at
         at.epoch, at.parent, at.head, at.rebased = entry.epoch, entry.head_digest, None, True
+        at.recalled = at.untold = False
+
+    def rewound(self, entry: Rewound, restored: CursorState, examples: int) -> None:
+        """Learning went back to a version; what is under way is given up. Attempts are counted on."""
+        at = self.at
+        self.at = structs.replace(
+            restored,
+            epoch=entry.epoch,
+            number=at.number,
+            refusals=at.refusals,
+            examples=examples,
+            untold=at.untold or not entry.refused,
+        )
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """For a checkpoint; what is under way must have been built."""

@@ -15,7 +15,7 @@ from martlet.keys import space_salt
 from martlet.manifest import BlobRef, Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
-from trainer_svc.journal import PublishResult
+from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.learner import Batch
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
 from trainer_svc.training_state import Stepping
@@ -135,6 +135,11 @@ class FakeRegistry:
         self.accepted: list[Manifest] = []
         self.digests: list[str] = []
         self.head, self.epoch = "", 0
+        self.pin = ""
+        self.taken_back: set[str] = set()
+        self.rewinding = False
+        self.frozen = ""
+        self.acknowledged: list[tuple[int, str]] = []
         self.refuse: Callable[[Manifest], bool] = lambda manifest: False
         self.away: Callable[[], None] = lambda: None
 
@@ -145,6 +150,8 @@ class FakeRegistry:
             return self.records[digest]
         state = CatalogState.REJECTED if self.refuse(decoded) else CatalogState.ADMITTED
         if state is CatalogState.ADMITTED:
+            if self.rewinding or self.frozen:
+                raise Conflict("not now")
             if (decoded.lineage.epoch, decoded.lineage.parent) != (self.epoch, self.head):
                 raise Conflict("another head")
             for blob in decoded.blobs():
@@ -161,7 +168,23 @@ class FakeRegistry:
 
     def lineage(self, model: str) -> LineageState:
         self.away()
-        return LineageState(model, self.epoch, 0, 0, self.head, 0, "")
+        known = self.records.get(self.head)
+        version = known.version if known else 0
+        return LineageState(
+            model, self.epoch, 0, version, self.head, version, self.pin or self.head, self.rewinding, self.frozen
+        )
+
+    def alarm(self, pin: str) -> None:
+        """Takes everything behind a version back."""
+        if pin in self.digests:
+            self.taken_back.update(self.digests[self.digests.index(pin) + 1 :])
+        self.head, self.epoch, self.rewinding = pin, self.epoch + 1, True
+
+    def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        if (epoch, digest) != (self.epoch, self.head):
+            raise Conflict("another epoch or version")
+        self.acknowledged.append((epoch, digest))
+        self.rewinding = False
 
 
 class AtOnce(Executor):
@@ -184,12 +207,16 @@ class Heard:
         self.results: list[PublishResult] = []
         self.checkpoints: list[tuple[int, str]] = []
         self.reports: list[MeasurementBatch] = []
+        self.rewinds: list[Rewound] = []
 
     def stepped(self, stepping: Stepping, seconds: float) -> None:
         self.steps.append(stepping)
 
     def published(self, result: PublishResult, seconds: float) -> None:
         self.results.append(result)
+
+    def rewound(self, entry: Rewound, seconds: float) -> None:
+        self.rewinds.append(entry)
 
     def checkpointed(self, step: int, digest: str, seconds: float) -> None:
         self.checkpoints.append((step, digest))

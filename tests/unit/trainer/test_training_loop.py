@@ -141,16 +141,24 @@ def test_an_orderly_end_leaves_nothing_to_execute_again(world: World) -> None:
     assert len(world.heard.steps) == steps
 
 
-def test_a_refused_version_is_followed_by_a_snapshot_on_the_same_parent(world: World) -> None:
-    world.registry.refuse = lambda manifest: manifest.lineage.sequence == 3 and manifest.kind is VersionKind.DELTA
+def test_a_refused_version_sends_learning_back_to_the_head(world: World) -> None:
+    world.registry.refuse = lambda manifest: manifest.lineage.sequence == 3 and not world.heard.rewinds
     world.life(lambda loop: until_quiet(world, loop))
-    refused = [result for result in world.heard.results if isinstance(result, Refused)]
-    assert [result.number for result in refused] == [3]
+    (refused,) = [result for result in world.heard.results if isinstance(result, Refused)]
+    (rewound,) = world.heard.rewinds
     accepted = world.registry.accepted
+    assert (refused.number, rewound.refused, rewound.digest) == (3, True, world.registry.digests[1])
     assert [manifest.lineage.sequence for manifest in accepted] == list(range(1, len(accepted) + 1))
-    assert accepted[2].kind is VersionKind.SNAPSHOT
     assert accepted[2].lineage.parent == world.registry.digests[1]
+    assert world.registry.acknowledged == []
     assert world.audit().digests_equal
+
+
+def test_a_first_version_that_is_refused_is_followed_by_another_snapshot(world: World) -> None:
+    world.registry.refuse = lambda manifest: len(world.registry.records) < 2
+    world.life(lambda loop: until_quiet(world, loop))
+    assert world.heard.rewinds == []
+    assert world.registry.accepted[0].lineage.parent == ""
 
 
 def test_another_head_is_followed_by_a_snapshot_on_top_of_it(world: World) -> None:

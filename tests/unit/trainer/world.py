@@ -11,13 +11,14 @@ from martlet.versions import LineageState, VersionRecord
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, Heard, LinearLearner, MemoryStore
 from tests.unit.trainer.streams import MODEL, SECOND, START, Label
-from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore
+from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore, rewind_targets
 from trainer_svc.checkpoint import Checkpoint, FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog, read_letters
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, read_journal
 from trainer_svc.publisher import Publisher
+from trainer_svc.restorer import Restorer
 from trainer_svc.training_loop import Pace, TrainingLoop
 from trainer_svc.training_state import LetterPort, TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
@@ -90,6 +91,9 @@ class MortalRegistry:
     def lineage(self, model: str) -> LineageState:
         return self._inner.lineage(model)
 
+    def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+        self._fate.durable("acknowledge", lambda: self._inner.acknowledge_rewind(model, epoch, digest))
+
 
 class MortalCheckpoints:
     def __init__(self, inner: FolderCheckpoints, fate: Fate) -> None:
@@ -100,6 +104,12 @@ class MortalCheckpoints:
 
     def newest(self) -> Checkpoint | None:
         return self._inner.newest()
+
+    def before(self, position: int) -> Checkpoint | None:
+        return self._inner.before(position)
+
+    def hold(self, position: int) -> None:
+        self._inner.hold(position)
 
 
 class MortalWriter:
@@ -193,6 +203,7 @@ class World:
             lambda began: self._state(began, source, NoLetters()),
             VersionBuilder(NoStore(), ModelIdentity(MODEL, SPEC)),
             sampled or {},
+            rewind_targets(entry for entry, _ in read_journal(journal, 0)),
         )
         report = auditor.run(entry for entry, _ in read_journal(journal, 0))
         for one in (reader, lookup, journal):
@@ -213,9 +224,12 @@ class World:
         )
         identity = ModelIdentity(MODEL, SPEC)
         builder = VersionBuilder(MortalStore(self.store, self.fate), identity)
+        kept = MortalJournal(LogJournal(journal, self._readers[2]), self.fate)
+        checkpoints = MortalCheckpoints(FolderCheckpoints(self.root / "checkpoints", 2, held=0), self.fate)
         return TrainingLoop(
-            journal=MortalJournal(LogJournal(journal, self._readers[2]), self.fate),
-            checkpoints=MortalCheckpoints(FolderCheckpoints(self.root / "checkpoints", 2), self.fate),
+            journal=kept,
+            checkpoints=checkpoints,
+            restorer=Restorer(kept, checkpoints, lambda began: self._state(began, source, NoLetters()), builder.build),
             make_state=lambda began: self._state(began, source, letter_log),
             begin=lambda: BEGAN,
             source=source,

@@ -1,0 +1,134 @@
+"""Going back: the state exactly as a published version was taken off from, from the journal and a checkpoint before it.
+
+Each published version can be restored, for the journal is complete: what stands in it is executed again on a state of
+its own, up to the version's take-off. The version is built again there, and its digest says whether it is the same.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from martlet.errors import Corrupt
+from martlet.manifest import Manifest, encode_manifest, manifest_digest
+from trainer_svc.checkpoint import Checkpoint
+from trainer_svc.journal import Acknowledged, Began, Entry, Overtaken, Published, Refused, Rewound, Stepped
+from trainer_svc.training_state import TrainingState
+from trainer_svc.version_builder import VersionPayload
+
+
+class JournalReader(Protocol):
+    """What is asked of a journal."""
+
+    def read(self, start: int) -> Iterator[tuple[Entry, int]]:
+        """The entries from a position on, each with the position behind it."""
+        ...
+
+
+class EarlierCheckpoints(Protocol):
+    """What is asked of a store of checkpoints."""
+
+    def before(self, position: int) -> Checkpoint | None:
+        """The newest whole checkpoint at or before a position of the journal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOff:
+    """Where a version was taken off: its number, and the journal's position right before that entry."""
+
+    number: int
+    position: int
+
+
+class Restorer:
+    """Restores states. Not thread-safe; blocking, as long as it takes to learn what lies behind a checkpoint.
+
+    Args:
+        make_state: a fresh state for a lineage, that writes no dead letters.
+        rebuild: builds a version, and sends nothing.
+    """
+
+    def __init__(
+        self,
+        journal: JournalReader,
+        checkpoints: EarlierCheckpoints,
+        make_state: Callable[[Began], TrainingState],
+        rebuild: Callable[[VersionPayload], Manifest],
+    ) -> None:
+        self._journal = journal
+        self._checkpoints = checkpoints
+        self._make_state = make_state
+        self._rebuild = rebuild
+
+    def find(self, digest: str) -> TakeOff | None:
+        """Where a version was taken off; None for one that this journal does not know as published."""
+        takeoffs: dict[int, int] = {}
+        position, found = 0, None
+        for entry, end in self._journal.read(0):
+            if isinstance(entry, Published):
+                takeoffs[entry.number] = position
+            elif isinstance(entry, Acknowledged) and entry.digest == digest:
+                found = TakeOff(entry.number, takeoffs[entry.number])
+            position = end
+        return found
+
+    def execute(self, state: TrainingState, entry: Entry) -> None:
+        """What a journalled entry does to a state. Versions are built, not sent.
+
+        Raises:
+            Corrupt: executing it again gives something else than before.
+        """
+        if isinstance(entry, Stepped):
+            state.take_step(entry)
+        elif isinstance(entry, Published):
+            state.cursor.built(self._rebuild(state.take_off(entry)))
+        elif isinstance(entry, Acknowledged | Refused | Overtaken):
+            state.land(entry)
+        elif isinstance(entry, Rewound):
+            state.rewind(entry, self.restored(entry.digest, entry.version))
+        else:
+            raise Corrupt("a lineage begins twice in one journal")
+
+    def restored(self, digest: str, version: int) -> TrainingState:
+        """The state as the version was taken off from it, and as acknowledged at once.
+
+        Raises:
+            Corrupt: the journal does not know the version, or it comes out as another one.
+        """
+        target = self.find(digest)
+        if target is None:
+            raise Corrupt(f"the journal does not know {digest}, which training goes back to")
+        state, position = self._start(target.position)
+        for found, end in self._journal.read(position):
+            if isinstance(found, Published) and found.number == target.number:
+                state.cursor.built(self._rebuild(state.take_off(found)))
+                return landed(state, digest, version)
+            if not isinstance(found, Began):
+                self.execute(state, found)
+            position = end
+        raise Corrupt(f"the journal ends before version {target.number}")
+
+    def _start(self, position: int) -> tuple[TrainingState, int]:
+        first, end = next(self._journal.read(0))
+        if not isinstance(first, Began):
+            raise Corrupt("the journal does not begin with the beginning of a lineage")
+        state = self._make_state(first)
+        checkpoint = self._checkpoints.before(position)
+        if checkpoint is None:
+            return state, end
+        state.restore(checkpoint.state)
+        return state, checkpoint.journal_position
+
+
+def landed(state: TrainingState, digest: str, version: int) -> TrainingState:
+    """A state with a version under way, as if that had been acknowledged at once: nothing was learned since.
+
+    Raises:
+        Corrupt: the version under way is another one.
+    """
+    flight = state.cursor.at.flight
+    own = "" if flight is None else manifest_digest(encode_manifest(flight))
+    if own != digest:
+        raise Corrupt(f"training goes back to {digest}, which is {own or 'absent'} when made again")
+    state.land(Acknowledged(state.cursor.at.number, digest, version))
+    return state
