@@ -34,7 +34,7 @@ class ServingConfig:
         max_pending_rows: item rows that may wait; beyond, requests are refused with RESOURCE_EXHAUSTED.
         max_batch_rows: item rows scored in one run.
         prediction_queue: records that may wait for the event log; beyond, prediction records are dropped and counted.
-        shadow_share: share of the answers that the other versions score too, for the judge; chosen by a hash of their id.
+        shadow_share: share of the answers that the other versions score too, for the judge; chosen by a hash of the id.
         shadow_queue: item rows that may wait for shadow scores; beyond, records are written without them and counted.
         max_mean_logit_shift: a new head whose logits of recent requests differ by more than this on average is refused.
         arena_headroom: free buckets beside a table's base, as a share of it (sparse file, costs nothing unused).

@@ -221,7 +221,7 @@ async def test_no_request_fails_while_versions_change_and_some_are_broken(servin
     good = 1
     for revision in range(2, 14):
         broken = revision % 4 == 0
-        serving.trainer.weights["bias"] = np.array([np.nan if broken else revision], np.float32)
+        serving.trainer.weights["bias"] = np.array([np.nan if broken else revision / 4], np.float32)
         version = serving.publish()
         serving.aspire(revision, head=version, pin=good)
         await until_reported(serving, version, VersionState.FAILED if broken else VersionState.READY)

@@ -12,6 +12,7 @@ from martlet.errors import Corrupt, NotReady
 from martlet.events import SPLIT_BUCKETS, Arm, ItemDelete, ItemUpsert
 from martlet.versions import AspiredModel, AspiredSet, Role, VersionState
 from serving_svc.item_store import ItemStore
+from serving_svc.loader import Trial
 from serving_svc.manager import Manager
 from serving_svc.servable import ServableId
 from serving_svc.source import receive
@@ -153,7 +154,7 @@ def test_the_manager_itself_answers_at_every_turn_of_the_loop(
 async def _manager_answers(sets: list[tuple[AspiredModel, int]], broken: frozenset[int]) -> None:
     staged = {n: BrokenLoader(Corrupt("x")) if n in broken else FakeLoader(SumServable(n)) for n in range(1, 7)}
     with ThreadPoolExecutor(1) as executor:
-        manager = Manager(Shelf(staged), lambda servable: warm_up(servable, ()), executor)
+        manager = Manager(Shelf(staged), Trial(lambda servable: warm_up(servable, ())), executor)
         answered = False
         for model, turns in sets:
             manager.aspire(model)
