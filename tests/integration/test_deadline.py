@@ -7,7 +7,6 @@ import pytest
 
 from martlet.clock import SystemClock
 from martlet.errors import DeadlinePassed
-from martlet.events import Outcome, Prediction
 from tests.integration.test_serving import CONTEXT, ITEMS, World
 from tests.integration.tiny_version import MODEL
 
@@ -37,18 +36,12 @@ async def late(tmp_path: Path) -> AsyncIterator[tuple[World, LeapingClock]]:
     await world.stop()
 
 
-async def recorded(world: World) -> set[str]:
-    """The ids of all predictions that were recorded so far."""
-    await world.client.record_outcomes([Outcome("", "p", 1, "click", 1.0, 0)])  # acknowledged behind what was queued
-    return {event.prediction_id for event in world.events() if isinstance(event, Prediction)}
-
-
 async def test_past_its_deadline_nothing_is_scored(late: tuple[World, LeapingClock]) -> None:
     world, clock = late
-    before = await recorded(world)
+    before = set(await world.predictions())
     clock.leap = 60.0
     with pytest.raises(DeadlinePassed, match="before the work began"):
         await world.client.rank(MODEL, 1, ITEMS, CONTEXT)
     clock.leap = 0.0
     answer = await world.client.rank(MODEL, 1, ITEMS, CONTEXT)
-    assert await recorded(world) == before | {answer.prediction_id}, "the late call must leave no prediction"
+    assert set(await world.predictions()) == before | {answer.prediction_id}, "the late call must leave no prediction"

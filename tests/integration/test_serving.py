@@ -97,6 +97,7 @@ class World:
         self.config = Config(data_dir=root, serving=serving)
         self.app = ServingApp(self.config, clock or SystemClock(), CollectorRegistry())
         self.versions: list[str] = []
+        self.barriers = 0
 
     def publish(self) -> int:
         self.versions.append(self.trainer.publish())
@@ -143,6 +144,13 @@ class World:
         records = reader.read("serving-0", 0, 1 << 20)
         reader.close()
         return [decode_event(record.payload) for record in records]
+
+    async def predictions(self) -> dict[str, Prediction]:
+        """All records of answers so far, by prediction id: those still in a queue are waited for."""
+        await self.app.shadow.close()
+        self.barriers += 1  # an outcome that was never seen is acknowledged behind everything that was queued
+        await self.client.record_outcomes([Outcome(f"barrier-{self.barriers}", "p", 1, "click", 1.0, 0)])
+        return {event.prediction_id: event for event in self.events() if isinstance(event, Prediction)}
 
 
 @pytest.fixture

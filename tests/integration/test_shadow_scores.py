@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from martlet.events import Arm, Outcome, Prediction
+from martlet.events import Arm, Prediction
 from martlet.versions import Role, VersionState
 from tests.integration.test_serving import CONTEXT, ITEMS, World, until_reported
 from tests.integration.tiny_version import MODEL
@@ -45,14 +45,6 @@ def aspire(world: World, revision: int, weight: int) -> None:
     )
 
 
-async def records(world: World) -> dict[str, Prediction]:
-    """Everything recorded so far, durable."""
-    await world.app.shadow.close()
-    await world.client.record_outcomes([Outcome("", "p", 1, "click", 1.0, 0)])  # acknowledged behind what was queued
-    predictions = [event for event in world.events() if isinstance(event, Prediction)]
-    return {prediction.prediction_id: prediction for prediction in predictions}
-
-
 async def own_logits(world: World, record: Prediction) -> dict[int, list[float]]:
     """What each version answers when it is asked by name, in the record's order of items."""
     own = {}
@@ -66,7 +58,7 @@ async def own_logits(world: World, record: Prediction) -> dict[int, list[float]]
 async def test_records_hold_what_each_version_says_itself(compared: World) -> None:
     answers = [await compared.client.rank(MODEL, 1, ITEMS, CONTEXT, session_id=f"s{n}") for n in range(12)]
     assert {answer.arm for answer in answers} == {Arm.LIVE, Arm.PIN}
-    recorded = await records(compared)
+    recorded = await compared.predictions()
     for answer in answers:
         record = recorded[answer.prediction_id]
         assert (record.version, record.head) == (answer.version, HEAD)
@@ -76,14 +68,14 @@ async def test_records_hold_what_each_version_says_itself(compared: World) -> No
         assert record.scores.keys() == own.keys()
         for version, logits in own.items():
             assert record.scores[version].tolist() == pytest.approx(logits, abs=1e-5)
-    named = [record for record in (await records(compared)).values() if record.arm is Arm.EXPLICIT]
+    named = [record for record in (await compared.predictions()).values() if record.arm is Arm.EXPLICIT]
     assert {tuple(record.scores) for record in named} == {(HEAD,), (PIN,), (CANDIDATE,)}
 
 
 async def test_recommendations_are_scored_by_the_others_too(compared: World) -> None:
     await compared.client.upsert_items(MODEL, {item: {"item.price": 1.0} for item in range(10)})
     answer = await compared.client.recommend(MODEL, 1, 3, CONTEXT)
-    record = (await records(compared))[answer.prediction_id]
+    record = (await compared.predictions())[answer.prediction_id]
     assert sorted(record.scores) == [PIN, CANDIDATE, HEAD]
     assert {logits.shape for logits in record.scores.values()} == {(3,)}
 
@@ -92,7 +84,7 @@ async def test_a_head_without_weight_is_recorded_and_scores(compared: World) -> 
     aspire(compared, 2, weight=0)
     await until(lambda: compared.app.manager.route(MODEL).lane is None)
     answer = await compared.client.rank(MODEL, 1, ITEMS, CONTEXT)
-    record = (await records(compared))[answer.prediction_id]
+    record = (await compared.predictions())[answer.prediction_id]
     assert (record.arm, record.version, record.weight, record.head) == (Arm.PIN, PIN, 0, HEAD)
     assert sorted(record.scores) == [PIN, CANDIDATE, HEAD]
 
@@ -104,7 +96,7 @@ async def test_versions_unload_when_they_have_scored(compared: World) -> None:
     for version in (HEAD, CANDIDATE):
         await until_reported(compared, version, VersionState.RETIRED)
     answer = await compared.client.rank(MODEL, 1, ITEMS, CONTEXT)
-    record = (await records(compared))[answer.prediction_id]
+    record = (await compared.predictions())[answer.prediction_id]
     assert (record.head, list(record.scores)) == (0, [PIN])
 
 
