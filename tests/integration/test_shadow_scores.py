@@ -8,6 +8,7 @@ import pytest
 
 from martlet.events import Arm, Prediction
 from martlet.versions import Role, VersionState
+from serving_svc import shadow
 from tests.integration.test_serving import CONTEXT, ITEMS, World, until_reported
 from tests.integration.tiny_version import MODEL
 from tests.unit.serving.fakes import until
@@ -100,7 +101,8 @@ async def test_versions_unload_when_they_have_scored(compared: World) -> None:
     assert (record.head, list(record.scores)) == (0, [PIN])
 
 
-async def test_stopping_loses_no_record(tmp_path: Path) -> None:
+async def test_stopping_loses_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "GATHER_SECONDS", 0.3)  # all of them still wait when the replica is told to stop
     world = World(tmp_path)
     await world.start()
     for n in (1, 2):

@@ -110,7 +110,9 @@ def test_once_a_version_was_ready_some_ready_version_answers_at_every_step(
             world.finish_load()
         else:
             world.finish_drains()
-        named = [s for s in (world.route.lane, world.route.canary, world.route.pin) if s is not None]
+        route = world.route
+        named = [s for s in (route.lane, route.canary, route.pin, route.head) if s is not None]
+        named += [scorer.servable for scorer in route.scorers]
         assert set(named) <= world.ready
         assert not broken & {servable.version for servable in named}
         if answered_before:
