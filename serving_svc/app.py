@@ -26,11 +26,13 @@ from martlet.wire.item_events import decode_item_event
 from serving_svc.answering import Answering
 from serving_svc.batcher import Batcher
 from serving_svc.event_intake import EventIntake
+from serving_svc.head_gate import check_head
 from serving_svc.health_meter import HealthMeter, HealthMetrics
 from serving_svc.health_report import HealthReporter
 from serving_svc.inference import Inference
 from serving_svc.item_store import ItemStore
 from serving_svc.item_tail import ItemTail
+from serving_svc.loader import Trial
 from serving_svc.manager import Manager
 from serving_svc.onnx_loader import OnnxLoaders
 from serving_svc.prediction_log import PredictionLog
@@ -38,6 +40,8 @@ from serving_svc.rpc.events import EventsServicer
 from serving_svc.rpc.open_inference import OpenInferenceServicer
 from serving_svc.rpc.serving import ServingServicer
 from serving_svc.servable import Servable, ServableId
+from serving_svc.shadow import ShadowScoring
+from serving_svc.shadow_metrics import ShadowMetrics
 from serving_svc.source import RegistrySource
 from serving_svc.table_arena import TableArena
 from serving_svc.table_view import TableViews
@@ -88,6 +92,14 @@ class ServingApp:
             max_batch_rows=config.serving.max_batch_rows,
             max_pending_rows=config.serving.max_pending_rows,
         )
+        self.shadow = ShadowScoring(
+            self.manager,
+            PredictionLog(self._writer, encode_event, collectors),
+            self._executors["scoring"],
+            ShadowMetrics(collectors),
+            share=config.serving.shadow_share,
+            max_rows=config.serving.shadow_queue,
+        )
         self.server = self._make_server()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -115,6 +127,7 @@ class ServingApp:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self.shadow.close()
         await self.manager.close()
         await self._registry.close()
         await asyncio.to_thread(self._writer.close)
@@ -141,9 +154,8 @@ class ServingApp:
             artifacts, folder / "tables", lambda path, base, width: TableArena(path, base, width, headroom)
         )
         loaders = OnnxLoaders(artifacts, tables, folder / "graphs", config.serving.intra_op_threads)
-        return Manager(
-            loaders, self._warm_up, self._executors["loader"], changed=self._on_change, retired=self._on_retired
-        )
+        trial = Trial(self._warm_up, self._gate)
+        return Manager(loaders, trial, self._executors["loader"], changed=self._on_change, retired=self._on_retired)
 
     def _make_server(self) -> Server:
         config, clock = self._config.serving, self._clock
@@ -180,7 +192,7 @@ class ServingApp:
             answering=answering,
             batcher=self.batcher,
             items=self._items,
-            log=PredictionLog(self._writer, encode_event, self._collectors),
+            records=self.shadow,
             recent=self._recent,
             clock=self._clock,
             items_known=lambda: self._tail.caught_up,
@@ -190,6 +202,9 @@ class ServingApp:
 
     def _warm_up(self, servable: Servable) -> None:
         warm_up(servable, self._recent.of(servable.spec_digest))
+
+    def _gate(self, new: Servable, current: Servable) -> None:
+        check_head(new, current, self._recent.of(new.spec_digest), self._config.serving.max_mean_logit_shift)
 
     def _statuses(self) -> tuple[ServableStatus, ...]:
         return self._meter.with_counts(self.manager.statuses())

@@ -19,9 +19,9 @@ from serving_svc.answering import Answered, Answering, Asked, session_of
 from serving_svc.batcher import Batcher
 from serving_svc.item_store import ItemStore
 from serving_svc.loader import ServableHandle
-from serving_svc.prediction_log import PredictionLog
 from serving_svc.recommend import best_rows
 from serving_svc.servable import Scores, Servable, ServableId, Tensors
+from serving_svc.shadow import ShadowScoring
 from serving_svc.tensor_check import check_inputs, check_outputs, first_not_finite
 from serving_svc.warm_up import RecentRequests
 
@@ -79,7 +79,7 @@ class Inference:
         answering: Answering,
         batcher: Batcher,
         items: ItemStore,
-        log: PredictionLog,
+        records: ShadowScoring,
         recent: RecentRequests,
         clock: Clock,
         items_known: Callable[[], bool],
@@ -89,7 +89,7 @@ class Inference:
         self._answering = answering
         self._batcher = batcher
         self._items = items
-        self._log = log
+        self._records = records
         self._recent = recent
         self._clock = clock
         self._items_known = items_known
@@ -118,7 +118,6 @@ class Inference:
         session = session_of(query.session_id, query.input.user_id)
         answered = await self._answering.answer(query.model, query.version, session, Asked(attempt, _finite))
         scored = answered.result
-        self._recent.add(scored.spec_digest, scored.block)
         order = np.argsort(-scored.scores.logit, kind="stable")
         return self._recorded(answered, order, query.input.user_id, query.session_id)
 
@@ -184,37 +183,47 @@ class Inference:
     def _recorded(
         self, answered: Answered[Scored], order: npt.NDArray[np.int64], user_id: ItemId | None, session_id: str
     ) -> Ranking:
-        """The answer in this order of rows; its record is offered to the log."""
-        choice, route, scored = answered.choice, answered.route, answered.result
-        servable = choice.servable
-        items = tuple(scored.items[row] for row in order.tolist())
-        scores, logits = scored.scores.score[order], scored.scores.logit[order]
-        prediction_id = self._next_id()
-        if items:
-            self._log.offer(
-                Prediction(
-                    prediction_id=prediction_id,
-                    model=servable.model,
-                    time_us=self._clock.now_us(),
-                    epoch=route.epoch,
-                    revision=route.revision,
-                    salt=route.salt,
-                    bucket=choice.bucket,
-                    weight=choice.weight,
-                    arm=choice.arm,
-                    version=servable.version,
-                    digest=servable.digest,
-                    user_id=user_id,
-                    session_id=session_id,
-                    item_ids=items,
-                    propensities=None,
-                    scores={servable.version: logits},
-                    spec_digest=scored.spec_digest,
-                    features=_rows(scored.block, order),
-                )
-            )
-        ranked = scored_items(items, scores, logits)
+        """The answer in this order of rows; its record is on its way to the log."""
+        choice, shown = answered.choice, _ordered(answered.result, order)
+        servable, prediction_id = choice.servable, self._next_id()
+        if shown.items:
+            self._recent.add(shown.spec_digest, shown.block)
+            prediction = self._prediction(prediction_id, answered, shown, user_id, session_id)
+            self._records.record(prediction, answered.route)
+        ranked = scored_items(shown.items, shown.scores.score, shown.scores.logit)
         return Ranking(prediction_id, servable.model, servable.version, servable.digest, choice.arm, ranked)
+
+    def _prediction(
+        self,
+        prediction_id: str,
+        answered: Answered[Scored],
+        shown: Scored,
+        user_id: ItemId | None,
+        session_id: str,
+    ) -> Prediction:
+        choice, route = answered.choice, answered.route
+        servable = choice.servable
+        return Prediction(
+            prediction_id=prediction_id,
+            model=servable.model,
+            time_us=self._clock.now_us(),
+            epoch=route.epoch,
+            revision=route.revision,
+            salt=route.salt,
+            bucket=choice.bucket,
+            weight=choice.weight,
+            arm=choice.arm,
+            version=servable.version,
+            digest=servable.digest,
+            user_id=user_id,
+            session_id=session_id,
+            item_ids=shown.items,
+            propensities=None,
+            scores={servable.version: shown.scores.logit},
+            spec_digest=shown.spec_digest,
+            features=shown.block,
+            head=route.head.version if route.head is not None else 0,
+        )
 
 
 def _finite(scored: Scored) -> bool:
@@ -240,11 +249,15 @@ def _encoded(servable: Servable, request: RankInput, as_sent: RankInput) -> Feat
         return encode(servable.spec, as_sent)
 
 
-def _rows(block: FeatureBlock, order: npt.NDArray[np.int64]) -> FeatureBlock:
-    return FeatureBlock(
+def _ordered(scored: Scored, order: npt.NDArray[np.int64]) -> Scored:
+    """The rows that are answered, in the order answered."""
+    items = tuple(scored.items[row] for row in order.tolist())
+    block, scores = scored.block, scored.scores
+    rows = FeatureBlock(
         block.user_ids,
         block.user_numbers,
         block.item_ids[order],
         block.item_numbers[order],
         np.zeros(order.shape[0], np.int64),
     )
+    return Scored(scored.spec_digest, items, rows, Scores(scores.score[order], scores.logit[order]))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
@@ -94,6 +95,19 @@ class ServableHandle:
         self.leave()
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a version goes through between loading and READY. Both calls block and run in the loader thread.
+
+    Attributes:
+        warm_up: runs the version; raises if it cannot serve.
+        gate: compares the version (first) with the one that it would follow; raises if it may not.
+    """
+
+    warm_up: Callable[[Servable], None]
+    gate: Callable[[Servable, Servable], None] = lambda _new, _current: None
+
+
 class LoaderHarness:
     """One version in this replica: its state, its reason, who uses it. Lives on the event loop, works in the executor.
 
@@ -103,24 +117,26 @@ class LoaderHarness:
         superseded: it failed for that reason alone, which says nothing against it.
     """
 
-    def __init__(
-        self, servable_id: ServableId, loader: Loader, warm_up: Callable[[Servable], None], executor: Executor
-    ) -> None:
+    def __init__(self, servable_id: ServableId, loader: Loader, trial: Trial, executor: Executor) -> None:
         self.id = servable_id
         self.state = VersionState.LOADING
         self.reason = ""
         self.abandoned = False
         self.superseded = False
         self._loader = loader
-        self._warm_up = warm_up
+        self._trial = trial
         self._executor = executor
         self._servable: Servable | None = None
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def bring_up(self) -> None:
-        """Loads and warms up. Never raises: a version that cannot serve ends as FAILED, with its reason."""
+    async def bring_up(self, to_follow: Callable[[], ServableHandle | None] = lambda: None) -> None:
+        """Loads and tries out. Never raises: a version that cannot serve ends as FAILED, with its reason.
+
+        Args:
+            to_follow: a handle of the version to compare with, asked for when this one is warm; None: of none.
+        """
         try:
             servable = await self._load()
         except Exception as error:  # noqa: BLE001  whatever a broken version raises, it must not stop the replica
@@ -128,7 +144,7 @@ class LoaderHarness:
             return
         self._move(VersionState.WARMING)
         try:
-            await self._run(lambda: self._warm_up(servable))
+            await self._try_out(servable, to_follow)
         except Exception as error:  # noqa: BLE001  as above
             await self._free()
             self._fail(error)
@@ -185,6 +201,13 @@ class LoaderHarness:
                 if self.abandoned:
                     raise SupersededError(str(error)) from error
         return await self._run(self._loader.load)
+
+    async def _try_out(self, servable: Servable, to_follow: Callable[[], ServableHandle | None]) -> None:
+        await self._run(lambda: self._trial.warm_up(servable))
+        current = to_follow()
+        if current is not None:
+            with current:
+                await self._run(lambda: self._trial.gate(servable, current.servable))
 
     async def _free(self) -> None:
         try:

@@ -11,9 +11,9 @@ from concurrent.futures import Executor
 
 from martlet.errors import NotFound, NotReady
 from martlet.versions import AspiredModel, Role, ServableStatus, VersionState
-from serving_svc.loader import LoaderHarness, Loaders, ServableHandle
-from serving_svc.servable import Servable, ServableId
-from serving_svc.traffic_split import Route, plan_route
+from serving_svc.loader import LoaderHarness, Loaders, ServableHandle, Trial
+from serving_svc.servable import ServableId
+from serving_svc.traffic_split import Route, gate_reference, plan_route
 from serving_svc.version_policy import Action, Step, VersionView, next_action
 
 RETIRED_KEPT = 16
@@ -56,6 +56,7 @@ class Manager:
     """Loads, routes and unloads versions. Lives on one event loop; loading runs in the executor (one thread).
 
     Args:
+        trial: what a loaded version goes through before it may answer.
         changed: told after each change of a version's state or a route.
         retired: told which version is gone, so that its metrics and state can go too.
     """
@@ -63,14 +64,14 @@ class Manager:
     def __init__(
         self,
         loaders: Loaders,
-        warm_up: Callable[[Servable], None],
+        trial: Trial,
         executor: Executor,
         *,
         changed: Callable[[], None] = lambda: None,
         retired: Callable[[ServableId], None] = lambda _servable: None,
     ) -> None:
         self._loaders = loaders
-        self._warm_up = warm_up
+        self._trial = trial
         self._executor = executor
         self._changed = changed
         self._retired = retired
@@ -193,7 +194,7 @@ class Manager:
     def _carry_out(self, model: _Model, action: Action) -> None:
         servable = action.servable
         if action.step is Step.LOAD:
-            harness = LoaderHarness(servable, self._loaders.loader(servable), self._warm_up, self._executor)
+            harness = LoaderHarness(servable, self._loaders.loader(servable), self._trial, self._executor)
             model.harnesses[servable] = harness
             self._spawn(self._bring_up(model, harness))
         elif action.step is Step.UNLOAD:
@@ -206,8 +207,12 @@ class Manager:
         self._spawn(self._take_down(model, harness))
 
     async def _bring_up(self, model: _Model, harness: LoaderHarness) -> None:
-        await harness.bring_up()
+        await harness.bring_up(lambda: self._to_follow(model, harness))
         self._advance(model)
+
+    def _to_follow(self, model: _Model, harness: LoaderHarness) -> ServableHandle | None:
+        reference = gate_reference(model.aspired, model.route, harness.id)
+        return None if reference is None else self.handle(reference)
 
     async def _take_down(self, model: _Model, harness: LoaderHarness) -> None:
         await harness.take_down()

@@ -1,4 +1,4 @@
-"""Which version answers a session: pure, sticky, salted.
+"""Which version answers a session, and which others score what it answers: pure, sticky, salted.
 
 A session falls into one of 10,000 buckets by a hash that is salted for each epoch. The live lane owns the buckets from
 0 up to its weight, a canary those above it, the pin the rest. So a session stays with its arm while weights stand
@@ -10,8 +10,16 @@ from dataclasses import dataclass
 import xxhash
 
 from martlet.events import SPLIT_BUCKETS, Arm
-from martlet.versions import AspiredModel, Role
+from martlet.versions import AspiredModel, AspiredVersion, Role
 from serving_svc.servable import ServableId
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A READY version whose opinion of an answer is wanted, whoever answers."""
+
+    role: Role
+    servable: ServableId
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,8 @@ class Route:
         lane: answers the live lane; None: the pin does.
         canary: answers the canary's share; None: the pin does.
         pin: answers the rest and whatever another arm cannot; None: no version of the model is READY.
+        head: holds the live lane, whatever its weight; None: nobody apart from the pin.
+        scorers: every version that the judge compares, each once.
     """
 
     model: str
@@ -34,10 +44,12 @@ class Route:
     lane: ServableId | None
     canary: ServableId | None
     pin: ServableId | None
+    head: ServableId | None = None
+    scorers: tuple[Scorer, ...] = ()
 
     def names(self, servable: ServableId) -> bool:
-        """Whether any request may be sent to it."""
-        return servable in (self.lane, self.canary, self.pin)
+        """Whether any request may be sent to it, or it holds the lane until its successor is READY."""
+        return servable in (self.lane, self.canary, self.pin, self.head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,7 @@ def plan_route(aspired: AspiredModel, ready: frozenset[ServableId], previous: Ro
     pin = aspired.with_role(Role.PIN) or head
     named = {role: _ready_id(aspired, role, ready) for role in Role}
     lane_weight = head.weight if head else 0
+    holder = _lane_holder(aspired, named[Role.HEAD], ready, previous) if head else None
     return Route(
         model=aspired.model,
         epoch=aspired.epoch,
@@ -99,26 +112,57 @@ def plan_route(aspired: AspiredModel, ready: frozenset[ServableId], previous: Ro
         salt=aspired.salt,
         lane_weight=lane_weight,
         canary_weight=canary.weight if canary else 0,
-        lane=_lane(aspired, named[Role.HEAD], ready, previous) if lane_weight else None,
+        lane=holder if lane_weight else None,
         canary=named[Role.CANARY] if canary and canary.weight else None,
         pin=_pin(named[Role.PIN if pin is not head else Role.HEAD], named, ready, previous),
+        head=None if pin and holder == _id(aspired, pin) else holder,
+        scorers=_scorers({**named, Role.HEAD: holder}),
     )
+
+
+def gate_reference(aspired: AspiredModel, route: Route, servable: ServableId) -> ServableId | None:
+    """The READY version that a new one must resemble before it may take the live lane; None: nothing is asked of it.
+
+    Only a head is asked, and only beside a pin that is READY: it follows the version that holds the lane, else the pin.
+    A version that becomes head and pin at once was judged by its rollout.
+    """
+    head, pin = aspired.with_role(Role.HEAD), aspired.with_role(Role.PIN)
+    if head is None or pin is None or _id(aspired, head) != servable:
+        return None
+    pinned = _id(aspired, pin)
+    if pinned == servable or pinned != route.pin:
+        return None
+    return route.lane or route.head or route.pin
+
+
+def _id(aspired: AspiredModel, version: AspiredVersion) -> ServableId:
+    return ServableId(aspired.model, version.version, version.digest)
 
 
 def _ready_id(aspired: AspiredModel, role: Role, ready: frozenset[ServableId]) -> ServableId | None:
     version = aspired.with_role(role)
     if version is None:
         return None
-    servable = ServableId(aspired.model, version.version, version.digest)
+    servable = _id(aspired, version)
     return servable if servable in ready else None
 
 
-def _lane(
+def _lane_holder(
     aspired: AspiredModel, head: ServableId | None, ready: frozenset[ServableId], previous: Route | None
 ) -> ServableId | None:
     if head is not None or previous is None or previous.epoch != aspired.epoch:
         return head
-    return previous.lane if previous.lane in ready else None
+    holder = previous.lane or previous.head
+    return holder if holder in ready else None
+
+
+def _scorers(named: dict[Role, ServableId | None]) -> tuple[Scorer, ...]:
+    roles: dict[ServableId, Role] = {}
+    for role in Role:
+        servable = named[role]
+        if servable is not None:
+            roles.setdefault(servable, role)
+    return tuple(Scorer(role, servable) for servable, role in roles.items())
 
 
 def _pin(

@@ -9,23 +9,34 @@ from martlet.errors import Corrupt
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from serving_svc.servable import Servable
 
-REQUESTS_KEPT = 8
+REQUESTS_KEPT = 64
+ROWS_KEPT = 2048
+_REQUESTS_RUN = 8
 _ZERO_ROWS = (1, 32)
 
 
 class RecentRequests:
-    """The last few blocks of each feature spec. Appending and copying are atomic, so any thread may call."""
+    """The last few blocks of each feature spec, bounded in requests and in item rows.
 
-    def __init__(self, kept: int = REQUESTS_KEPT) -> None:
+    Appending and copying are atomic: one thread may add, any thread may read.
+    """
+
+    def __init__(self, kept: int = REQUESTS_KEPT, rows_kept: int = ROWS_KEPT) -> None:
         self._kept = kept
+        self._rows_kept = rows_kept
         self._blocks: dict[str, deque[FeatureBlock]] = {}
+        self._rows: dict[str, int] = {}
 
     def add(self, spec_digest: str, block: FeatureBlock) -> None:
-        """Remembers a block."""
-        blocks = self._blocks.get(spec_digest)
-        if blocks is None:
-            blocks = self._blocks.setdefault(spec_digest, deque(maxlen=self._kept))
+        """Remembers a block; one that is larger than all that may be kept is not worth it."""
+        if block.rows > self._rows_kept:
+            return
+        blocks = self._blocks.setdefault(spec_digest, deque())
         blocks.append(block)
+        rows = self._rows.get(spec_digest, 0) + block.rows
+        while len(blocks) > self._kept or rows > self._rows_kept:
+            rows -= blocks.popleft().rows
+        self._rows[spec_digest] = rows
 
     def of(self, spec_digest: str) -> tuple[FeatureBlock, ...]:
         """The remembered blocks, oldest first."""
@@ -34,12 +45,12 @@ class RecentRequests:
 
 
 def warm_up(servable: Servable, recent: Sequence[FeatureBlock]) -> None:
-    """Runs empty requests and recent ones, so that pages are mapped and memory is allotted.
+    """Runs empty requests and the last few recent ones, so that pages are mapped and memory is allotted.
 
     Raises:
         Corrupt: a score is no number, or the number of scores is wrong.
     """
-    for block in [*(zeros(servable.spec, rows) for rows in _ZERO_ROWS), *recent]:
+    for block in [*(zeros(servable.spec, rows) for rows in _ZERO_ROWS), *recent[-_REQUESTS_RUN:]]:
         scores = servable.predict(block)
         if scores.logit.shape != (block.rows,) or scores.score.shape != (block.rows,):
             raise Corrupt(f"warm-up: {block.rows} rows gave logits of shape {list(scores.logit.shape)}")

@@ -34,6 +34,9 @@ class ServingConfig:
         max_pending_rows: item rows that may wait; beyond, requests are refused with RESOURCE_EXHAUSTED.
         max_batch_rows: item rows scored in one run.
         prediction_queue: records that may wait for the event log; beyond, prediction records are dropped and counted.
+        shadow_share: share of the answers that the other versions score too, for the judge; chosen by a hash of the id.
+        shadow_queue: item rows that may wait for shadow scores; beyond, records are written without them and counted.
+        max_mean_logit_shift: a new head whose logits of recent requests differ by more than this on average is refused.
         arena_headroom: free buckets beside a table's base, as a share of it (sparse file, costs nothing unused).
         intra_op_threads: onnxruntime threads for one run.
         drain_seconds: how long requests in flight may take at shutdown.
@@ -49,6 +52,9 @@ class ServingConfig:
     max_pending_rows: int = 65536
     max_batch_rows: int = 1024
     prediction_queue: int = 65536
+    shadow_share: float = 1.0
+    shadow_queue: int = 16384
+    max_mean_logit_shift: float = 2.0
     arena_headroom: float = 1.0
     intra_op_threads: int = 1
     drain_seconds: float = 10.0

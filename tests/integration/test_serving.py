@@ -97,6 +97,7 @@ class World:
         self.config = Config(data_dir=root, serving=serving)
         self.app = ServingApp(self.config, clock or SystemClock(), CollectorRegistry())
         self.versions: list[str] = []
+        self.barriers = 0
 
     def publish(self) -> int:
         self.versions.append(self.trainer.publish())
@@ -143,6 +144,13 @@ class World:
         records = reader.read("serving-0", 0, 1 << 20)
         reader.close()
         return [decode_event(record.payload) for record in records]
+
+    async def predictions(self) -> dict[str, Prediction]:
+        """All records of answers so far, by prediction id: those still in a queue are waited for."""
+        await self.app.shadow.close()
+        self.barriers += 1  # an outcome that was never seen is acknowledged behind everything that was queued
+        await self.client.record_outcomes([Outcome(f"barrier-{self.barriers}", "p", 1, "click", 1.0, 0)])
+        return {event.prediction_id: event for event in self.events() if isinstance(event, Prediction)}
 
 
 @pytest.fixture
@@ -221,7 +229,7 @@ async def test_no_request_fails_while_versions_change_and_some_are_broken(servin
     good = 1
     for revision in range(2, 14):
         broken = revision % 4 == 0
-        serving.trainer.weights["bias"] = np.array([np.nan if broken else revision], np.float32)
+        serving.trainer.weights["bias"] = np.array([np.nan if broken else revision / 4], np.float32)
         version = serving.publish()
         serving.aspire(revision, head=version, pin=good)
         await until_reported(serving, version, VersionState.FAILED if broken else VersionState.READY)

@@ -12,6 +12,7 @@ from martlet.errors import Corrupt, NotReady
 from martlet.events import SPLIT_BUCKETS, Arm, ItemDelete, ItemUpsert
 from martlet.versions import AspiredModel, AspiredSet, Role, VersionState
 from serving_svc.item_store import ItemStore
+from serving_svc.loader import Trial
 from serving_svc.manager import Manager
 from serving_svc.servable import ServableId
 from serving_svc.source import receive
@@ -109,7 +110,9 @@ def test_once_a_version_was_ready_some_ready_version_answers_at_every_step(
             world.finish_load()
         else:
             world.finish_drains()
-        named = [s for s in (world.route.lane, world.route.canary, world.route.pin) if s is not None]
+        route = world.route
+        named = [s for s in (route.lane, route.canary, route.pin, route.head) if s is not None]
+        named += [scorer.servable for scorer in route.scorers]
         assert set(named) <= world.ready
         assert not broken & {servable.version for servable in named}
         if answered_before:
@@ -153,7 +156,7 @@ def test_the_manager_itself_answers_at_every_turn_of_the_loop(
 async def _manager_answers(sets: list[tuple[AspiredModel, int]], broken: frozenset[int]) -> None:
     staged = {n: BrokenLoader(Corrupt("x")) if n in broken else FakeLoader(SumServable(n)) for n in range(1, 7)}
     with ThreadPoolExecutor(1) as executor:
-        manager = Manager(Shelf(staged), lambda servable: warm_up(servable, ()), executor)
+        manager = Manager(Shelf(staged), Trial(lambda servable: warm_up(servable, ())), executor)
         answered = False
         for model, turns in sets:
             manager.aspire(model)

@@ -16,7 +16,7 @@ from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.manifest import spec_digest
 from martlet.signature import Signature
 from martlet.versions import AspiredModel, AspiredVersion, Role
-from serving_svc.loader import Loader
+from serving_svc.loader import Loader, Trial
 from serving_svc.manager import Manager
 from serving_svc.servable import Scores, Servable, ServableId, Tensors
 from serving_svc.warm_up import warm_up
@@ -188,9 +188,11 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 @asynccontextmanager
-async def managed(shelf: Shelf) -> AsyncIterator[Manager]:
+async def managed(
+    shelf: Shelf, gate: Callable[[Servable, Servable], None] = lambda _new, _current: None
+) -> AsyncIterator[Manager]:
     """A manager that is closed in order."""
     with ThreadPoolExecutor(1) as executor:
-        manager = Manager(shelf, lambda servable: warm_up(servable, ()), executor)
+        manager = Manager(shelf, Trial(lambda servable: warm_up(servable, ()), gate), executor)
         yield manager
         await manager.close()

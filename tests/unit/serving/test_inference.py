@@ -25,6 +25,8 @@ from serving_svc.item_store import ItemStore
 from serving_svc.manager import Manager
 from serving_svc.prediction_log import PredictionLog
 from serving_svc.servable import Servable
+from serving_svc.shadow import ShadowScoring
+from serving_svc.shadow_metrics import ShadowMetrics
 from serving_svc.warm_up import RecentRequests
 from tests.unit.serving.fakes import (
     MODEL,
@@ -44,7 +46,7 @@ from tests.unit.serving.fakes import (
 class Stage:
     """Inference with version 1 as the pin and version 2 as the head of a lane of 100 %."""
 
-    def __init__(self, manager: Manager, executor: ThreadPoolExecutor, log_limit: int) -> None:
+    def __init__(self, manager: Manager, executor: ThreadPoolExecutor, log_limit: int, share: float) -> None:
         self.clock = ManualClock(1_700_000_000_000_000)
         self.writer = MemoryWriter(log_limit)
         self.collectors = CollectorRegistry()
@@ -53,6 +55,14 @@ class Stage:
         self.recent = RecentRequests()
         self.lease, self.items_known = True, True
         numbers = itertools.count(1)
+        self.shadow = ShadowScoring(
+            manager,
+            PredictionLog(self.writer, encode_event, self.collectors),
+            executor,
+            ShadowMetrics(self.collectors),
+            share=share,
+            max_rows=1000,
+        )
         self.inference = Inference(
             answering=Answering(
                 manager,
@@ -63,7 +73,7 @@ class Stage:
             ),
             batcher=Batcher(executor, self.clock, max_batch_rows=64, max_pending_rows=1000),
             items=self.items,
-            log=PredictionLog(self.writer, encode_event, self.collectors),
+            records=self.shadow,
             recent=self.recent,
             clock=self.clock,
             items_known=lambda: self.items_known,
@@ -93,7 +103,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    head: Servable | None = None, pin: Servable | None = None, log_limit: int = 100
+    head: Servable | None = None, pin: Servable | None = None, log_limit: int = 100, share: float = 0.0
 ) -> AsyncIterator[Stage]:
     shelf = Shelf({1: FakeLoader(pin or SumServable(100)), 2: FakeLoader(head or SumServable(200))})
     async with managed(shelf) as manager:
@@ -101,7 +111,9 @@ async def staged(
         manager.synced()
         await until(lambda: manager.is_ready() and manager.route(MODEL).lane is not None)
         with ThreadPoolExecutor(1) as executor:
-            yield Stage(manager, executor, log_limit)
+            stage = Stage(manager, executor, log_limit, share)
+            yield stage
+            await stage.shadow.close()
 
 
 async def test_the_lane_answers_best_first_and_the_record_says_everything() -> None:
@@ -121,6 +133,21 @@ async def test_the_lane_answers_best_first_and_the_record_says_everything() -> N
         assert record.features.item_ids.tolist() == [[1], [3], [2]]
         np.testing.assert_array_equal(record.features.item_numbers, np.array([[5.0], [np.nan], [0.5]], np.float32))
         assert record.features.user_ids[0, 0] == text_id("user-1")
+
+
+async def test_the_record_says_what_the_others_say_of_the_same_items() -> None:
+    async with staged(share=1.0) as stage:
+        await stage.rank(1, 3, 2, values=[{"item.price": 5.0}, {}, {"item.price": 0.5}])
+        await stage.rank(4, version=1)
+        assert [record.arm for record in stage.records] == [Arm.EXPLICIT]  # the other waits for its scores
+        await stage.shadow.close()
+        named, record = stage.records
+        assert {version: logits.tolist() for version, logits in record.scores.items()} == {
+            2: [206.0, 203.0, 202.5],
+            1: [106.0, 103.0, 102.5],
+        }
+        assert (record.head, named.head) == (2, 2)
+        assert list(named.scores) == [1]
 
 
 async def test_features_are_recorded_in_the_order_answered() -> None:
@@ -232,12 +259,13 @@ async def test_recommend_without_items_is_empty_and_not_recorded() -> None:
             await stage.recommend(11)
 
 
-async def test_recent_requests_are_kept_for_warm_up() -> None:
+async def test_what_was_answered_is_kept_for_warm_up_and_gate() -> None:
     async with staged() as stage:
-        for n in range(20):
-            await stage.rank(n)
+        await stage.rank(1, 3, 2)
+        stage.items.apply(ItemUpsert(MODEL, 5, {}, 1))
+        await stage.recommend(1)
         kept = stage.recent.of(SumServable.spec_digest)
-        assert [block.item_ids[0, 0] for block in kept] == list(range(12, 20))
+        assert [block.item_ids[:, 0].tolist() for block in kept] == [[3, 2, 1], [5]]
 
 
 Array = npt.NDArray[np.generic]

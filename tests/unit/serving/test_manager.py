@@ -2,11 +2,12 @@
 
 import pytest
 
-from martlet.errors import Corrupt, NotFound, NotReady, Unavailable
+from martlet.errors import Conflict, Corrupt, NotFound, NotReady, Unavailable
 from martlet.versions import Role, VersionState
 from serving_svc import loader as loader_module
 from serving_svc.loader import LEGAL_MOVES
 from serving_svc.manager import Manager
+from serving_svc.servable import Servable
 from tests.unit.serving.fakes import (
     MODEL,
     BrokenLoader,
@@ -106,6 +107,31 @@ async def test_a_broken_version_fails_and_never_gets_traffic(broken: FakeLoader,
         assert broken.loads == 1
         manager.aspire(head_and_pin(3, head=1, pin=1, epoch=2))
         assert manager.route(MODEL).lane == sid(1)
+
+
+async def test_a_head_that_the_gate_refuses_never_answers_and_the_old_one_goes_on() -> None:
+    asked: list[tuple[float, float]] = []
+
+    def gate(new: Servable, current: Servable) -> None:
+        assert isinstance(new, SumServable)
+        assert isinstance(current, SumServable)
+        asked.append((new.shift, current.shift))
+        if new.shift == 3:
+            raise Conflict("would leap")
+
+    leaping = FakeLoader(SumServable(3))
+    async with managed(Shelf({3: leaping}), gate) as manager:
+        manager.aspire(head_and_pin(1, head=2, pin=1))
+        await until(lambda: are_ready(manager, 1, 2))
+        manager.aspire(head_and_pin(2, head=3, pin=1))
+        await until(lambda: states(manager)[3] is VersionState.FAILED)
+        assert asked == [(2, 1), (3, 2)]
+        assert next(status.reason for status in manager.statuses() if status.version == 3) == "would leap"
+        assert (manager.route(MODEL).lane, leaping.unloads) == (sid(2), 1)
+        manager.aspire(head_and_pin(3, head=4, pin=1))
+        await until(lambda: are_ready(manager, 4))
+        assert asked == [(2, 1), (3, 2), (4, 2)]
+        await until(lambda: states(manager)[2] is VersionState.RETIRED)
 
 
 async def test_what_failed_in_warm_up_is_freed() -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from martlet.events import SPLIT_BUCKETS, Arm
-from martlet.versions import Role
+from martlet.versions import AspiredModel, Role
 from serving_svc.servable import ServableId
-from serving_svc.traffic_split import Choice, Route, bucket_of, choose, plan_route
+from serving_svc.traffic_split import Choice, Route, Scorer, bucket_of, choose, gate_reference, plan_route
 from tests.unit.serving.fakes import aspired, head_and_pin, sid
 
 LANE, CANARY, PIN = sid(3), sid(2), sid(1)
@@ -106,3 +106,79 @@ def test_nothing_aspired_is_nothing_routed() -> None:
     before = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
     planned = plan_route(aspired(3), READY_12, before)
     assert not any(planned.names(servable) for servable in READY_12)
+
+
+def test_a_closed_lane_still_has_its_head_and_keeps_it_until_the_next_is_ready() -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1, weight=0), READY_12, None)
+    assert (before.lane, before.head) == (None, sid(2))
+    loading = plan_route(head_and_pin(3, head=3, pin=1, weight=0), READY_12, before)
+    assert (loading.lane, loading.head) == (None, sid(2))
+    assert loading.names(sid(2))
+    after = plan_route(head_and_pin(3, head=3, pin=1, weight=0), READY_12 | {sid(3)}, loading)
+    assert after.head == sid(3)
+    assert not after.names(sid(2))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(aspired(3, (Role.PIN, 1, 10_000)), id="the pin alone"),
+        pytest.param(head_and_pin(3, head=1, pin=1), id="the head is the pin"),
+        pytest.param(aspired(3, (Role.HEAD, 1, 10_000)), id="no pin but the head"),
+        pytest.param(head_and_pin(3, head=3, pin=1, epoch=2), id="fenced"),
+    ],
+)
+def test_there_is_no_head_apart_from_the_pin(given: AspiredModel) -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1), READY_12, None)
+    planned = plan_route(given, READY_12, before)
+    assert planned.head is None
+    assert not planned.names(sid(2))
+
+
+def test_every_ready_version_that_is_compared_scores_once() -> None:
+    everyone = aspired(
+        2, (Role.HEAD, 2, 0), (Role.PIN, 1, 10_000), (Role.CANDIDATE, 3, 0), (Role.CANARY, 4, 0), (Role.CANARY, 5, 0)
+    )
+    ready = frozenset(sid(n) for n in (1, 2, 4, 9))
+    scorers = plan_route(everyone, ready, None).scorers
+    assert scorers == (Scorer(Role.HEAD, sid(2)), Scorer(Role.PIN, sid(1)), Scorer(Role.CANARY, sid(4)))
+    assert plan_route(head_and_pin(2, head=1, pin=1), ready, None).scorers == (Scorer(Role.HEAD, sid(1)),)
+
+
+def test_while_a_head_loads_the_one_before_it_scores() -> None:
+    before = plan_route(head_and_pin(2, head=2, pin=1, weight=0), READY_12, None)
+    after = plan_route(head_and_pin(3, head=3, pin=1, weight=0), READY_12, before)
+    assert after.scorers == (Scorer(Role.HEAD, sid(2)), Scorer(Role.PIN, sid(1)))
+
+
+LIVE = head_and_pin(2, head=2, pin=1)
+
+
+@pytest.mark.parametrize(
+    ("aspired_now", "before", "ready", "asked", "expected"),
+    [
+        pytest.param(head_and_pin(3, 3, 1), LIVE, (1, 2), 3, 2, id="a head follows the one that has the lane"),
+        pytest.param(head_and_pin(3, 3, 1, weight=0), LIVE, (1, 2), 3, 2, id="at weight 0 too"),
+        pytest.param(head_and_pin(3, 3, 1), LIVE, (1,), 3, 1, id="no head is ready: the pin"),
+        pytest.param(head_and_pin(3, 3, 1, epoch=2), LIVE, (1, 2), 3, 1, id="the head is fenced: the pin"),
+        pytest.param(head_and_pin(3, 3, 2), LIVE, (1, 2), 3, 2, id="the pin has the lane"),
+        pytest.param(head_and_pin(3, 3, 1), None, (), 3, None, id="the first version"),
+        pytest.param(head_and_pin(3, 3, 4), LIVE, (1, 2), 3, None, id="the pin is not ready"),
+        pytest.param(head_and_pin(3, 3, 3), LIVE, (1, 2), 3, None, id="head and pin at once"),
+        pytest.param(head_and_pin(3, 2, 3), LIVE, (1, 2), 3, None, id="a new pin"),
+        pytest.param(
+            aspired(3, (Role.HEAD, 2, 9000), (Role.PIN, 1, 1000), (Role.CANARY, 3, 0)),
+            LIVE,
+            (1, 2),
+            3,
+            None,
+            id="a canary",
+        ),
+    ],
+)
+def test_what_a_new_version_must_resemble(
+    aspired_now: AspiredModel, before: AspiredModel | None, ready: tuple[int, ...], asked: int, expected: int | None
+) -> None:
+    held = frozenset(sid(n) for n in ready)
+    route = plan_route(aspired_now, held, plan_route(before, held, None) if before else None)
+    assert gate_reference(aspired_now, route, sid(asked)) == (sid(expected) if expected else None)
