@@ -339,11 +339,11 @@ class TrainingState:
         return TableChange(parent, buckets, keys, rows, special)
 
     def _shift(self) -> dict[str, float]:
-        """How far recent answers would move: the state's logits against those that were given."""
+        """How far the head's recent answers would move: the state's logits against those that it gave."""
         predictions = [RecordedPrediction(self._source.payload(place)) for place in self._recent]
         if not predictions:
             return {"recent_requests": 0.0, "mean_abs_logit_shift": 0.0, "max_abs_logit_shift": 0.0}
-        given = np.concatenate([prediction.logits() for prediction in predictions])
+        given = np.concatenate([prediction.lane_logits() for prediction in predictions])
         moved = np.abs(self.predict(predictions).astype(np.float64) - given)
         return {
             "recent_requests": float(len(predictions)),

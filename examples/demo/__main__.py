@@ -21,7 +21,7 @@ from examples.demo.history import frozen_scores, recorded_examples, retrained_sc
 from examples.demo.processes import Services
 from examples.demo.promises import Promise, promises
 from examples.demo.report import render_report
-from examples.demo.sabotage import publish_corrupt
+from examples.demo.sabotage import Saboteur
 from martlet.artifacts import FolderStore
 from martlet.client.channel import CallPolicy
 from martlet.client.registry import RegistryClient
@@ -106,7 +106,7 @@ async def _loop(
         stream: Iterator[Rating] = iter(events)
         await traffic.run(itertools.islice(stream, half), options.concurrency)
         rest = asyncio.create_task(traffic.run(stream, options.concurrency))
-        corrupt = await publish_corrupt(registry, options.out / "data" / "artifacts", MODEL)
+        corrupt = await Saboteur(registry, options.out / "data" / "artifacts", MODEL).corrupt()
         console.print(
             f"  corrupt artifact offered as version {corrupt.version}: {corrupt.state.name} ({corrupt.reason})"
         )

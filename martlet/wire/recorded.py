@@ -109,6 +109,11 @@ class RecordedPrediction:
             return xxhash.xxh3_64_intdigest(b"s" + message.session_id.encode())
         return xxhash.xxh3_64_intdigest(b"p" + self.prediction_id.encode())
 
+    def lane_logits(self) -> npt.NDArray[np.float32]:
+        """What the live lane's head gave: float32[rows]; the answering version's if that is not recorded."""
+        head = self.scores().get(self.head) if self.head else None
+        return self.logits() if head is None else head
+
     def scores(self) -> dict[int, npt.NDArray[np.float32]]:
         """What each recorded version gave: {version: float32[rows]}. A version whose scores do not fit is left out."""
         return {
