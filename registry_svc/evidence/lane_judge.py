@@ -176,8 +176,9 @@ class LaneJudge:
         age = policy.min_labels_after_alarm if self._state.alarms else policy.min_labels
         if evidence is None or evidence.failed or evidence.stream.labels < max(age, 1):
             return False
+        # What the bound hides can at most double the margin; without labels, so a rare huge gap counts too.
         hidden = evidence.excess / evidence.stream.labels
-        return evidence.certificate.process.crossed and hidden <= policy.margin / 4
+        return evidence.certificate.process.crossed and hidden <= policy.margin
 
     def _undecided(self, evidence: CandidateEvidence | None) -> bool:
         if evidence is None:
