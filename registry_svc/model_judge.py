@@ -21,10 +21,12 @@ class JudgeRecord(msgspec.Struct):
     Attributes:
         batches: how many were judged.
         sequences: the last batch's number of each producer; a batch that does not follow was here already.
+        rows: how many labelled rows they held.
         open_gap, watermark_us: as in the newest batch.
     """
 
     batches: int = 0
+    rows: int = 0
     sequences: dict[str, int] = {}
     open_gap: float = 0.0
     watermark_us: int = 0
@@ -39,6 +41,7 @@ class ModelJudge:
     def __init__(self, policy: LanePolicy, record: JudgeRecord | None = None) -> None:
         rules = policy.evidence or EvidencePolicy()
         trial: TrialPolicy = policy.trial
+        self._burn_in = rules.burn_in_labels
         found = record or JudgeRecord()
         self._record = msgspec.structs.replace(found, sequences=dict(found.sequences))
         self._lane = LaneJudge(rules.judge, found.lane)
@@ -56,10 +59,12 @@ class ModelJudge:
     def fold(self, batch: EvidenceBatch, lane: Lane) -> None:
         """Takes a batch in, with the lane as it stands."""
         self.look_at(lane)
-        self._lane.fold(batch.rows)
-        if lane.trial is not None:
-            self._trial.fold(batch.rows)
         record = self._record
+        young = max(self._burn_in - record.rows, 0)
+        self._lane.fold(batch.rows[young:])
+        if lane.trial is not None:
+            self._trial.fold(batch.rows[young:])
+        record.rows += len(batch.rows)
         record.batches += 1
         record.sequences[batch.producer] = batch.sequence
         record.open_gap, record.watermark_us = batch.open_gap, batch.watermark_us

@@ -13,6 +13,8 @@ class EvidencePolicy:
     """How the live lane follows its evidence. Labels are those of head against pin, in the epoch.
 
     Attributes:
+        burn_in_labels: a model's first labels, which are not judged: a newborn learner may well be worse than the
+            constant that it began as, and meanwhile its lane is in shadow.
         steps: the lane's shares, in buckets of 10,000, ascending; the first is shadow. The pin keeps the rest.
         labels_per_step: labels between two steps up.
         warning_level: log evidence of the warning process at which the share steps back.
@@ -23,6 +25,7 @@ class EvidencePolicy:
         freeze_after_alarms: so many freeze the model until an operator thaws it.
     """
 
+    burn_in_labels: int = 2_000
     steps: tuple[int, ...] = (0, 500, 2500, 9000)
     labels_per_step: int = 500
     warning_level: float = 3.0

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from math import log, log1p
 
 PRIOR_UNITS = 20.0
+"""The past that stakes are shrunk by: so many units with mean 0 and the prior variance."""
+
+WATCHED_UNITS = 10
+"""Without a prior variance, so many first units tell it, and nothing is staked on them: a prior that is far too large
+makes stakes far too small, for thousands of units."""
 
 
 @dataclass(slots=True)
@@ -18,39 +23,53 @@ class BettingProcess:
     Attributes:
         bound: |x| is at most this.
         level: alpha; the process crosses when its log wealth reaches log(1/alpha), and stays crossed.
-        prior_variance: what the variance is taken to be before any unit.
+        units, total, squares: of the past that stakes are chosen by, the prior's among them.
+        watching: how many units are still to be watched only.
     """
 
     bound: float
     level: float
-    prior_variance: float
     log_wealth: float = 0.0
-    units: float = PRIOR_UNITS
+    units: float = 0.0
     total: float = 0.0
-    squares: float = -1.0
+    squares: float = 0.0
+    watching: int = WATCHED_UNITS
     crossed: bool = False
 
     @classmethod
     def of(cls, bound: float, level: float, prior_variance: float | None = None) -> "BettingProcess":
-        """A fresh process; the prior deviation is a quarter of the bound unless something better is known."""
+        """A fresh process; without a prior variance the first units tell it."""
         if not 0 < level < 1 or bound <= 0:
             raise ValueError(f"bound {bound} must be positive and level {level} inside (0, 1)")
-        variance = (bound / 4) ** 2 if prior_variance is None else prior_variance
-        return cls(bound, level, variance, squares=PRIOR_UNITS * variance)
+        if prior_variance is None:
+            return cls(bound, level)
+        return cls(bound, level, units=PRIOR_UNITS, squares=PRIOR_UNITS * prior_variance, watching=0)
 
     @property
     def threshold(self) -> float:
         """Log wealth at which the process crosses."""
         return log(1.0 / self.level)
 
+    def stake(self, limit: float) -> float:
+        """What is staked on the next unit, |x| <= limit; chosen by the past alone."""
+        if self.watching:
+            return 0.0
+        variance = max(self.squares / self.units, 1e-12)
+        return min(max(self.total / self.units / variance, 0.0), 0.5 / limit)
+
     def update(self, x: float, bound: float | None = None) -> bool:
         """One unit, |x| <= bound (this unit's own, fixed by the past, if given). Returns whether it has crossed."""
-        limit = self.bound if bound is None else min(bound, self.bound)
-        variance = max(self.squares / self.units, 1e-12)
-        stake = min(max(self.total / self.units / variance, 0.0), 0.5 / limit)
-        self.log_wealth += log1p(stake * x)
+        self.log_wealth += log1p(self.stake(self.bound if bound is None else min(bound, self.bound)) * x)
         self.total += x
         self.squares += x * x
         self.units += 1.0
+        if self.watching:
+            self._watched()
         self.crossed = self.crossed or self.log_wealth >= self.threshold
         return self.crossed
+
+    def _watched(self) -> None:
+        self.watching -= 1
+        if not self.watching:
+            self.squares += PRIOR_UNITS * self.squares / self.units
+            self.units += PRIOR_UNITS

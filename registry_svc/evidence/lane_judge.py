@@ -176,9 +176,9 @@ class LaneJudge:
         age = policy.min_labels_after_alarm if self._state.alarms else policy.min_labels
         if evidence is None or evidence.failed or evidence.stream.labels < max(age, 1):
             return False
-        # What the bound hides must be little, or, counted against the candidate as a whole, not eat up its gain.
+        # What the bound hides, without labels: at most the margin again, or less than the gain that is in sight.
         hidden = evidence.excess / evidence.stream.labels
-        return evidence.certificate.process.crossed and hidden <= max(policy.margin / 4, -evidence.stream.mean)
+        return evidence.certificate.process.crossed and hidden <= max(policy.margin, -evidence.stream.mean)
 
     def _undecided(self, evidence: CandidateEvidence | None) -> bool:
         if evidence is None:

@@ -100,13 +100,23 @@ class StructuralJudge:
         if state.evidence is None:
             self._prefix(abs(version - pin))
             return
-        held = state.evidence
+        held, chooser = state.evidence, self._chooser(row)
         difference = loss_difference_of(version, pin, row.label, held.bound)
-        for unit in held.stream.add(row.user, row.time_us, difference):
+        for unit in held.stream.add(row.user, row.time_us, difference, chooser):
             held.rollback.update(unit)
-        held.calibration.add(row.user, row.time_us, version, pin, row.label)
-        self._promotion(held, row, difference, abs(version - pin))
+        if chooser is not Chooser.JUDGED:  # a version that chose an item says too much about it, calibrated or not
+            held.calibration.add(row.user, row.time_us, version, pin, row.label)
+        if chooser is not Chooser.ANYONE or not self._policy.pair_arms:
+            held.excess += max(abs(version - pin) - held.bound, 0.0)
+            for unit in held.promotion_stream.add(row.user, row.time_us, difference, chooser):
+                held.promotion.update(unit)
         state.worse = state.worse or self._worse(held)
+
+    def _chooser(self, row: EvidenceRow) -> Chooser:
+        # What the pin alone chose flatters the version: in shadow that does no harm to rollback, and certifies nothing.
+        if not self._policy.pair_arms or (row.weight == 0 and row.arm is not Arm.CANARY):
+            return Chooser.ANYONE
+        return Chooser.JUDGED if row.arm is Arm.CANARY else Chooser.COMPARATOR
 
     def _prefix(self, gap: float) -> None:
         state, policy = self._state, self._policy
@@ -124,16 +134,6 @@ class StructuralJudge:
             policy.stream(),
             policy.promotion(bound),
         )
-
-    def _promotion(self, held: StructuralEvidence, row: EvidenceRow, difference: float, gap: float) -> None:
-        chooser = Chooser.ANYONE
-        if self._policy.pair_arms:
-            if row.weight == 0 and row.arm is not Arm.CANARY:
-                return
-            chooser = Chooser.JUDGED if row.arm is Arm.CANARY else Chooser.COMPARATOR
-        held.excess += max(gap - held.bound, 0.0)
-        for unit in held.promotion_stream.add(row.user, row.time_us, difference, chooser):
-            held.promotion.update(unit)
 
     def _worse(self, held: StructuralEvidence) -> str:
         """Metrics are averaged: valid however they depend on one another."""

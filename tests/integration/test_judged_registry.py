@@ -22,6 +22,7 @@ from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.catalog_tables import open_database
 from registry_svc.journal import replay
 from registry_svc.model_judge import ModelJudge
+from registry_svc.policy import EvidencePolicy
 from registry_svc.policy_file import load_policies
 from tests.integration.registry_stage import Stage, stage_in
 
@@ -36,6 +37,11 @@ class World:
         self.rollouts = RolloutClient(stage.address, policy=CallPolicy(timeout=10, tries=1))
         self.sequence = 0
         self.rng = np.random.default_rng(7)
+
+    async def begin(self) -> None:
+        """The first version, and the labels that a young model is not judged by."""
+        await self.stage.publish(self.stage.trainer.newest)
+        await self.judge(EvidencePolicy().burn_in_labels, 0, 0, {1: 0.0})
 
     async def show(self) -> RolloutView:
         return await self.rollouts.show("shop", decisions=50)
@@ -88,7 +94,7 @@ class World:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with stage_in(tmp_path, quality="evidence") as stage:
         found = World(stage)
-        await stage.publish(stage.trainer.newest)
+        await found.begin()
         yield found
         await found.rollouts.close()
 
@@ -224,7 +230,7 @@ async def test_a_restarted_registry_judges_on(tmp_path: Path) -> None:
             async with stage_in(root, quality="evidence") as stage:
                 if world is None:
                     world = World(stage)
-                    await stage.publish(stage.trainer.newest)
+                    await world.begin()
                     await world.publish_delta()
                 world.stage, world.rollouts = stage, RolloutClient(stage.address)
                 for _ in range(batches // (restarts + 1)):
@@ -239,7 +245,7 @@ async def test_a_restarted_registry_judges_on(tmp_path: Path) -> None:
 async def test_judgement_and_decisions_replay_from_what_is_kept(tmp_path: Path) -> None:
     async with stage_in(tmp_path, quality="evidence") as stage:
         world = World(stage)
-        await stage.publish(stage.trainer.newest)
+        await world.begin()
         await world.publish_delta()
         await world.ready(1, 2)
         await world.judge(3000, 0, 2, {1: 0.6, 2: 0.0})

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures the code that ships, and writes its figures to out/bench."""

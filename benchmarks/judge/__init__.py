@@ -1,0 +1,1 @@
+"""The judge's error rates, power and cost, in simulated worlds whose users cluster."""
