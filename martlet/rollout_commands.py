@@ -31,7 +31,7 @@ FETCHED_PER_LINE: Final = 20  # a line may stand for many heads; see `condensed`
 ONCE: Final = CallPolicy(timeout=5.0, tries=1)
 
 Say = Callable[[RolloutClient, argparse.Namespace], Awaitable[None]]
-Consequence = Callable[[RolloutView, argparse.Namespace], str]
+Consequence = Callable[[RolloutView, argparse.Namespace], str]  # of an action, told before it is done; "": none
 
 
 def add_rollout(verbs: Any) -> None:
@@ -49,23 +49,34 @@ def add_rollout(verbs: Any) -> None:
         "--decisions", type=count, default=DECISIONS, metavar="N", help=f"so many of the newest ({DECISIONS})"
     )
     _action(actions, "promote", _promote, "make the candidate, or the structural version under way, the pin at once")
-    _action(actions, "abort", _abort, "end the structural version under way; without one, close the live lane", _ends)
-    _action(actions, "pin", _pin, "send everything to a version that was the pin before; training goes back", _goes)
+    _action(
+        actions,
+        "abort",
+        _abort,
+        "end the structural version under way; without one, close the live lane",
+        lambda view, _: _ends(view),
+    )
+    _action(
+        actions,
+        "pin",
+        _pin,
+        "send everything to a version that was the pin before; training goes back there",
+        lambda view, options: _goes(view, options.version),
+    )
     _action(actions, "thaw", _thaw, "let a frozen model be published again")
 
 
 def _action(actions: Any, name: str, say: Say, does: str, consequence: Consequence | None = None) -> None:
     """An operator's word; one with consequences asks before it does anything, if there is someone to ask."""
     parser = add_verb(actions, name, _steer, does)
-    parser.set_defaults(say=say, consequence=consequence, yes=True)
+    parser.set_defaults(say=say, consequence=consequence, yes=consequence is None)
     parser.add_argument("model")
     if name in ("promote", "pin"):
         parser.add_argument("version", type=count)
     parser.add_argument("--why", required=True, metavar="TEXT", help="stands in the journal")
     parser.add_argument("--who", default="", metavar="NAME", help="stands beside it (the name you are logged in with)")
     if consequence is not None:
-        parser.set_defaults(yes=False)
-        parser.add_argument("--yes", action="store_true", help="do not ask; on a pipe nothing is asked")
+        parser.add_argument("--yes", action="store_true", default=False, help="do not ask; on a pipe nothing is asked")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -133,7 +144,7 @@ async def _thaw(client: RolloutClient, options: argparse.Namespace) -> None:
     await client.thaw(options.model, options.who, options.why)
 
 
-def _ends(view: RolloutView, options: argparse.Namespace) -> str:
+def _ends(view: RolloutView) -> str:
     if view.head_version == view.pin_version and not view.structural_version:
         return ""  # the registry says that there is nothing to end
     if view.structural_version:
@@ -144,10 +155,10 @@ def _ends(view: RolloutView, options: argparse.Namespace) -> str:
     )
 
 
-def _goes(view: RolloutView, options: argparse.Namespace) -> str:
+def _goes(view: RolloutView, version: int) -> str:
     return (
-        f"{view.model}: all versions above {options.version} are taken back, the pin {view.pin_version} and the head "
-        f"{view.head_version} among them; version {options.version} answers everything, and training goes back to it."
+        f"{view.model}: all versions above {version} are taken back, the pin {view.pin_version} and the head "
+        f"{view.head_version} among them; version {version} answers everything, and training goes back to it."
     )
 
 
@@ -184,5 +195,8 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = nan
     if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not within {LEAST_SECONDS} to {MOST_SECONDS} seconds")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds from {LEAST_SECONDS} to {MOST_SECONDS}; "
+            "the model comes first, as in: martlet rollout show shop --watch"
+        )
     return seconds

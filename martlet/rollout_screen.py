@@ -41,22 +41,22 @@ class Question:
         compared: who is compared, with the two versions' numbers put in.
         at_bound: what follows when its log evidence reaches the bound.
         harm: whether that is bad news.
-        unit: the mean's.
+        unit: the mean's, if it is not nats.
     """
 
     compared: str
     at_bound: str
     harm: bool
-    unit: str = "nats"
+    unit: str = ""
 
 
 QUESTIONS: Final[Mapping[str, Question]] = {
     "head-pin": Question("head {} vs pin {}", "alarm", harm=True),
-    "head-candidate": Question("head {} vs candidate {}", "alarm, as pin", harm=True),
+    "head-candidate": Question("head {} vs candidate {}", "alarm if pin", harm=True),
     "candidate-pin": Question("candidate {} vs pin {}", "new pin", harm=False),
     "log-loss worse": Question("structural {} vs pin {}", "roll back", harm=True),
     "log-loss not worse": Question("structural {} vs pin {}", "onward", harm=False),
-    "calibration worse": Question("structural {} bias", "roll back", harm=True, unit="p-y"),
+    "calibration worse": Question("structural {} bias", "roll back", harm=True, unit=" p-y"),
 }
 
 
@@ -72,9 +72,13 @@ def rollout_screen(screen: RolloutScreen, width: int, now_us: int, decisions: in
     return Group(*parts)
 
 
-def alert(word: str, text: str, style: str = LOUD) -> Text:
+def alert(word: str, text: str, style: str = LOUD) -> RenderableType:
     """A line that must not be missed, with or without colours."""
-    return Text.assemble((f" {word} ", style), f" {text}")
+    line = Table.grid(padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(Text(f" {word} ", style), Text(text, "bold"))
+    return line
 
 
 def condensed(decisions: Sequence[DecisionView], lines: int) -> list[DecisionView]:
@@ -102,7 +106,7 @@ def _title(view: RolloutView, now_us: int) -> RenderableType:
     return line
 
 
-def _alerts(view: RolloutView) -> list[Text]:
+def _alerts(view: RolloutView) -> list[RenderableType]:
     found = []
     if view.frozen:
         found.append(alert("FROZEN", f"nothing can be published until `martlet rollout thaw`: {view.frozen}"))
@@ -120,7 +124,7 @@ def _alerts(view: RolloutView) -> list[Text]:
 
 
 def _section(heading: str, *parts: RenderableType) -> list[RenderableType]:
-    return [Text(""), Text(heading, "bold underline"), *(Padding(part, (0, 0, 0, 2)) for part in parts)]
+    return [Text(""), Text(heading, "bold underline"), *(Padding(part, (0, 0, 0, 2), expand=False) for part in parts)]
 
 
 def _answers(screen: RolloutScreen, cells: int) -> Table:
@@ -139,16 +143,17 @@ def _answers(screen: RolloutScreen, cells: int) -> Table:
 
 
 def _evidence(view: RolloutView, cells: int) -> list[RenderableType]:
-    lines = table("compared", ">labels", ">mean", "", ">evidence / bound", "at the bound")
-    for path in view.paths:
+    paths = [path for path in view.paths if path.version]
+    if not paths:
+        return [Text("nothing is compared now")]
+    lines = table("compared", ">labels", ">mean, nats", "", ">evidence", "at the bound")
+    for path in paths:
         lines.add_row(*_path_cells(path, cells))
     lines.add_row(
-        "warning", "", "", *_level(view.warning, view.warning_level, cells, "yellow", "bold yellow"), "share steps back"
+        "warning", "", "", *_level(view.warning, view.warning_level, cells, "yellow", "bold yellow"), "step back"
     )
-    gap = Text(f"open gap {view.open_gap:.1f} nats: the most harm that answers without a label yet can have done")
-    if not view.paths:
-        return [Text("nothing has been compared yet"), lines, gap]
-    return [lines, gap, Text(_caption(view.paths), "dim")]
+    gap = Text(f"open gap {view.open_gap:.1f} nats: harm that no label has shown yet, at most")
+    return [lines, gap, Text(_caption(paths), "dim")]
 
 
 def _caption(paths: Sequence[EvidencePath]) -> str:
@@ -165,7 +170,7 @@ def _caption(paths: Sequence[EvidencePath]) -> str:
 def _path_cells(path: EvidencePath, cells: int) -> list[RenderableType]:
     question = QUESTIONS.get(path.name, Question(f"{path.name}: {{}} vs {{}}", "decided", harm=False))
     reached, calm = ("bold red", "cyan") if question.harm else ("bold green", "green")
-    mean = Text(f"{path.mean:+.4f} {question.unit}", "red" if path.mean > 0 else "")
+    mean = Text(f"{path.mean:+.4f}{question.unit}", "red" if path.mean > 0 else "")
     level = _level(path.log_evidence, path.bound, cells, calm, reached)
     outcome = Text(question.at_bound, reached if path.log_evidence >= path.bound else "")
     compared = Text(question.compared.format(path.version, path.comparator))

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from martlet.client.registry import RegistryClient
 from martlet.client.rollout import RolloutClient
@@ -36,11 +36,7 @@ class RolloutScreen:
 
 
 def standings(view: RolloutView) -> dict[int, tuple[str, ...]]:
-    """What each version that counts is now, the newest part of the lane first; a version may be several things.
-
-    >>> standings(a_view)  # doctest: +SKIP
-    {7: ('head', 'candidate'), 5: ('pin',), 8: ('structural, in shadow',)}
-    """
+    """What each version that counts is now, the lane before the structural road; a version may be several things."""
     phase = f"structural, in {view.structural_phase}" if view.structural_phase else "structural"
     found: dict[int, tuple[str, ...]] = {}
     for version, what in (
@@ -76,7 +72,7 @@ class RolloutReader:
         self._registry = RegistryClient(places.registry, places.token, POLICY)
         self._rollouts = RolloutClient(places.registry, places.token, POLICY)
 
-    async def __aenter__(self) -> "RolloutReader":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -95,7 +95,7 @@ def documents(found: Sequence[CatalogRow]) -> list[dict[str, Any]]:
 def catalog_table(found: Sequence[CatalogRow], width: int, now_us: int) -> RenderableType:
     """A line for each version. Its digest is left out where the width (columns) would cut its reason too short."""
     digest = ("digest",) if width >= DIGEST_FROM_WIDTH else ()
-    lines = table(">version", "state", "kind", ">epoch", ">parent", ">age", *digest, "now, or why not")
+    lines = table(">version", "state", "kind", ">epoch", ">parent", ">age", *digest, "now, or why")
     for row in found:
         record = row.record
         lines.add_row(
