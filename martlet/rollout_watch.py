@@ -1,10 +1,10 @@
 """`martlet rollout show --watch`: the same screen again and again, in place, until Ctrl-C."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,7 +12,7 @@ from rich.live import Live
 from martlet.clock import Clock
 from martlet.errors import DeadlinePassed, MartletError, OverCapacity, Unavailable
 from martlet.rollout_screen import alert, rollout_screen
-from martlet.rollout_views import RolloutReader, RolloutScreen
+from martlet.rollout_views import RolloutScreen
 from martlet.tables import age
 
 PASSING: Final = (Unavailable, DeadlinePassed, OverCapacity)
@@ -33,9 +33,17 @@ class Refresh:
     lost: str = ""
 
 
+class Reader(Protocol):
+    """Where looks come from."""
+
+    async def read(self, model: str, decisions: int) -> RolloutScreen:
+        """A model's rollouts with so many of the newest decisions. Raises MartletError."""
+        ...
+
+
 async def refreshes(
-    reader: RolloutReader, model: str, decisions: int, seconds: float, clock: Clock
-) -> AsyncIterator[Refresh]:
+    reader: Reader, model: str, decisions: int, seconds: float, clock: Clock
+) -> AsyncGenerator[Refresh, None]:
     """Looks again `seconds` after each look.
 
     Raises:

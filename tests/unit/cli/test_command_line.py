@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from martlet.cli import BECOMES, _address, main, program
+from martlet.cli import BECOMES, main, program
+from martlet.command_options import dialled
 from martlet.up import child_environment
 
 
@@ -32,9 +33,9 @@ def test_the_environment_is_inherited_and_nothing_is_added_unasked() -> None:
     assert child_environment("", json_logs=False, base={"A": "b"}) == {"A": "b"}
 
 
-@pytest.mark.parametrize(("host", "dialled"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("box", "box")])
-def test_every_interface_is_dialled_on_this_machine(host: str, dialled: str) -> None:
-    assert _address(host, 8500) == f"{dialled}:8500"
+@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("box", "box")])
+def test_every_interface_is_dialled_on_this_machine(host: str, told: str) -> None:
+    assert dialled(host, 8500) == f"{told}:8500"
 
 
 def test_up_without_a_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
