@@ -23,6 +23,7 @@ from martlet.tables import age, bar, share_text, table
 WIDE: Final = 100  # columns from which bars are long
 ALL_BUCKETS: Final = 10_000
 WHO_WIDTH: Final = 14
+SHOWN_EVIDENCE: Final = 0.05  # what is written as 0.0 has no bar
 LOUD: Final = "bold white on red"
 SPOKEN: Final = re.compile(r"(?P<what>.*) \(by (?P<who>.*)\)", re.DOTALL)
 DECISION_STYLES: Final[Mapping[str, str]] = {
@@ -114,7 +115,7 @@ def _alerts(view: RolloutView) -> list[RenderableType]:
         found.append(
             alert(
                 "REWINDING",
-                f"the pin answers alone; nothing is taken until the trainer stands at version {view.head_version}",
+                f"no version is taken until training is back at version {view.head_version}",
                 "bold black on yellow",
             )
         )
@@ -170,7 +171,7 @@ def _caption(paths: Sequence[EvidencePath]) -> str:
 def _path_cells(path: EvidencePath, cells: int) -> list[RenderableType]:
     question = QUESTIONS.get(path.name, Question(f"{path.name}: {{}} vs {{}}", "decided", harm=False))
     reached, calm = ("bold red", "cyan") if question.harm else ("bold green", "green")
-    mean = Text(f"{path.mean:+.4f}{question.unit}", "red" if path.mean > 0 else "")
+    mean = Text(f"{path.mean:+z.4f}{question.unit}", "red" if path.mean > 0 else "")
     level = _level(path.log_evidence, path.bound, cells, calm, reached)
     outcome = Text(question.at_bound, reached if path.log_evidence >= path.bound else "")
     compared = Text(question.compared.format(path.version, path.comparator))
@@ -180,8 +181,8 @@ def _path_cells(path: EvidencePath, cells: int) -> list[RenderableType]:
 def _level(evidence: float, bound: float, cells: int, calm: str, reached: str) -> tuple[Text, Text]:
     """A process's bar, and its figures."""
     style = reached if evidence >= bound else calm
-    part = evidence / bound if bound > 0 else 0.0
-    figure = f"{evidence:.1f}" if isfinite(evidence) else "none"
+    part = evidence / bound if evidence >= SHOWN_EVIDENCE else 0.0
+    figure = f"{evidence:z.1f}" if isfinite(evidence) else "none"
     return bar(part, cells, style), Text(f"{figure} / {bound:.1f}", style if evidence >= bound else "")
 
 

@@ -159,7 +159,7 @@ async def test_show_tells_lanes_evidence_and_what_is_awaited(stage: Stage, capsy
 async def test_an_alarm_is_loud_until_training_has_gone_back(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     await alarmed(stage)
     text = await told(stage, capsys, "rollout", "show", "shop")
-    assert "REWINDING the pin answers alone; nothing is taken until the trainer stands at version 1" in text
+    assert "REWINDING no version is taken until training is back at version 1" in text
     assert "ALARMS 1 since the pin moved last" in text
     assert "alarm registry versions 2 to 3 are taken back: worse than the pin" in text
     lineage = await stage.client.lineage("shop")

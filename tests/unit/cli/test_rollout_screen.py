@@ -73,7 +73,15 @@ def test_a_bar_is_full_exactly_if_the_bound_is_reached() -> None:
 
     assert "░" in bar_of(9.89)
     assert bar_of(9.9) == "█" * 20
-    assert bar_of(0.0) == "░" * 20
+    assert bar_of(0.01) == bar_of(-7.0) == "░" * 20
+    assert bar_of(0.06) == "█" + "░" * 19
+
+
+def test_nothing_is_minus_nothing() -> None:
+    text = shown(screen(paths=(EvidencePath("head-pin", 7, 5, 600, 120, -1e-9, -1e-9, 9.9),)))
+    assert row(text, "head 7 vs pin 5")[6] == "+0.0000"
+    assert "0.0 / 9.9" in text
+    assert "-0.0" not in text
 
 
 def test_a_path_that_nobody_knows_here_is_shown_all_the_same() -> None:
@@ -90,7 +98,7 @@ def test_a_comparison_of_nobody_is_none() -> None:
     ("changes", "told"),
     [
         ({"frozen": "4 alarms before the pin moved"}, "FROZEN nothing can be published until `martlet rollout thaw`"),
-        ({"rewind": True}, "REWINDING the pin answers alone"),
+        ({"rewind": True}, "REWINDING no version is taken until training is back at version 7"),
         ({"alarms": 2}, "ALARMS 2 since the pin moved last"),
     ],
 )
