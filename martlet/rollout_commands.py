@@ -13,7 +13,7 @@ from martlet.client.channel import CallPolicy
 from martlet.client.rollout import RolloutClient
 from martlet.clock import SystemClock
 from martlet.command_options import add_verb, console, count, places_of, print_json
-from martlet.errors import InvalidInput
+from martlet.errors import InvalidInput, MartletError
 from martlet.rollout_screen import rollout_screen
 from martlet.rollout_views import RolloutReader, RolloutScreen, document
 from martlet.rollout_watch import paint, refreshes
@@ -97,7 +97,12 @@ def _steer(options: argparse.Namespace) -> int:
             return NOT_DONE
     asyncio.run(_say(options))
     options.decisions = DECISIONS_AFTERWARDS
-    _print(asyncio.run(_read(options, _fetched(options))), options)
+    try:
+        screen = asyncio.run(_read(options, _fetched(options)))
+    except MartletError as error:  # no reason to say it again
+        sys.stderr.write(f"martlet: done; what stands now cannot be seen: {error}\n")
+        return OK
+    _print(screen, options)
     return OK
 
 

@@ -12,11 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+import grpc
+import grpc.aio
 import pytest
 
 from martlet.cli import main
 from martlet.events import Arm
 from martlet.evidence import EvidenceBatch, EvidenceRow
+from martlet.v1 import registry_pb2, registry_pb2_grpc
 from martlet.versions import CatalogState
 from tests.integration.registry_stage import Stage, stage_in
 
@@ -238,6 +241,41 @@ async def test_a_word_without_words_is_bad_input(stage: Stage, capsys: pytest.Ca
     assert capsys.readouterr().err.startswith("martlet: why must be said")
 
 
+class Forgetful(registry_pb2_grpc.RolloutServiceServicer):
+    """A registry that does what it is told, and goes away before it can say so."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self.code = code
+        self.told = 0
+
+    async def AbortRollout(self, request: object, context: Any) -> registry_pb2.AbortRolloutResponse:
+        self.told += 1
+        if self.code is not grpc.StatusCode.OK:
+            await context.abort(self.code, "gone")
+        return registry_pb2.AbortRolloutResponse()
+
+
+@pytest.mark.parametrize(
+    ("code", "exits", "told"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, 1, "martlet: gone"),
+        (grpc.StatusCode.OK, 0, "martlet: done; what stands now cannot be seen: "),
+    ],
+)
+async def test_a_word_is_never_said_twice(
+    capsys: pytest.CaptureFixture[str], code: grpc.StatusCode, exits: int, told: str
+) -> None:
+    server, forgetful = grpc.aio.server(), Forgetful(code)
+    registry_pb2_grpc.add_RolloutServiceServicer_to_server(forgetful, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    arguments = ["rollout", "abort", "shop", "--why", "x", f"--registry=127.0.0.1:{port}"]
+    assert await asyncio.to_thread(main, arguments) == exits
+    await server.stop(0)
+    assert forgetful.told == 1
+    assert capsys.readouterr().err.startswith(told)
+
+
 class Terminal:
     """A command in a process of its own, on a terminal of its own."""
 
@@ -312,3 +350,14 @@ async def test_watch_as_json_is_a_document_a_line(stage: Stage) -> None:
     process.send_signal(signal.SIGINT)
     await process.communicate()
     assert (heads, process.returncode) == ([2, 2], 0)
+
+
+async def test_a_reader_that_has_enough_ends_the_watch_quietly(stage: Stage) -> None:
+    await published(stage, 2)
+    watch = f"{sys.executable} -m martlet.cli rollout show shop --watch 0.1 --json --registry={stage.address} | head -1"
+    process = await asyncio.create_subprocess_shell(
+        watch, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert json.loads(out)["head_version"] == 2
+    assert errors == b""
