@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import getpass
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from math import nan
 from typing import Any, Final
@@ -12,11 +12,11 @@ from typing import Any, Final
 from martlet.client.channel import CallPolicy
 from martlet.client.rollout import RolloutClient
 from martlet.clock import SystemClock
-from martlet.command_options import add_verb, console, count, places_of, print_json
+from martlet.command_options import LARGEST_COUNT, add_verb, console, count, places_of, print_json
 from martlet.errors import InvalidInput, MartletError
 from martlet.rollout_screen import rollout_screen
 from martlet.rollout_views import RolloutReader, RolloutScreen, document
-from martlet.rollout_watch import paint, refreshes
+from martlet.rollout_watch import Refresh, paint, refreshes
 from martlet.rollouts import RolloutView
 
 OK: Final = 0
@@ -90,11 +90,9 @@ def _show(options: argparse.Namespace) -> int:
 
 def _steer(options: argparse.Namespace) -> int:
     options.who = options.who or _user()
-    if not options.yes and sys.stdin.isatty():
-        consequence = options.consequence(asyncio.run(_read(options, 0)).view, options)
-        if consequence and not _agreed(consequence):
-            sys.stderr.write("martlet: nothing was changed\n")
-            return NOT_DONE
+    if not options.yes and sys.stdin.isatty() and (refusal := _refusal(options)) is not None:
+        sys.stderr.write(f"martlet: {refusal}nothing was changed\n")
+        return NOT_DONE
     asyncio.run(_say(options))
     options.decisions = DECISIONS_AFTERWARDS
     try:
@@ -119,13 +117,18 @@ async def _watch(options: argparse.Namespace) -> None:
     clock = SystemClock()
     async with RolloutReader(places_of(options)) as reader:
         looks = refreshes(reader, options.model, _fetched(options), options.watch, clock)
-        if not options.json:
+        if options.json:
+            await _write(looks)
+        else:
             await paint(looks, console(), options.decisions, clock)
-        async for look in looks:
-            if look.lost:
-                sys.stderr.write(f"martlet: {look.lost}\n")
-            else:
-                print_json(document(look.screen))
+
+
+async def _write(looks: AsyncIterator[Refresh]) -> None:
+    async for look in looks:
+        if look.lost:
+            sys.stderr.write(f"martlet: {look.lost}\n")
+        else:
+            print_json(document(look.screen))
 
 
 async def _read(options: argparse.Namespace, decisions: int) -> RolloutScreen:
@@ -167,6 +170,20 @@ def _goes(view: RolloutView, version: int) -> str:
     )
 
 
+def _refusal(options: argparse.Namespace) -> str | None:
+    """Asks whether to go on. None: yes; else why not, to be put before "nothing was changed"."""
+    before = asyncio.run(_read(options, 0)).view
+    consequence = options.consequence(before, options)
+    if not consequence:
+        return None
+    if not _agreed(consequence):
+        return ""
+    # A question may stand unanswered for long, and what was agreed to is not there any more.
+    now = asyncio.run(_read(options, 0)).view
+    same = (now.epoch, now.structural_version) == (before.epoch, before.structural_version)
+    return None if same else "something else was decided meanwhile; "
+
+
 def _agreed(consequence: str) -> bool:
     """Asks on the terminal, on stderr: stdout may be read by a program."""
     sys.stderr.write(f"{consequence}\nGo on? [y/N] ")
@@ -184,7 +201,7 @@ def _print(screen: RolloutScreen, options: argparse.Namespace) -> None:
 
 def _fetched(options: argparse.Namespace) -> int:
     """How many decisions to ask for. A line on the screen may stand for many."""
-    return int(options.decisions * (1 if options.json else FETCHED_PER_LINE))
+    return min(options.decisions * (1 if options.json else FETCHED_PER_LINE), LARGEST_COUNT)
 
 
 def _user() -> str:

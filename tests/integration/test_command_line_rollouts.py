@@ -327,6 +327,16 @@ async def test_on_a_terminal_abort_asks_first(stage: Stage, typed: str, code: in
     assert (await stage.client.lineage("shop")).head_version == head
 
 
+async def test_what_was_agreed_to_must_still_be_there(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    await published(stage, 3)
+    async with Terminal(stage, "rollout", "pin", "shop", "1", "--why", "prices are gone") as terminal:
+        await terminal.reads("[y/N] ")
+        await answer(stage, capsys, "rollout", "abort", "shop", "--why", "someone was faster")
+        terminal.types("y\n")
+        assert await terminal.ends() == 1
+    assert "something else was decided meanwhile; nothing was changed" in terminal.text
+
+
 async def test_watch_redraws_until_ctrl_c(stage: Stage) -> None:
     await published(stage, 3)
     async with Terminal(stage, "rollout", "show", "shop", "--watch", "0.1") as terminal:
@@ -361,3 +371,9 @@ async def test_a_reader_that_has_enough_ends_the_watch_quietly(stage: Stage) -> 
     out, errors = await asyncio.wait_for(process.communicate(), 30)
     assert json.loads(out)["head_version"] == 2
     assert errors == b""
+
+
+async def test_any_number_of_decisions_may_be_asked_for(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    await published(stage, 2)
+    assert "version 2 after 1" in await told(stage, capsys, "rollout", "show", "shop", "--decisions", "4294967295")
+    assert "version 2" not in await told(stage, capsys, "rollout", "show", "shop", "--decisions", "0")
