@@ -6,22 +6,23 @@ arguments; `up` starts the three services together; the others ask the running s
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any, Final, NoReturn
 
 from rich.console import Console
 
 from martlet import views
+from martlet.clock import SystemClock
+from martlet.command_options import add_verb, config_of, console, count, places_of, print_json
 from martlet.errors import InvalidInput, MartletError
-from martlet.runtime.config import Config, load_config
+from martlet.rollout_commands import add_rollout
 from martlet.up import Plan, Ports, child_environment, run_until_signal
+from martlet.version_views import catalog, catalog_table, documents
 
-OK, FAILED, BAD_INPUT = 0, 1, 2
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "serve": ("serving_svc",),
     "registry": ("registry_svc",),
@@ -31,7 +32,6 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "replay": ("martlet.replay",),
 }
 SERVICES: Final = ("serve", "registry", "train")
-PIPED_WIDTH: Final = 200  # what is read by a program or a file is not cut to a terminal's width
 END_SECONDS: Final = 5.0  # beyond the drain: closing files, a last checkpoint
 
 
@@ -47,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, BAD_INPUT)
     except MartletError as error:
         return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # as in: martlet versions shop | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return FAILED
 
 
 def program(verb: str, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -69,7 +74,7 @@ def _become(verb: str, arguments: Sequence[str]) -> NoReturn:
 
 
 def _up(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
     if not (options.model or config.trainer.model):
         raise InvalidInput("bad setting: trainer.model is empty; name a model, as in: martlet up shop:MODEL")
     arguments = ["--data-dir", str(config.data_dir)]
@@ -88,18 +93,17 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _versions(options: argparse.Namespace) -> int:
-    shown = asyncio.run(views.versions(_places(options), options.model, options.last))
-    _show(options, shown, views.print_versions)
-    return OK
-
-
-def _rollout_show(options: argparse.Namespace) -> int:
-    _show(options, asyncio.run(views.rollout(_places(options), options.model)), views.print_rollout)
+    found = asyncio.run(catalog(places_of(options), options.model, options.last))
+    if options.json:
+        print_json(documents(found))
+    else:
+        to = console()
+        to.print(catalog_table(found, to.width, SystemClock().now_us()))
     return OK
 
 
 def _status(options: argparse.Namespace) -> int:
-    shown = asyncio.run(views.status(_places(options)))
+    shown = asyncio.run(views.status(places_of(options)))
     _show(options, shown, views.print_status)
     return OK if views.all_serving(shown) else FAILED
 
@@ -111,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="serve, registry, train, check, audit and replay tell more with --help.",
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    up = _verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
+    up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
     up.add_argument("model", nargs="?", default="", help="the model to learn, as package.module:NAME")
     for verb, does in (
         ("serve", "run one serving replica"),
@@ -122,55 +126,19 @@ def _parser() -> argparse.ArgumentParser:
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
     ):
         verbs.add_parser(verb, help=does, add_help=False)
-    versions = _verb(verbs, "versions", _versions, "the catalog of a model")
+    versions = add_verb(verbs, "versions", _versions, "the catalog of a model, and the place of each version now")
     versions.add_argument("model")
-    versions.add_argument("--last", type=int, default=0, metavar="N", help="only the newest N")
-    rollout = verbs.add_parser("rollout", help="who answers what")
-    actions = rollout.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _verb(actions, "show", _rollout_show, "the lineage and the aspired versions of a model").add_argument("model")
-    _verb(verbs, "status", _status, "health of the services; exits with 1 unless all are serving")
+    versions.add_argument("--last", type=count, default=0, metavar="N", help="only the newest N")
+    add_rollout(verbs)
+    add_verb(verbs, "status", _status, "health of the services; exits with 1 unless all are serving")
     return parser
-
-
-def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], does: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=does, description=does.capitalize() + ".")
-    parser.set_defaults(run=run)
-    parser.add_argument("--config", type=Path, help="YAML settings (or MARTLET_CONFIG)")
-    parser.add_argument("--data-dir", type=Path, help="where the embedded parts live")
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    if name != "up":
-        for service in ("serving", "registry", "trainer"):
-            parser.add_argument(f"--{service}", metavar="HOST:PORT", help=f"the {service}'s address")
-    return parser
-
-
-def _config(options: argparse.Namespace) -> Config:
-    config = load_config(options.config)
-    return config if options.data_dir is None else replace(config, data_dir=options.data_dir)
-
-
-def _places(options: argparse.Namespace) -> views.Places:
-    config = _config(options)
-    serving, registry, trainer = config.serving, config.registry, config.trainer
-    return views.Places(
-        serving=options.serving or _address(serving.host, serving.grpc_port),
-        registry=options.registry or _address(registry.host, registry.grpc_port),
-        trainer=options.trainer or _address(trainer.host, trainer.grpc_port),
-        token=config.auth.token,
-    )
-
-
-def _address(host: str, port: int) -> str:
-    """Where to dial what listens there: an address that means every interface is dialled on this machine."""
-    return f"{'127.0.0.1' if host in ('0.0.0.0', '::', '[::]') else host}:{port}"  # noqa: S104  compared, not bound
 
 
 def _show(options: argparse.Namespace, shown: Any, table: Callable[[Console, Any], None]) -> None:
     if options.json:
-        sys.stdout.write(json.dumps(shown) + "\n")
-        sys.stdout.flush()
+        print_json(shown)
     else:
-        table(Console(width=None if sys.stdout.isatty() else PIPED_WIDTH), shown)
+        table(console(), shown)
 
 
 def _complain(problem: object, code: int) -> int:
