@@ -201,7 +201,8 @@ def _print(screen: RolloutScreen, options: argparse.Namespace) -> None:
 
 def _fetched(options: argparse.Namespace) -> int:
     """How many decisions to ask for. A line on the screen may stand for many."""
-    return min(options.decisions * (1 if options.json else FETCHED_PER_LINE), LARGEST_COUNT)
+    asked: int = options.decisions * (1 if options.json else FETCHED_PER_LINE)
+    return min(asked, LARGEST_COUNT)
 
 
 def _user() -> str:

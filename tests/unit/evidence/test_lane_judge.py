@@ -173,7 +173,7 @@ def test_a_candidate_without_a_number_is_given_up_at_once() -> None:
 def test_a_candidate_is_not_certified_on_what_the_bound_hides() -> None:
     good = rows(1600, pin_noise=0.7)
     assert after(good).certified
-    rare = row(user=10**6, time_us=good[-1].time_us, logits={HEAD: 0.1, PIN: 0.0, CANDIDATE: 30.0})
+    rare = row(user=10**6, time_us=good[-1].time_us, logits={HEAD: 0.1, PIN: 0.0, CANDIDATE: 100.0})
     assert not after([*good, rare]).certified
 
 
