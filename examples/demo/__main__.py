@@ -2,13 +2,11 @@
 
 import argparse
 import asyncio
-import itertools
 import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from examples.demo.faulty_trainer import FLIP, Flip
 from examples.demo.figures import Moment, auc_from, auc_over_time, freshness, percentiles
-from examples.demo.history import frozen_scores, recorded_examples, retrained_scores
+from examples.demo.history import frozen_scores, recorded_events, recorded_examples, retrained_scores
+from examples.demo.judgement import Evidence, judgement
 from examples.demo.processes import Services
-from examples.demo.promises import Promise, promises
+from examples.demo.promises import Promise, promises, second_promises
 from examples.demo.report import render_report
 from examples.demo.sabotage import Saboteur
+from examples.demo.second_act import NO_GATE, Planted, Watched, flip_of, plant, watch
 from martlet.artifacts import FolderStore
 from martlet.client.channel import CallPolicy
 from martlet.client.registry import RegistryClient
+from martlet.client.rollout import RolloutClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
 from martlet.errors import MartletError
@@ -34,7 +36,11 @@ from martlet.replay.datasets import Dataset, Rating, interleaved, movielens_100k
 from martlet.replay.traffic import LIKED, MODEL, Answers, Traffic
 from martlet.runtime.config import Config
 from martlet.versions import VersionRecord, VersionState
+from registry_svc.catalog_sql import SqlCatalog
+from registry_svc.catalog_tables import open_database
 from trainer_svc.app import run_audit
+from trainer_svc.journal import Rewound, read_journal
+from trainer_svc.training_state import as_they_are
 
 MODEL_REF = "examples.movielens.model:MODEL"
 SETTINGS = {"MARTLET_TRAINER_MODEL": MODEL_REF}
@@ -54,15 +60,16 @@ def main() -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     started = time.monotonic()
-    services = Services(out, SETTINGS)
+    flip = flip_of(options.sabotage, len(events), options.seed)
+    services = _services(options, flip)
     try:
-        answers, records, corrupt, status = asyncio.run(_loop(services, dataset, events, options, console))
+        course = asyncio.run(_loop(services, dataset, events, options, console))
     finally:
         services.stop_all()
-    console.print("[bold]The loop has ended.[/] Checking: audit, baselines, freshness ...")
-    summary, curves = _summarise(out, dataset, answers, records, corrupt, status, options)
+    console.print("[bold]The loop has ended.[/] Checking: audit, baselines, freshness, the judge ...")
+    summary, curves = _summarise(out, dataset, course, flip, options)
     summary["duration_s"] = round(time.monotonic() - started, 1)
-    kept = promises(summary, whole=whole)
+    kept = [*promises(summary, whole=whole), *(second_promises(summary, options.sabotage) if whole else [])]
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     (out / "report.html").write_text(render_report(summary, curves, kept))
     _show(console, summary, kept, out)
@@ -77,8 +84,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--order", choices=("interleaved", "time"), default="interleaved")
     parser.add_argument("--rate", type=float, default=750.0, help="events a second at most")
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument(
+        "--sabotage",
+        choices=("half", "flip", "none"),
+        default="half",
+        help="second act: half of the labels flipped for a while, all of them (gates off), or none",
+    )
+    parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--others", type=int, default=4, help="candidates beside the one that was rated")
     return parser.parse_args()
+
+
+def _services(options: argparse.Namespace, flip: Flip | None) -> Services:
+    settings = SETTINGS | (NO_GATE if options.sabotage == "flip" else {})
+    if flip is None:
+        return Services(options.out, settings)
+    text = f"{flip.share}:{flip.first}:{flip.count}:{flip.seed}"
+    return Services(options.out, settings | {FLIP: text}, {"trainer": "examples.demo.faulty_trainer"})
 
 
 def _dataset(options: argparse.Namespace, console: Console) -> Dataset:
@@ -89,33 +111,45 @@ def _dataset(options: argparse.Namespace, console: Console) -> Dataset:
         return synthetic()
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the services were asked and what they held at the end."""
+
+    answers: Answers
+    records: list[VersionRecord]
+    planted: Planted
+    watched: Watched
+    status: dict[str, int]
+
+
 async def _loop(
     services: Services, dataset: Dataset, events: list[Rating], options: argparse.Namespace, console: Console
-) -> tuple[Answers, list[VersionRecord], VersionRecord, dict[str, int]]:
+) -> Course:
     """Runs the services and the traffic; returns what was answered and what the catalog holds at the end."""
     for name in ("registry", "serving", "trainer"):
         service = services.start(name)
         console.print(f"{name:9} gRPC {service.address}, metrics http://127.0.0.1:{service.metrics_port}/metrics")
-    address = services.running["serving"].address
+    address, watched = services.running["serving"].address, Watched()
     async with ServingClient(address, policy=PATIENT) as waiting, ServingClient(address, policy=ONCE) as serving:
         await _until_ready(waiting)
         registry = RegistryClient(services.running["registry"].address, policy=PATIENT)
-        traffic = Traffic(serving, dataset, options.others, options.rate)
-        watcher = asyncio.create_task(_progress(console, traffic, registry, len(events)))
-        half = len(events) // 2
-        stream: Iterator[Rating] = iter(events)
-        await traffic.run(itertools.islice(stream, half), options.concurrency)
-        rest = asyncio.create_task(traffic.run(stream, options.concurrency))
-        corrupt = await Saboteur(registry, options.out / "data" / "artifacts", MODEL).corrupt()
-        console.print(
-            f"  corrupt artifact offered as version {corrupt.version}: {corrupt.state.name} ({corrupt.reason})"
-        )
-        await rest
-        watcher.cancel()
+        rollouts = RolloutClient(services.running["registry"].address)
+        traffic = Traffic(serving, dataset, options.others, options.rate, options.seed)
+        saboteur = Saboteur(registry, options.out / "data" / "artifacts", MODEL)
+        watchers = [
+            asyncio.create_task(_progress(console, traffic, registry, len(events))),
+            asyncio.create_task(watch(rollouts, watched)),
+        ]
+        faults = asyncio.create_task(plant(saboteur, traffic, len(events), options.sabotage))
+        await traffic.run(iter(events), options.concurrency)
+        planted = await faults
         status = await _settled(services.running["trainer"].address, len(traffic.answers.label))
+        for watcher in watchers:
+            watcher.cancel()
         records = await registry.versions(MODEL, with_manifests=True)
         await registry.close()
-    return traffic.answers, records, corrupt, status
+        await rollouts.close()
+    return Course(traffic.answers, records, planted, watched, status)
 
 
 async def _until_ready(serving: ServingClient) -> None:
@@ -162,18 +196,15 @@ async def _settled(address: str, acknowledged: int) -> dict[str, int]:
 
 
 def _summarise(
-    out: Path,
-    dataset: Dataset,
-    answers: Answers,
-    records: list[VersionRecord],
-    corrupt: VersionRecord,
-    status: dict[str, int],
-    options: argparse.Namespace,
+    out: Path, dataset: Dataset, course: Course, flip: Flip | None, options: argparse.Namespace
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     config = _config(out)
-    report = run_audit(config, 10_000)
+    answers, corrupt = course.answers, course.planted.corrupt
+    assert corrupt is not None
+    report = run_audit(config, 10_000, flip or as_they_are)
+    foreign = {record.version for record in (corrupt, course.planted.tenfold, course.planted.shifted) if record}
     manifests = {
-        record.version: decode_manifest(record.manifest) for record in records if record.version != corrupt.version
+        record.version: decode_manifest(record.manifest) for record in course.records if record.version not in foreign
     }
     moments = [Moment(version, manifest.learned.positions) for version, manifest in manifests.items()]
     outcomes = (answers.partition, answers.offset, answers.acknowledged_at)
@@ -183,6 +214,8 @@ def _summarise(
     scores, curves = _quality(config, manifests)
     summary: dict[str, Any] = {
         "dataset": dataset.name,
+        "sabotage": options.sabotage,
+        "seed": options.seed,
         "order": options.order,
         "requests": answers.requests,
         "failed_requests": len(answers.failures),
@@ -204,12 +237,34 @@ def _summarise(
             "reason": corrupt.reason,
             "answers": answers.version.count(corrupt.version),
         },
-        "events": status,
+        "events": course.status,
         "requests_per_s": round(answers.requests / (answers.acknowledged_at[-1] - answers.answered_at[0]), 1),
     }
+    summary |= _second(config, course, manifests, flip)
     curves["freshness"] = live.values
     curves["answers"] = answers
+    curves["watched"] = course.watched
     return summary, curves
+
+
+def _second(config: Config, course: Course, manifests: dict[int, Manifest], flip: Flip | None) -> dict[str, Any]:
+    """What the judge did, and what became of what was planted."""
+    predictions, outcomes, offsets = recorded_events(FileEventReader(config.event_log_dir))
+    engine = open_database(config.catalog_url)
+    decisions = SqlCatalog(engine).journal(MODEL)
+    engine.dispose()
+    entries = (entry for entry, _ in read_journal(FileEventReader(config.checkpoint_dir), 0))
+    rewinds = [entry for entry in entries if isinstance(entry, Rewound)]
+    records = {record.version: record for record in course.records}
+    evidence = Evidence(records, manifests, predictions, outcomes, offsets, decisions, rewinds)
+    found = judgement(evidence, flip)
+    for name, planted in (("gated_version", course.planted.tenfold), ("structural_bad", course.planted.shifted)):
+        if planted is not None:
+            record = records[planted.version]
+            met = course.answers.version.count(planted.version)
+            found[name] = {"version": record.version, "state": record.state.name, "reason": record.reason,
+                           "user_requests": met}  # fmt: skip
+    return found
 
 
 def _config(out: Path) -> Config:

@@ -1,5 +1,6 @@
 """What the registry and the log know afterwards: versions as learned states, recorded examples, and the baselines."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,17 +35,30 @@ class Recorded:
         return len(self.blocks)
 
 
+def recorded_events(reader: FileEventReader) -> tuple[list[Prediction], list[Outcome], list[int]]:
+    """All predictions, all outcomes, and the offset behind each outcome, in the log's order. One partition."""
+    predictions: list[Prediction] = []
+    outcomes: list[Outcome] = []
+    offsets: list[int] = []
+    for event, end in _events(reader):
+        if isinstance(event, Prediction):
+            predictions.append(event)
+        elif isinstance(event, Outcome):
+            outcomes.append(event)
+            offsets.append(end)
+    return predictions, outcomes, offsets
+
+
 def recorded_examples(reader: FileEventReader, threshold: float) -> Recorded:
     """Joins the log's ratings with the feature values that were used."""
-    predictions: dict[str, Prediction] = {}
+    predictions, outcomes, _ = recorded_events(reader)
+    known = {prediction.prediction_id: prediction for prediction in predictions}
     blocks: list[FeatureBlock] = []
     labels: list[float] = []
     logits: list[float] = []
-    for event in _events(reader):
-        if isinstance(event, Prediction):
-            predictions[event.prediction_id] = event
-        elif isinstance(event, Outcome) and event.prediction_id in predictions:
-            prediction = predictions.pop(event.prediction_id)
+    for event in outcomes:
+        prediction = known.pop(event.prediction_id, None)
+        if prediction is not None:
             item = prediction.item_ids.index(event.item_id)
             blocks.append(_row(prediction.features, item))
             logits.append(float(prediction.scores[prediction.version][item]))
@@ -117,11 +131,9 @@ def _row(block: FeatureBlock, item: int) -> FeatureBlock:
     )
 
 
-def _events(reader: FileEventReader) -> "list[object]":
-    events: list[object] = []
+def _events(reader: FileEventReader) -> Iterator[tuple[object, int]]:
     for partition in reader.partitions():
         at = 0
         while found := reader.read(partition, at, 4 << 20):
-            events.extend(decode_event(record.payload) for record in found)
+            yield from ((decode_event(record.payload), record.end) for record in found)
             at = found[-1].end
-    return events

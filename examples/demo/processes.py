@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,11 @@ class Services:
 
     Args:
         settings: MARTLET_* variables beside those that are set here.
+        modules: {service: the module that runs it}, where it is not its own.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str], modules: Mapping[str, str] | None = None) -> None:
+        self._modules = dict(modules or {})
         self._folder = folder
         self._settings = settings
         self._ports: dict[str, int] = {}
@@ -63,7 +66,13 @@ class Services:
         ports_file = self._folder / f"{name}.ports"
         ports_file.unlink(missing_ok=True)
         log = (self._folder / f"{name}.log").open("ab")
-        command = [sys.executable, "-m", f"{name}_svc", "--data-dir", str(self._folder / "data")]
+        command = [
+            sys.executable,
+            "-m",
+            self._modules.get(name, f"{name}_svc"),
+            "--data-dir",
+            str(self._folder / "data"),
+        ]
         process = subprocess.Popen(  # noqa: S603  our own modules
             [*command, "--ports-file", str(ports_file)], env=self._environment(name), stdout=log, stderr=log
         )
