@@ -89,9 +89,7 @@ def _decline(seed: int, policy: LaneJudgePolicy, updates: int) -> float:
     return float("inf")
 
 
-def _session(
-    rng: np.random.Generator, user: int, versions: tuple[int, int, int], margin: float
-) -> list[EvidenceRow]:
+def _session(rng: np.random.Generator, user: int, versions: tuple[int, int, int], margin: float) -> list[EvidenceRow]:
     """Version v errs by so much that it costs .2 (v - 1) margins: its error grows in one fixed direction an item."""
     truth = -1.6 + 0.7 * rng.standard_normal(SESSION) + 0.6 * rng.standard_normal()
     label = (rng.random(SESSION) < 1.0 / (1.0 + np.exp(-truth))).astype(float)
@@ -109,9 +107,7 @@ def _session(
             head,
             float(label[place]),
             {
-                version: float(
-                    truth[place] + np.sqrt(base + 2 * 0.2 * (version - 1) * margin / spread) * noise[place]
-                )
+                version: float(truth[place] + np.sqrt(base + 2 * 0.2 * (version - 1) * margin / spread) * noise[place])
                 for version in versions
                 if version
             },

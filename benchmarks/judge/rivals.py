@@ -1,4 +1,4 @@
-"""Shapes of the rules that rollout tools offer, each tuned to the judge's own false-rollback rate: a luxury no user has.
+"""Shapes of the rules that rollout tools offer, tuned to the judge's own false-rollback rate: a luxury no user has.
 
 They see what they could see: the log-loss of each arm's own answers, in windows. The shape of the rule is emulated, not
 the product.
@@ -13,6 +13,7 @@ from benchmarks.judge.worlds import SESSION, Array, Labels
 from registry_svc.evidence.loss import log_loss
 
 WINDOW_SESSIONS = 40
+Z_5_PERCENT = 1.645
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ RULES = (Rule("argo", 4), Rule("flagger", 5), Rule("kayenta", 0))
 
 
 def windows(seen: Labels, rng: np.random.Generator, share: float) -> tuple[Array, Array]:
-    """Mean loss of each window in the version's arm and in the pin's: float64[runs, windows]. Users stay in their arm."""
+    """Mean loss of each window in the version's arm and in the pin's, by user: float64[runs, windows]."""
     runs, sessions, _ = seen.label.shape
     kept = sessions // WINDOW_SESSIONS * WINDOW_SESSIONS
     served = rng.random((runs, kept)) < share
@@ -58,9 +59,7 @@ def _scores(rule: Rule, version: Array, pin: Array) -> Array:
     return scores
 
 
-def compare(
-    healthy: tuple[Array, Array], bad: tuple[Array, Array], rate: float
-) -> dict[str, tuple[float, float]]:
+def compare(healthy: tuple[Array, Array], bad: tuple[Array, Array], rate: float) -> dict[str, tuple[float, float]]:
     """Of each rule at that false-rollback rate: power and restricted mean delay in labels."""
     answer = {}
     for rule in RULES:
@@ -73,8 +72,10 @@ def compare(
 
 
 def naive(seen: Labels, looks_from: int = 20) -> npt.NDArray[np.bool_]:
-    """A z-test at 5 % on each of loss, calibration and squared error, looked at after every session, labels as if
-    independent: which runs it would stop."""
+    """Which runs are stopped by a z-test at 5 % on loss, absolute and squared error.
+
+    It looks after every session and takes labels as independent, as a dashboard does.
+    """
     chance, other = (1.0 / (1.0 + np.exp(-logits)) for logits in (seen.version, seen.pin))
     metrics = (
         log_loss(seen.version, seen.label) - log_loss(seen.pin, seen.label),
@@ -87,5 +88,5 @@ def naive(seen: Labels, looks_from: int = 20) -> npt.NDArray[np.bool_]:
         mean = value.sum(axis=2).cumsum(axis=1) / count
         square = (value * value).sum(axis=2).cumsum(axis=1) / count
         z = mean / np.sqrt(np.maximum(square - mean * mean, 1e-12) / count)
-        stopped |= (z[:, looks_from:] > 1.645).any(axis=1)
+        stopped |= (z[:, looks_from:] > Z_5_PERCENT).any(axis=1)
     return stopped

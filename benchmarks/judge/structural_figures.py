@@ -45,7 +45,9 @@ def healthy(figures: Figures, runs: int, sessions: int, policy: StructuralPolicy
     figures.add("aa.runs", float(len(rate)), "runs")
     at_boundary = float(np.concatenate(boundary).mean())
     figures.add("aa.boundary_false_rollback_rate", at_boundary, "share", at_most(policy.rollback_level))
-    figures.add("promotion.false_rate", float(np.concatenate(promoted).mean()), "share", at_most(policy.promotion_level))
+    figures.add(
+        "promotion.false_rate", float(np.concatenate(promoted).mean()), "share", at_most(policy.promotion_level)
+    )
 
 
 def _at_margin(seen: Labels, policy: StructuralPolicy) -> tuple[Array, Array]:
@@ -77,7 +79,9 @@ def detection(figures: Figures, runs: int, sessions: int, policy: StructuralPoli
         figures.add(f"detect.power_{name}", float((worse != NEVER).mean()), "share", at_least(0.95))
         delay = np.minimum(worse, sessions * SESSION).mean()
         figures.add(f"detect.restricted_mean_delay_{name}", float(delay), "labels")
-        for rule, (power, rival) in rivals.compare(fair, rivals.windows(seen, rng, share), policy.rollback_level).items():
+        for rule, (power, rival) in rivals.compare(
+            fair, rivals.windows(seen, rng, share), policy.rollback_level
+        ).items():
             figures.add(f"detect.{rule}_power_{name}", power, "share")
             figures.add(f"detect.{rule}_restricted_mean_delay_{name}", rival, "labels")
 

@@ -119,6 +119,7 @@ def structural(seen: Labels, policy: StructuralPolicy) -> Verdicts:
     biased = (direction.reshape(y.shape) * (chance - y)).mean(axis=2)
     ends = np.arange(1, sessions + 1) * SESSION - 1
     shift_at, sign_at = shift[:, ends], direction[:, ends]
+    square_at = np.cumsum(((zc - zs) ** 2).sum(axis=2), axis=1)
     bias_at = np.cumsum((chance - y).sum(axis=2), axis=1)
     other_at = np.cumsum((other - y).sum(axis=2), axis=1)
     hidden_at = np.cumsum(np.maximum(np.abs(zc - zs) - bound[:, None, None], 0.0).sum(axis=2), axis=1)
@@ -134,7 +135,9 @@ def structural(seen: Labels, policy: StructuralPolicy) -> Verdicts:
         calibration.update(weight * biased[:, unit])
         labels = (unit + 1) * SESSION
         shifted = np.abs(shift_at[:, unit]) > policy.calibration_tolerance * labels
-        condemns = shifted & (sign_at[:, unit] * bias_at[:, unit] > np.abs(other_at[:, unit]))
+        error = np.sqrt(square_at[:, unit] * policy.session_labels) / labels
+        surely = np.abs(shift_at[:, unit]) > (policy.calibration_tolerance + 2.0 * error) * labels
+        condemns = surely & (sign_at[:, unit] * bias_at[:, unit] > np.abs(other_at[:, unit]))
         evidence = np.logaddexp(rollback.log_wealth, np.where(condemns, calibration.log_wealth, -1e9)) - np.log(2.0)
         total = labels + policy.prefix_labels
         now = (evidence >= -np.log(policy.rollback_level)) & (worse == NEVER)
