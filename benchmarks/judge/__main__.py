@@ -24,7 +24,7 @@ class Size:
 
 
 QUICK = Size(aa_runs=1000, runs=200, sessions=2000, lane_runs=50, lane_labels=50_000, declines=2)
-FULL = Size(aa_runs=10_000, runs=2000, sessions=2000, lane_runs=200, lane_labels=100_000, declines=8)
+FULL = Size(aa_runs=10_000, runs=400, sessions=2000, lane_runs=200, lane_labels=100_000, declines=8)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.judge.worlds import SESSION, Array, Labels
-from registry_svc.evidence.betting import PRIOR_UNITS, WATCHED_UNITS
+from registry_svc.evidence.betting import LARGEST_STAKE, PRIOR_UNITS, WATCHED_UNITS
 from registry_svc.evidence.detector import STAKES
 from registry_svc.evidence.loss import loss_difference
 from registry_svc.evidence.structural_judge import BOUND_QUANTILE, BOUND_SLACK, SMALLEST_BOUND
@@ -50,7 +50,7 @@ class Bets:
         x, clip = self.bounds.apply(unit)
         units = np.maximum(self.units, 1.0)
         variance = np.maximum(self.squares / units, 1e-12)
-        stake = np.minimum(np.maximum(self.total / units / variance, 0.0), 0.5 / clip)
+        stake = np.minimum(np.maximum(self.total / units / variance, 0.0), LARGEST_STAKE / clip)
         stake = np.where(self.seen < WATCHED_UNITS, 0.0, stake)
         self.log_wealth = self.log_wealth + np.log1p(stake * x)
         self.total = self.total + x
