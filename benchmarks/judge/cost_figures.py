@@ -1,6 +1,8 @@
 """What judging costs, and whether both forms of the code agree."""
 
 import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from registry_svc.evidence.structural_judge import StructuralJudge
 from registry_svc.evidence.structural_policy import StructuralPolicy
 from registry_svc.evidence.structural_state import packed
 from registry_svc.evidence.units import Unit
+
+
+Work = TypeVar("Work")
 
 
 def agreement(figures: Figures) -> None:
@@ -38,8 +43,7 @@ def cost(figures: Figures, units: int) -> None:
     figures.add("cost.kilobytes_per_rollout", len(packed(crowd.state())) / 1e3, "kB", at_most(256.0))
 
 
-def _time(call: object, values: list[object] | list[Unit]) -> float:
-    assert callable(call)
+def _time(call: Callable[[Work], object], values: Sequence[Work]) -> float:
     start = time.process_time()
     for value in values:
         call(value)

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.judge import rivals
 from benchmarks.judge.figures import Figures, at_least, at_most, upper_99
 from benchmarks.judge.vectorised import NEVER, Bets, bounds_of, structural
-from benchmarks.judge.worlds import SESSION, Array, Labels, choosing, equal, exaggerating, shifted
+from benchmarks.judge.worlds import SESSION, Array, Flags, Labels, choosing, equal, exaggerating, shifted
 from registry_svc.evidence.loss import loss_difference
 from registry_svc.evidence.structural_policy import StructuralPolicy
 
@@ -50,7 +50,7 @@ def healthy(figures: Figures, runs: int, sessions: int, policy: StructuralPolicy
     )
 
 
-def _at_margin(seen: Labels, policy: StructuralPolicy) -> tuple[Array, Array]:
+def _at_margin(seen: Labels, policy: StructuralPolicy) -> tuple[Flags, Flags]:
     """Differences moved so that their mean is the margin exactly: which runs are condemned, which certified."""
     bound = bounds_of(seen, policy)
     difference = loss_difference(seen.version, seen.pin, seen.label, bound[:, None, None]).mean(axis=2)
@@ -139,7 +139,7 @@ def _root(of: Callable[[float], float], low: float, high: float) -> float:
     return high
 
 
-def _paired(seen: Labels, served: Array, policy: StructuralPolicy) -> tuple[float, float]:
+def _paired(seen: Labels, served: Flags, policy: StructuralPolicy) -> tuple[float, float]:
     """Units of both arms in pairs, first come first matched: shares of runs condemned and certified."""
     bound = bounds_of(seen, policy)
     difference = loss_difference(seen.version, seen.pin, seen.label, bound[:, None, None]).mean(axis=2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.judge.worlds import SESSION, Array, Labels
+from benchmarks.judge.worlds import SESSION, Array, Flags, Labels
 from registry_svc.evidence.betting import LARGEST_STAKE, PRIOR_UNITS, WATCHED_UNITS
 from registry_svc.evidence.detector import STAKES
 from registry_svc.evidence.loss import loss_difference
@@ -44,7 +44,7 @@ class Bets:
         self.units = np.zeros(largest.shape)
         self.seen = np.zeros(largest.shape, dtype=np.int64)
 
-    def update(self, unit: Array, present: Array | None = None) -> None:
+    def update(self, unit: Array, present: Flags | None = None) -> None:
         """One unit of each run; where `present` is False the run has none."""
         before = (self.bounds.mean_square, self.log_wealth, self.total, self.squares, self.units, self.seen)
         x, clip = self.bounds.apply(unit)
@@ -75,14 +75,14 @@ class Watches:
         self.stakes = np.array(STAKES)[:, None]
         self.limit = units_to_false_alarm * len(STAKES)
 
-    def update(self, unit: Array, weight: float = 1.0) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def update(self, unit: Array, weight: float = 1.0) -> Flags:
         """One unit of each run; which runs alarm now."""
         x, clip = self.bounds.apply(unit)
         self.sums = np.minimum((self.sums + weight) * (1.0 + self.stakes * (x / clip)), 1e300)
-        alarms: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.sums.sum(axis=0) >= self.limit
+        alarms: Flags = self.sums.sum(axis=0) >= self.limit
         return alarms
 
-    def reset(self, where: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    def reset(self, where: Flags) -> None:
         """Runs that alarmed start anew."""
         self.sums[:, where] = 0.0
 

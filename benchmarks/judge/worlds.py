@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 SESSION = 10
 ERROR = 0.29
@@ -56,7 +57,7 @@ def shifted(rng: np.random.Generator, runs: int, sessions: int, shift: float) ->
 
 def choosing(
     rng: np.random.Generator, runs: int, sessions: int, share: float, worse: float, choices: int = 8
-) -> tuple[Labels, npt.NDArray[np.bool_]]:
+) -> tuple[Labels, Flags]:
     """Each arm shows what it likes best: the winner's curse. Also returns which sessions the version served."""
     shape = (runs, sessions, SESSION)
     served = rng.random((runs, sessions)) < share

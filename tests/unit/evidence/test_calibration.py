@@ -10,7 +10,7 @@ def evidence(labels: int, *, version: float, comparator: float, positives: float
     """So many labels of one logit each, a share of them positive."""
     made = StructuralPolicy().calibration()
     for n in range(labels):
-        made.add(n // 10, n, version, comparator, float(n * 7 % 10 < 10 * positives))
+        made.add(n // 10, n * 20_000_000, version, comparator, float(n * 7 % 10 < 10 * positives))
     return made
 
 
