@@ -15,7 +15,6 @@ from registry_svc.evidence.structural_policy import StructuralPolicy
 from registry_svc.evidence.structural_state import packed
 from registry_svc.evidence.units import Unit
 
-
 Work = TypeVar("Work")
 
 

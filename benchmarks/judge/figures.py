@@ -30,7 +30,7 @@ def at_least(limit: float) -> Target:
 
 
 def upper_99(hits: np.ndarray[Any, Any]) -> float:
-    """Upper 99 % bound of a rate (Hoeffding-free: Wilson's score)."""
+    """Upper 99 % bound of a rate (Wilson score)."""
     n, rate, z = len(hits), float(np.mean(hits)), 2.326
     centre = rate + z * z / (2 * n)
     spread = z * np.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))

@@ -25,7 +25,8 @@ class Labels:
 def _errors(rng: np.random.Generator, shape: tuple[int, int, int]) -> Array:
     """A version's error in logits; half of its variance is the session's, so labels of a session cluster."""
     session = rng.standard_normal((*shape[:2], 1))
-    return ERROR * np.sqrt(0.5) * (session + rng.standard_normal(shape))
+    errors: Array = ERROR * np.sqrt(0.5) * (session + rng.standard_normal(shape))
+    return errors
 
 
 def _truth(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Array, Array]:
