@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks.judge import cost_figures, lane_figures, structural_figures
 from benchmarks.judge.figures import Figures
 from benchmarks.judge.report import render
+from benchmarks.judge.worlds import SESSION
 from registry_svc.evidence.lane_judge import LaneJudgePolicy
 from registry_svc.evidence.structural_policy import StructuralPolicy
 
@@ -21,6 +22,13 @@ class Size:
     lane_runs: int
     lane_labels: int
     declines: int
+
+    def __str__(self) -> str:
+        return (
+            f"Measured here: {self.aa_runs:,} A/A runs and {self.runs:,} runs of every other figure of"
+            f" {self.sessions * SESSION:,} labels each; {self.lane_runs:,} lanes of {self.lane_labels:,} labels;"
+            f" {self.declines} slow declines."
+        )
 
 
 QUICK = Size(aa_runs=1000, runs=200, sessions=2000, lane_runs=50, lane_labels=50_000, declines=2)
@@ -43,7 +51,7 @@ def main() -> None:
     lane_figures.decline(figures, size.declines, lane)
     figures.write(Path("out/bench/judge.json"))
     if not quick:
-        render(figures.entries, Path("benchmarks/judge.md"))
+        render(figures.entries, str(size), Path("benchmarks/judge.md"))
 
 
 if __name__ == "__main__":
