@@ -11,7 +11,7 @@ PROTOS := $(wildcard protos/martlet/v1/*.proto) protos/martlet/oip/open_inferenc
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format protos clean
+.PHONY: help demo test bench-judge lint format protos clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ demo: $(STAMP) ## Run the whole loop on real data and show what happened
 
 test: $(STAMP) ## Run all tests
 	$(BIN)/python -m pytest -n 2
+
+bench-judge: $(STAMP) ## Measure the judge's error rates, power and cost (QUICK=1: a short form)
+	$(BIN)/python -m benchmarks.judge
 
 lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
 	$(BIN)/ruff format --check .

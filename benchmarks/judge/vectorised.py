@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.judge.worlds import SESSION, Array, Labels
-from registry_svc.evidence.betting import PRIOR_UNITS, WATCHED_UNITS
+from benchmarks.judge.worlds import SESSION, Array, Flags, Labels
+from registry_svc.evidence.betting import LARGEST_STAKE, PRIOR_UNITS, WATCHED_UNITS
 from registry_svc.evidence.detector import STAKES
 from registry_svc.evidence.loss import loss_difference
 from registry_svc.evidence.structural_judge import BOUND_QUANTILE, BOUND_SLACK, SMALLEST_BOUND
@@ -44,13 +44,13 @@ class Bets:
         self.units = np.zeros(largest.shape)
         self.seen = np.zeros(largest.shape, dtype=np.int64)
 
-    def update(self, unit: Array, present: Array | None = None) -> None:
+    def update(self, unit: Array, present: Flags | None = None) -> None:
         """One unit of each run; where `present` is False the run has none."""
         before = (self.bounds.mean_square, self.log_wealth, self.total, self.squares, self.units, self.seen)
         x, clip = self.bounds.apply(unit)
         units = np.maximum(self.units, 1.0)
         variance = np.maximum(self.squares / units, 1e-12)
-        stake = np.minimum(np.maximum(self.total / units / variance, 0.0), 0.5 / clip)
+        stake = np.minimum(np.maximum(self.total / units / variance, 0.0), LARGEST_STAKE / clip)
         stake = np.where(self.seen < WATCHED_UNITS, 0.0, stake)
         self.log_wealth = self.log_wealth + np.log1p(stake * x)
         self.total = self.total + x
@@ -75,14 +75,14 @@ class Watches:
         self.stakes = np.array(STAKES)[:, None]
         self.limit = units_to_false_alarm * len(STAKES)
 
-    def update(self, unit: Array, weight: float = 1.0) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def update(self, unit: Array, weight: float = 1.0) -> Flags:
         """One unit of each run; which runs alarm now."""
         x, clip = self.bounds.apply(unit)
         self.sums = np.minimum((self.sums + weight) * (1.0 + self.stakes * (x / clip)), 1e300)
-        alarms: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.sums.sum(axis=0) >= self.limit
+        alarms: Flags = self.sums.sum(axis=0) >= self.limit
         return alarms
 
-    def reset(self, where: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    def reset(self, where: Flags) -> None:
         """Runs that alarmed start anew."""
         self.sums[:, where] = 0.0
 
@@ -119,6 +119,7 @@ def structural(seen: Labels, policy: StructuralPolicy) -> Verdicts:
     biased = (direction.reshape(y.shape) * (chance - y)).mean(axis=2)
     ends = np.arange(1, sessions + 1) * SESSION - 1
     shift_at, sign_at = shift[:, ends], direction[:, ends]
+    square_at = np.cumsum(((zc - zs) ** 2).sum(axis=2), axis=1)
     bias_at = np.cumsum((chance - y).sum(axis=2), axis=1)
     other_at = np.cumsum((other - y).sum(axis=2), axis=1)
     hidden_at = np.cumsum(np.maximum(np.abs(zc - zs) - bound[:, None, None], 0.0).sum(axis=2), axis=1)
@@ -134,7 +135,9 @@ def structural(seen: Labels, policy: StructuralPolicy) -> Verdicts:
         calibration.update(weight * biased[:, unit])
         labels = (unit + 1) * SESSION
         shifted = np.abs(shift_at[:, unit]) > policy.calibration_tolerance * labels
-        condemns = shifted & (sign_at[:, unit] * bias_at[:, unit] > np.abs(other_at[:, unit]))
+        error = np.sqrt(square_at[:, unit] * policy.session_labels) / labels
+        surely = np.abs(shift_at[:, unit]) > (policy.calibration_tolerance + 2.0 * error) * labels
+        condemns = surely & (sign_at[:, unit] * bias_at[:, unit] > np.abs(other_at[:, unit]))
         evidence = np.logaddexp(rollback.log_wealth, np.where(condemns, calibration.log_wealth, -1e9)) - np.log(2.0)
         total = labels + policy.prefix_labels
         now = (evidence >= -np.log(policy.rollback_level)) & (worse == NEVER)

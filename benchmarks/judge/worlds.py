@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 SESSION = 10
 ERROR = 0.29
@@ -24,7 +25,8 @@ class Labels:
 def _errors(rng: np.random.Generator, shape: tuple[int, int, int]) -> Array:
     """A version's error in logits; half of its variance is the session's, so labels of a session cluster."""
     session = rng.standard_normal((*shape[:2], 1))
-    return ERROR * np.sqrt(0.5) * (session + rng.standard_normal(shape))
+    errors: Array = ERROR * np.sqrt(0.5) * (session + rng.standard_normal(shape))
+    return errors
 
 
 def _truth(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Array, Array]:
@@ -56,7 +58,7 @@ def shifted(rng: np.random.Generator, runs: int, sessions: int, shift: float) ->
 
 def choosing(
     rng: np.random.Generator, runs: int, sessions: int, share: float, worse: float, choices: int = 8
-) -> tuple[Labels, npt.NDArray[np.bool_]]:
+) -> tuple[Labels, Flags]:
     """Each arm shows what it likes best: the winner's curse. Also returns which sessions the version served."""
     shape = (runs, sessions, SESSION)
     served = rng.random((runs, sessions)) < share

@@ -8,12 +8,15 @@ probability at most alpha, however often one looks.
 from dataclasses import dataclass
 from math import log, log1p
 
-PRIOR_UNITS = 20.0
+PRIOR_UNITS = 10.0
 """The past that stakes are shrunk by: so many units with mean 0 and the prior variance."""
 
-WATCHED_UNITS = 10
+WATCHED_UNITS = 5
 """Without a prior variance, so many first units tell it, and nothing is staked on them: a prior that is far too large
 makes stakes far too small, for thousands of units."""
+
+LARGEST_STAKE = 0.75
+"""The largest stake, as a share of a unit's bound: no unit takes more than three quarters of the wealth."""
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class BettingProcess:
         if self.watching:
             return 0.0
         variance = max(self.squares / self.units, 1e-12)
-        return min(max(self.total / self.units / variance, 0.0), 0.5 / limit)
+        return min(max(self.total / self.units / variance, 0.0), LARGEST_STAKE / limit)
 
     def update(self, x: float, bound: float | None = None) -> bool:
         """One unit, |x| <= bound (this unit's own, fixed by the past, if given). Returns whether it has crossed."""

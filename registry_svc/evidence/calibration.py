@@ -8,6 +8,7 @@ labels, and (b) its bias looks larger than the pin's. Both conditions can only s
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 from registry_svc.evidence.loss import sigmoid_of
 from registry_svc.evidence.pairing import UnitStream
@@ -21,7 +22,7 @@ class CalibrationEvidence:
     Attributes:
         tolerance: how far mean logits may differ without any question, nats.
         process: evidence that the version's bias, in the direction in which it differs, is above 0.
-        shift: sum of differences of logits.
+        shift, squares: sum of differences of logits, and of their squares.
         bias, comparator_bias: sums of p - y.
     """
 
@@ -29,12 +30,14 @@ class CalibrationEvidence:
     stream: UnitStream
     process: Certificate
     shift: float = 0.0
+    squares: float = 0.0
     bias: float = 0.0
     comparator_bias: float = 0.0
 
     def add(self, user: int, time_us: int, version: float, comparator: float, label: float) -> None:
         """One labelled row with finite logits."""
         self.shift += version - comparator
+        self.squares += (version - comparator) ** 2
         chance = sigmoid_of(version)
         self.bias += chance - label
         self.comparator_bias += sigmoid_of(comparator) - label
@@ -52,4 +55,11 @@ class CalibrationEvidence:
     def condemns(self) -> bool:
         """Whether the process's evidence may count against the version."""
         direction = 1.0 if self.shift >= 0 else -1.0
-        return self.shifted and direction * self.bias > abs(self.comparator_bias)
+        return self._surely_shifted and direction * self.bias > abs(self.comparator_bias)
+
+    @property
+    def _surely_shifted(self) -> bool:
+        # Two standard errors, as if a user's labels in a unit were one: a shift that is noise must not open the door.
+        count = max(self.stream.labels, 1)
+        error = sqrt(self.squares * self.stream.size) / count
+        return abs(self.shift) > (self.tolerance + 2.0 * error) * count

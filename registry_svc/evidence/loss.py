@@ -20,7 +20,7 @@ def loss_difference(
     version: npt.NDArray[np.float64],
     comparator: npt.NDArray[np.float64],
     labels: npt.NDArray[np.float64],
-    bound: float,
+    bound: float | npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """Log-loss of the version minus the comparator's, in [-bound, bound]; positive is worse.
 

@@ -1,0 +1,58 @@
+"""`python -m benchmarks.judge`: measures the judge. QUICK=1: within five minutes, with fewer runs."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.judge import cost_figures, lane_figures, structural_figures
+from benchmarks.judge.figures import Figures
+from benchmarks.judge.report import render
+from benchmarks.judge.worlds import SESSION
+from registry_svc.evidence.lane_judge import LaneJudgePolicy
+from registry_svc.evidence.structural_policy import StructuralPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    aa_runs: int
+    runs: int
+    sessions: int
+    lane_runs: int
+    lane_labels: int
+    declines: int
+
+    def __str__(self) -> str:
+        return (
+            f"Measured here: {self.aa_runs:,} A/A runs and {self.runs:,} runs of every other figure of"
+            f" {self.sessions * SESSION:,} labels each; {self.lane_runs:,} lanes of {self.lane_labels:,} labels;"
+            f" {self.declines} slow declines."
+        )
+
+
+QUICK = Size(aa_runs=1000, runs=200, sessions=2000, lane_runs=50, lane_labels=50_000, declines=2)
+FULL = Size(aa_runs=10_000, runs=400, sessions=2000, lane_runs=200, lane_labels=100_000, declines=8)
+
+
+def main() -> None:
+    """Measures, writes out/bench/judge.json, and in the long form the page."""
+    quick = os.environ.get("QUICK", "") not in {"", "0"}
+    size, figures = (QUICK if quick else FULL), Figures()
+    structural, lane = StructuralPolicy(), LaneJudgePolicy()
+    cost_figures.agreement(figures)
+    cost_figures.cost(figures, 20_000)
+    structural_figures.healthy(figures, size.aa_runs, size.sessions, structural)
+    structural_figures.detection(figures, size.runs, size.sessions, structural)
+    structural_figures.calibration(figures, size.runs, size.sessions, structural)
+    structural_figures.promotion(figures, size.runs, size.sessions, structural)
+    lane_figures.closures(figures, size.lane_runs, size.lane_labels, lane)
+    lane_figures.delay(figures, size.runs, 20_000, lane)
+    lane_figures.decline(figures, size.declines, lane)
+    figures.write(Path("out/bench/judge.json"))
+    if not quick:
+        render(figures.entries, str(size), Path("benchmarks/judge.md"))
+
+
+if __name__ == "__main__":
+    main()
