@@ -164,6 +164,8 @@ def _ends(view: RolloutView) -> str:
 
 
 def _goes(view: RolloutView, version: int) -> str:
+    if version >= view.pin_version:
+        return ""  # the registry says that it cannot be
     return (
         f"{view.model}: all versions above {version} are taken back, the pin {view.pin_version} and the head "
         f"{view.head_version} among them; version {version} answers everything, and training goes back to it."
@@ -201,8 +203,8 @@ def _print(screen: RolloutScreen, options: argparse.Namespace) -> None:
 
 def _fetched(options: argparse.Namespace) -> int:
     """How many decisions to ask for. A line on the screen may stand for many."""
-    asked: int = options.decisions * (1 if options.json else FETCHED_PER_LINE)
-    return min(asked, LARGEST_COUNT)
+    wanted: int = options.decisions * (1 if options.json else FETCHED_PER_LINE)
+    return min(wanted, LARGEST_COUNT)
 
 
 def _user() -> str:

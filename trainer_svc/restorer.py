@@ -59,18 +59,22 @@ class Restorer:
         self._checkpoints = checkpoints
         self._make_state = make_state
         self._rebuild = rebuild
+        self._scanned = 0
+        self._under_way: dict[int, int] = {}
+        self._published: dict[str, TakeOff] = {}
 
     def find(self, digest: str) -> TakeOff | None:
-        """Where a version was taken off; None for one that this journal does not know as published."""
-        takeoffs: dict[int, int] = {}
-        position, found = 0, None
-        for entry, end in self._journal.read(0):
+        """Where a version was taken off; None for one that this journal does not know as published.
+
+        Reads on from where it read to before: the whole journal once in a process.
+        """
+        for entry, end in self._journal.read(self._scanned):
             if isinstance(entry, Published):
-                takeoffs[entry.number] = position
-            elif isinstance(entry, Acknowledged) and entry.digest == digest:
-                found = TakeOff(entry.number, takeoffs[entry.number])
-            position = end
-        return found
+                self._under_way = {entry.number: self._scanned}
+            elif isinstance(entry, Acknowledged):
+                self._published[entry.digest] = TakeOff(entry.number, self._under_way[entry.number])
+            self._scanned = end
+        return self._published.get(digest)
 
     def execute(self, state: TrainingState, entry: Entry) -> None:
         """What a journalled entry does to a state. Versions are built, not sent.

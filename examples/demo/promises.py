@@ -58,9 +58,10 @@ def promises(summary: Mapping[str, Any], *, whole: bool) -> list[Promise]:
 def second_promises(summary: Mapping[str, Any], sabotage: str) -> list[Promise]:
     """What the second act promises."""
     losses, pins = summary["logloss"], summary["pin_moves"]
+    between = f"{losses['head']:.4f} (head) to {losses['pin']:.4f} (pin)"
     kept = [
         Promise("pin_moves", str(pins), ">= 20", pins >= 20),
-        Promise("logloss.served", f"{losses['served']:.4f}", f"{losses['head']:.4f} (head) to {losses['pin']:.4f} (pin)",
+        Promise("logloss.served", f"{losses['served']:.4f}", between,
                 losses["head"] <= losses["served"] <= losses["pin"]),
         Promise("requests_by_quarantined_after_fence", str(summary["requests_by_quarantined_after_fence"]), "0",
                 summary["requests_by_quarantined_after_fence"] == 0),

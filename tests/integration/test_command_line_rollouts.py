@@ -329,12 +329,23 @@ async def test_on_a_terminal_abort_asks_first(stage: Stage, typed: str, code: in
 
 async def test_what_was_agreed_to_must_still_be_there(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     await published(stage, 3)
+    await answer(stage, capsys, "rollout", "promote", "shop", "2", "--why", "looks good")
     async with Terminal(stage, "rollout", "pin", "shop", "1", "--why", "prices are gone") as terminal:
         await terminal.reads("[y/N] ")
+        assert "all versions above 1 are taken back, the pin 2 and the head 3 among them" in terminal.text
         await answer(stage, capsys, "rollout", "abort", "shop", "--why", "someone was faster")
         terminal.types("y\n")
         assert await terminal.ends() == 1
     assert "something else was decided meanwhile; nothing was changed" in terminal.text
+    assert (await stage.client.lineage("shop")).pin_version == 2
+
+
+async def test_nothing_is_asked_about_what_cannot_be(stage: Stage) -> None:
+    await published(stage, 1)
+    for arguments in (("abort", "shop"), ("pin", "shop", "1")):
+        async with Terminal(stage, "rollout", *arguments, "--why", "a drill") as terminal:
+            assert await terminal.ends() == 1
+        assert "[y/N]" not in terminal.text
 
 
 async def test_watch_redraws_until_ctrl_c(stage: Stage) -> None:
