@@ -1,0 +1,165 @@
+"""Given an alarm, when a service is killed in the middle of it, then lane, routes and training end in one place."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from examples.demo.faulty_trainer import FLIP, Flip
+from examples.demo.history import recorded_events
+from examples.demo.judgement import Evidence, after_fence, rewound
+from examples.demo.processes import Services
+from martlet.client.channel import CallPolicy
+from martlet.client.registry import RegistryClient
+from martlet.client.rollout import RolloutClient
+from martlet.client.serving import ServingClient
+from martlet.client.trainer import TrainerClient
+from martlet.errors import MartletError
+from martlet.eventlog.file_log import FileEventReader
+from martlet.replay.datasets import Rating, interleaved, synthetic
+from martlet.replay.traffic import MODEL, Traffic
+from martlet.rollouts import RolloutView
+from martlet.runtime.config import Config
+from martlet.versions import VersionState
+from registry_svc.catalog_sql import SqlCatalog
+from registry_svc.catalog_tables import open_database
+from trainer_svc.app import run_audit
+from trainer_svc.journal import Rewound, read_journal
+
+EVENTS, CONCURRENCY = 4000, 8
+WRONG = Flip(1.0, 1500, 900, 1)
+PATIENT = CallPolicy(timeout=40.0, tries=400, backoff=0.02)
+# A judge that makes up its mind on few labels: what is tested is what follows from that.
+POLICY = """\
+default:
+  live:
+    burn_in_labels: 300
+    labels_per_step: 100
+    freeze_after_alarms: 100
+    judge: {min_labels: 300, min_labels_after_alarm: 300, give_up_labels: 600, labels_to_false_alarm: 1500}
+"""
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    (tmp_path / "rollout.yaml").write_text(POLICY)
+    settings = {
+        "MARTLET_TRAINER_MODEL": "examples.movielens.model:MODEL",
+        "MARTLET_TRAINER_PUBLISH_INTERVAL_MS": "300",
+        "MARTLET_TRAINER_CHECKPOINT_INTERVAL_SECONDS": "1",
+        "MARTLET_TRAINER_INITIAL_BUCKETS": "64",
+        "MARTLET_TRAINER_EVIDENCE_INTERVAL_MS": "50",
+        "MARTLET_REGISTRY_ROLLOUT": str(tmp_path / "rollout.yaml"),
+        "MARTLET_REGISTRY_PIN_MIN_SECONDS": "0",
+        FLIP: f"{WRONG.share}:{WRONG.first}:{WRONG.count}:{WRONG.seed}",
+    }
+    services = Services(tmp_path, settings, {"trainer": "examples.demo.faulty_trainer"})
+    yield services
+    services.stop_all()
+
+
+class World:
+    """The loop under traffic that does not end by itself."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.serving = ServingClient(services.running["serving"].address, policy=PATIENT)
+        self.registry = RegistryClient(services.running["registry"].address, policy=PATIENT)
+        self.rollouts = RolloutClient(services.running["registry"].address, policy=PATIENT)
+        dataset = synthetic(EVENTS)
+        self.traffic = Traffic(self.serving, dataset, others=2, rate=450.0)
+        self.stream: Iterator[Rating] = interleaved(dataset.ratings)
+
+    async def settled(self) -> None:
+        """The trainer has read everything."""
+        trainer = TrainerClient(self.services.running["trainer"].address, policy=PATIENT)
+        for _ in range(600):
+            status = await trainer.status()
+            if status.learned + status.excluded + status.dead_lettered + status.pending >= EVENTS:
+                await trainer.close()
+                return
+            await asyncio.sleep(0.1)
+        pytest.fail(f"the trainer never caught up: {status}")
+
+    async def until(self, met: Callable[[RolloutView], bool], what: str) -> RolloutView:
+        for _ in range(2000):
+            try:
+                view = await self.rollouts.show(MODEL, 0)
+            except MartletError:
+                await asyncio.sleep(0.05)
+                continue
+            if met(view):
+                return view
+            await asyncio.sleep(0.02)
+        pytest.fail(f"never came: {what}; {view}")
+
+    async def close(self) -> None:
+        await asyncio.gather(self.serving.close(), self.registry.close(), self.rollouts.close())
+
+
+@asynccontextmanager
+async def running(services: Services) -> AsyncIterator[World]:
+    for name in ("registry", "serving", "trainer"):
+        services.start(name)
+    world = World(services)
+    for _ in range(600):
+        if any(status.state is VersionState.READY for status in await world.serving.status()):
+            break
+        await asyncio.sleep(0.1)
+    yield world
+    await world.close()
+
+
+@pytest.mark.parametrize("name", ["trainer", "registry", "serving"])
+async def test_killed_in_the_middle_of_an_alarm(services: Services, tmp_path: Path, name: str) -> None:
+    async with running(services) as world:
+        going = asyncio.create_task(world.traffic.run(islice(world.stream, EVENTS), CONCURRENCY))
+        await world.until(lambda view: view.epoch > 0, "an alarm")
+        services.running[name].kill()
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(services.start, name)
+        await going
+        view = await world.until(
+            lambda view: not view.rewind and view.head_version > view.pin_version, "a version after the rewind"
+        )
+        assert (view.frozen, world.traffic.answers.failures) == ("", [])
+        await world.settled()
+    services.stop_all()
+    check_end(tmp_path, view)
+
+
+def check_end(root: Path, view: RolloutView) -> None:
+    """Everything that is on disk tells one story."""
+    config = Config(data_dir=root / "data")
+    config = replace(config, trainer=replace(config.trainer, model="examples.movielens.model:MODEL"))
+    engine = open_database(config.catalog_url)
+    catalog = SqlCatalog(engine)
+    decisions = catalog.journal(MODEL)
+    records = {one.version: one for one in catalog.versions(MODEL, 0, 10_000, with_manifests=False)}
+    engine.dispose()
+    entries = [entry for entry, _ in read_journal(FileEventReader(config.checkpoint_dir), 0)]
+    rewinds = [entry for entry in entries if isinstance(entry, Rewound)]
+    predictions, outcomes, offsets = recorded_events(FileEventReader(config.event_log_dir))
+    evidence = Evidence(records, {}, predictions, outcomes, offsets, decisions, rewinds)
+    assert after_fence(evidence) == 0, "a version that was taken back answered after the fence"
+    assert rewound(evidence), "an alarm was not followed by a rewind to its pin"
+    assert view.epoch >= 1
+    report = run_audit(config, 500, WRONG)
+    assert report.digests_equal
+    assert report.versions_checked > 0
+    assert report.parity_max_abs_diff <= 1e-6
+    figures = report.events
+    assert figures.excluded > 0
+    told = len({one.event_id for one in outcomes})
+    assert figures.learned + figures.excluded + figures.dead_lettered + figures.pending == told
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer's process finds `examples` as this one does."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]) + os.pathsep + os.environ.get("PYTHONPATH", ""))
