@@ -46,6 +46,7 @@ class EvidenceState:
     def __init__(self, producer: str, rules: IntakeRules, source: EventSource) -> None:
         self._producer = producer
         self._model = rules.model
+        self._label = rules.label
         self._source = source
         self.intake = Intake(rules, source.payload, mature=True)
         self._gaps = OpenGaps(rules.label.window_us)
@@ -63,12 +64,13 @@ class EvidenceState:
                 if prediction is not None:
                     self._gaps.opened(prediction)
             self.positions[wanted.partition] = wanted.end
+        ended_us = self.intake.watermark_us
         examples = self.intake.finish(entry.cut, entry.now_us).examples
         for example in examples:
             self._gaps.labelled(example.prediction.prediction_id)
         self._gaps.advance(self.intake.watermark_us)
         self.step += 1
-        return self._report(rows_of(examples))
+        return self._report(rows_of([example for example in examples if not self._is_stale(example, ended_us)]))
 
     def state(self) -> Arrays:
         """Everything, for a checkpoint."""
@@ -86,6 +88,13 @@ class EvidenceState:
         self._gaps.restore(progress.gaps)
         intake = {name.removeprefix("intake/"): array for name, array in state.items() if name.startswith("intake/")}
         self.intake.restore(intake)
+
+    def _is_stale(self, example: Example, ended_us: int) -> bool:
+        """Whether a record came after its window had ended: late, or a repetition of one that is forgotten by now.
+
+        Its rows would stand after those of later windows, and a repeated record may hold scores of what has learned it.
+        """
+        return not self._label.explicit and example.prediction.time_us + self._label.window_us <= ended_us
 
     def _report(self, rows: tuple[EvidenceRow, ...]) -> EvidenceBatch | None:
         watermark_us, gap = self.intake.watermark_us, self._gaps.total

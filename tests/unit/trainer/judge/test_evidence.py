@@ -113,6 +113,17 @@ def test_possible_harm_is_open_until_the_label_comes(tmp_path: Path) -> None:
     assert world.registry.batches[-1].open_gap == 0.0
 
 
+def test_a_record_that_is_repeated_after_it_was_forgotten_is_not_judged_again(tmp_path: Path) -> None:
+    """By then its scores may be those of a version that has learned the label."""
+    world = JudgeWorld(tmp_path, WINDOW)
+    made = scored(1)
+    for repeated in (made, replace(made, scores={3: np.array([9.0, -9.0], np.float32)})):
+        write_log(tmp_path / "events", [("a", repeated)])
+        world.clock.advance(100)
+        assert world.life()
+    assert [round(row.logits[3], 6) for row in world.registry.rows] == [0.5, -0.5]
+
+
 def test_a_registry_that_is_away_gets_it_later(tmp_path: Path) -> None:
     world = JudgeWorld(tmp_path, EXPLICIT)
     write_log(tmp_path / "events", [("a", scored(1)), ("a", outcome("e1", 1))])
