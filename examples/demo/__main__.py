@@ -38,6 +38,7 @@ from martlet.runtime.config import Config
 from martlet.versions import VersionRecord, VersionState
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.catalog_tables import open_database
+from registry_svc.journal import Decision
 from trainer_svc.app import run_audit
 from trainer_svc.journal import Rewound, read_journal
 from trainer_svc.training_state import as_they_are
@@ -240,15 +241,18 @@ def _summarise(
         "events": course.status,
         "requests_per_s": round(answers.requests / (answers.acknowledged_at[-1] - answers.answered_at[0]), 1),
     }
-    summary |= _second(config, course, manifests, flip)
+    second, decisions = _second(config, course, manifests, flip)
+    summary |= second
     curves["freshness"] = live.values
     curves["answers"] = answers
-    curves["watched"] = course.watched
+    curves["watched"], curves["decisions"] = course.watched, decisions
     return summary, curves
 
 
-def _second(config: Config, course: Course, manifests: dict[int, Manifest], flip: Flip | None) -> dict[str, Any]:
-    """What the judge did, and what became of what was planted."""
+def _second(
+    config: Config, course: Course, manifests: dict[int, Manifest], flip: Flip | None
+) -> tuple[dict[str, Any], list[Decision]]:
+    """What the judge did, and what became of what was planted; and every decision of the registry."""
     predictions, outcomes, offsets = recorded_events(FileEventReader(config.event_log_dir))
     engine = open_database(config.catalog_url)
     decisions = SqlCatalog(engine).journal(MODEL)
@@ -264,7 +268,9 @@ def _second(config: Config, course: Course, manifests: dict[int, Manifest], flip
             met = course.answers.version.count(planted.version)
             found[name] = {"version": record.version, "state": record.state.name, "reason": record.reason,
                            "user_requests": met}  # fmt: skip
-    return found
+    if flip is not None:
+        found["flip_from"] = flip.first
+    return found, decisions
 
 
 def _config(out: Path) -> Config:

@@ -5,11 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from examples.demo.charts import round_ticks
 from examples.demo.promises import Promise
-from examples.demo.report import render_report, round_ticks
+from examples.demo.report import render_report
+from examples.demo.second_act import Watched
 from martlet.events import Arm, LogPosition
 from martlet.replay.traffic import Answers
-from tests.unit.demo.test_promises import summary
+from martlet.rollouts import EvidencePath, RolloutView
+from registry_svc.journal import Decision, DecisionKind
+from registry_svc.lane import Lane
+from tests.unit.demo.test_promises import second
 
 KEPT = [
     Promise("swaps", "120", ">= 50", kept=True),
@@ -38,13 +43,24 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+def view(second: int) -> RolloutView:
+    path = EvidencePath("head-pin", 5, 3, 100 * second, 20 * second, 0.01, 1.1 * second, 9.9)
+    return RolloutView(
+        "m", 0, second, 5 + second, 3, 4, 9000, 0, False, "", 0, "", 0, 0.3 * second, 3.0, 0.0, (path,), (), ()
+    )
+
+
 def page(curve: list[tuple[int, float]], waits: "np.ndarray[Any, Any]") -> str:
     answers = Answers()
     for n in range(50):
         answers.add(1.0, 0.1, 1 + n // 10, Arm.PIN if n % 9 == 0 else Arm.LIVE, (n * 1.0, n + 0.1), LogPosition("p", n))
-    shown = summary() | {"dataset": "<movielens>", "order": "interleaved"}
+    shown = second() | {"flip_from": 500, "dataset": "<movielens>", "order": "interleaved"}
     shown["auc"]["retrained_passes"] = 2.0
-    curves = {"online": curve, "frozen": curve, "retrained": curve, "freshness": waits, "answers": answers}
+    decisions = [Decision(DecisionKind.ALARM, "worse <than> the pin", 7_000_000, Lane("m"))]
+    curves = {
+        "online": curve, "frozen": curve, "retrained": curve, "freshness": waits, "answers": answers,
+        "watched": Watched([(float(n), view(n)) for n in range(9)]), "decisions": decisions,
+    }  # fmt: skip
     return render_report(shown, curves, KEPT)
 
 
@@ -81,3 +97,10 @@ def test_a_run_too_short_for_curves_says_so() -> None:
 )
 def test_ticks_are_round_and_inside(low: float, high: float, about: int, ticks: list[float]) -> None:
     assert round_ticks(low, high, about) == ticks
+
+
+def test_the_judge_has_its_part() -> None:
+    text = page([(0, 0.5), (1, 0.6)], np.array([1.0, 2.0]))
+    assert "worse &lt;than&gt; the pin" in text
+    assert "The pin moved 20 times" in text
+    assert "from event 500 on" in text
