@@ -17,7 +17,8 @@ class EvidencePolicy:
             constant that it began as, and meanwhile its lane is in shadow.
         steps: the lane's shares, in buckets of 10,000, ascending; the first is shadow. The pin keeps the rest.
         labels_per_step: labels between two steps up.
-        warning_level: log evidence of the warning process at which the share steps back.
+        warning_level: log evidence of the warning process at which the share steps back. On healthy replays it stayed
+            below 1.
         harm_budget: nats of possible harm without labels yet (see `EvidenceBatch.open_gap`); above it the share
             steps back.
         pin_lag_labels: a pin that has not moved for so many labels holds the share at the first step above shadow.
@@ -28,7 +29,7 @@ class EvidencePolicy:
     burn_in_labels: int = 2_000
     steps: tuple[int, ...] = (0, 500, 2500, 9000)
     labels_per_step: int = 500
-    warning_level: float = 3.0
+    warning_level: float = 2.0
     harm_budget: float = 100.0
     pin_lag_labels: int = 20_000
     shadow_after_alarms: int = 2

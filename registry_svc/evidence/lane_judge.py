@@ -31,7 +31,8 @@ class LaneFindings:
 
     Attributes:
         alarm: the head has become worse than the pin; latched until the epoch or the pin changes.
-        warning: log evidence of the warning process, for the ramp; 0 while all is well.
+        warning: log evidence of the warning processes, for the ramp: the head against the pin, or against the
+            candidate, over which it has less of a lead to lose; the larger. About 0 while all is well.
         certified: the candidate is surely not worse than the pin by the margin, and old enough.
         undecided: the candidate had its labels and is not certified, or gave no number: a newer one should follow.
         labels: of head - pin in this epoch.
@@ -92,7 +93,7 @@ class LaneJudge:
         candidate = state.certificate
         return LaneFindings(
             alarm=state.alarm,
-            warning=max(0.0, state.head.watch.cusum.log_evidence) if state.head else 0.0,
+            warning=max((0.0, *(held.watch.cusum.log_evidence for held in (state.head, state.heir) if held))),
             certified=self._certified(candidate),
             undecided=self._undecided(candidate),
             labels=state.labels,

@@ -21,6 +21,7 @@ from martlet.events import Arm
 from martlet.evidence import EvidenceBatch, EvidenceRow
 from martlet.v1 import registry_pb2, registry_pb2_grpc
 from martlet.versions import CatalogState
+from registry_svc.policy import EvidencePolicy
 from tests.integration.registry_stage import Stage, stage_in
 
 PIN_LOGIT = -1.4
@@ -59,6 +60,8 @@ def rows(labels: int, head: int, worse: float) -> tuple[EvidenceRow, ...]:
 
 
 async def judged(stage: Stage, labels: int, head: int, worse: float = 0.0, sequence: int = 1) -> None:
+    nothing = EvidenceRow(1, 1, 0, Arm.PIN, 0, 1, 0, 0.0, {})  # a young model's first labels are not judged
+    await stage.client.report_evidence(EvidenceBatch("young", 1, "shop", (nothing,) * EvidencePolicy().burn_in_labels))
     batch = EvidenceBatch("trainer", sequence, "shop", rows(labels, head, worse), open_gap=7.5)
     await stage.client.report_evidence(batch)
 

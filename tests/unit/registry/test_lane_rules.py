@@ -14,7 +14,7 @@ from registry_svc.policy import EvidencePolicy, LanePolicy
 from registry_svc.rollout import Health, admit, compare
 from tests.unit.registry.samples import V1, V2, V3, V4, lane, record
 
-RULES = EvidencePolicy(labels_per_step=500, pin_lag_labels=20_000)
+RULES = EvidencePolicy(labels_per_step=500, pin_lag_labels=20_000, warning_level=3.0)
 POLICY = LanePolicy(9000, 2.0, 50, RULES)
 GOOD = Health(replicas=2, ready=2, ready_seconds=2.0)
 QUIET = LaneFindings(False, 0.0, False, False, 0, 0, "", ())
