@@ -96,7 +96,9 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
 
 
 class FolderCheckpoints:
-    """Checkpoints in a folder, named by step. The last `keep` stay, and what `hold` says. Not thread-safe.
+    """Checkpoints in a folder, named by step and journal position. The last `keep` stay, and what `hold` says.
+
+    Not thread-safe.
 
     Args:
         held: a position as for `hold`; None: nothing but the last ones is kept.
@@ -112,7 +114,8 @@ class FolderCheckpoints:
 
     def write(self, checkpoint: Checkpoint) -> str:
         """Stores a checkpoint durably, then removes old ones; gives the state's digest."""
-        path = self._folder / f"{checkpoint.step:012d}.checkpoint"
+        # A rewind changes the state between two steps: the one before it must not be overwritten.
+        path = self._folder / f"{checkpoint.step:012d}-{checkpoint.journal_position:012d}.checkpoint"
         part = path.with_suffix(".part")
         data = encode_checkpoint(checkpoint)
         with part.open("wb") as file:

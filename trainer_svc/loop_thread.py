@@ -7,6 +7,7 @@ from typing import Final
 
 from martlet.clock import Clock
 from martlet.errors import NotReady
+from trainer_svc.publisher import Stopped
 from trainer_svc.status_board import StatusBoard
 from trainer_svc.training_loop import TrainingLoop
 
@@ -65,6 +66,8 @@ class LoopThread(threading.Thread):
     def _turn(self) -> None:
         try:
             self._loop.turn(self._pause)
+        except Stopped:  # the trainer ends; what was under way goes out after the restart
+            self._ending.wait()
         except NotReady as error:  # nothing took effect that is not on disk: the same turn can be tried again
             logger.warning("learning waits: %s", error)
             self._ending.wait(_DISK_PAUSE)

@@ -223,5 +223,5 @@ def test_letters_and_journal_are_partitions_of_their_own(tmp_path: Path) -> None
         position = shop.visit(10)
         wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
     shop.close()
-    assert FileEventReader(tmp_path / "trainer").partitions() == ("journal",)
+    assert FileEventReader(tmp_path / "trainer").partitions() == ("journal", "judge")
     assert FileEventReader(tmp_path / "dead-letters").partitions() == ("trainer",)

@@ -134,8 +134,11 @@ def test_the_last_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path
     assert store.newest() is None
     digests = [store.write(Checkpoint(step, step, STATE)) for step in (1, 2, 3)]
     assert set(digests) == {state_digest(STATE)}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000002.checkpoint", "000000000003.checkpoint"]
-    newest = tmp_path / "000000000003.checkpoint"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "000000000002-000000000002.checkpoint",
+        "000000000003-000000000003.checkpoint",
+    ]
+    newest = tmp_path / "000000000003-000000000003.checkpoint"
     newest.write_bytes(newest.read_bytes()[:-1])
     (tmp_path / "000000000004.part").write_bytes(b"cut short by a crash")
     found = FolderCheckpoints(tmp_path, keep=2).newest()
@@ -165,3 +168,28 @@ def test_letters_of_a_step_are_written_once(tmp_path: Path) -> None:
         ("too old", "a", 9),
     ]
     assert record.letters[0].payload == "Ynl0ZXMgb2YgMw=="
+
+
+def test_two_states_after_one_step_are_both_kept(tmp_path: Path) -> None:
+    """A rewind changes the state between two steps; the checkpoint before it may be the one that the next needs."""
+    store = FolderCheckpoints(tmp_path, 5)
+    for position, value in ((10, 1.0), (20, 2.0)):
+        store.write(Checkpoint(position, 3, {"x": np.array([value])}))
+    before, newest = store.before(15), store.newest()
+    assert before is not None
+    assert newest is not None
+    assert (before.state["x"][0], newest.state["x"][0]) == (1.0, 2.0)
+    assert store.before(9) is None
+
+
+def test_what_is_held_stays_however_old(tmp_path: Path) -> None:
+    store = FolderCheckpoints(tmp_path, 2, held=0)
+    for number in range(1, 7):
+        store.write(Checkpoint(10 * number, number, {"x": np.array([number])}))
+    assert store.before(10) is not None, "nothing goes before it is known what is needed"
+    store.hold(35)
+    store.write(Checkpoint(70, 7, {"x": np.array([7])}))
+    assert store.before(29) is None
+    held = store.before(35)
+    assert held is not None
+    assert held.journal_position == 30
