@@ -233,8 +233,9 @@ class Controller:
             return rollout.tend(lane, health, now_us, policy)
         if lane.head == lane.pin:
             return None
-        evidence = self._desk.of(lane).lane_evidence()
-        alarmed = evidence.findings.alarm or bool(evidence.findings.guard)
+        errors = self._health.of(lane.model, lane.head).errors
+        evidence = replace(self._desk.of(lane).lane_evidence(), head_errors=errors)
+        alarmed = evidence.findings.alarm or bool(evidence.findings.guard) or errors >= policy.evidence.head_errors
         gone = self._suspects(lane) if alarmed else ()
         return lane_rules.tend_by_evidence(lane, health, evidence, gone, now_us, policy)
 

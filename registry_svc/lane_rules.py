@@ -18,11 +18,13 @@ class LaneEvidence:
 
     Attributes:
         open_gap: possible harm without labels yet, nats.
+        head_errors: how often the present head could not answer.
         batches: how many batches of evidence this rests on.
     """
 
     findings: LaneFindings
     open_gap: float = 0.0
+    head_errors: int = 0
     batches: int = 0
 
 
@@ -37,8 +39,9 @@ def tend_by_evidence(
     if rules is None or lane.head == lane.pin:
         return None
     findings = evidence.findings
-    if findings.guard or findings.alarm:
-        why = findings.guard or f"worse than the pin: {_path(findings, 'head-pin')}"
+    failing = f"{evidence.head_errors} errors of the head" if evidence.head_errors >= rules.head_errors else ""
+    if findings.guard or findings.alarm or failing:
+        why = findings.guard or failing or f"worse than the pin: {_path(findings, 'head-pin')}"
         return _with(close(lane, suspects, why, DecisionKind.ALARM, now_us, rules), evidence)
     decision = _candidate(lane, health, evidence, now_us, policy) or _share(lane, evidence, now_us, rules)
     return None if decision is None else _with(decision, evidence)

@@ -78,7 +78,7 @@ class ModelJudge:
 
     def lane_evidence(self) -> LaneEvidence:
         """What is known of the live lane."""
-        return LaneEvidence(self._lane.findings(), self._record.open_gap, self._record.batches)
+        return LaneEvidence(self._lane.findings(), self._record.open_gap, batches=self._record.batches)
 
     def trial_evidence(self) -> TrialEvidence:
         """What is known of the structural version."""

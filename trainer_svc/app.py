@@ -112,8 +112,10 @@ class TrainerApp:
         def recovered() -> None:
             asyncio.run_coroutine_threadsafe(self.server.set_serving(serving=True), events)
 
-        thread = self._make_thread(recovered, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        judge = self._make_judge()
+        def failed() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread, judge = self._make_thread(recovered, failed), self._make_judge(failed)
         self.server.announce(ports_file)
         thread.start()
         judge.start()
@@ -125,8 +127,9 @@ class TrainerApp:
 
         await self.server.serve_until_signal([end], grace=1.0)
         await asyncio.to_thread(self._close)
-        if thread.failure is not None:
-            raise thread.failure
+        for failure in (thread.failure, judge.failure):
+            if failure is not None:
+                raise failure
 
     def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
         config, settings = self._config, self._config.trainer
@@ -163,7 +166,7 @@ class TrainerApp:
         )
         return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
 
-    def _make_judge(self) -> EvidenceThread:
+    def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
         tail, lookup, journal = self._judge_readers
         source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES)
@@ -179,7 +182,7 @@ class TrainerApp:
             observer=self._evidence_metrics,
             pause=self._ending.wait,
         )
-        return EvidenceThread(loop, self._evidence_metrics, settings.evidence_interval_ms / 1000, self._ending)
+        return EvidenceThread(loop, settings.evidence_interval_ms / 1000, self._ending, failed)
 
     def _close(self) -> None:
         for executor in self._executors.values():

@@ -192,6 +192,15 @@ async def test_a_score_that_is_no_number_closes_the_lane_at_once(world: World) -
     assert (view.epoch, view.head_version, view.decisions[0].kind) == (1, 1, "alarm")
 
 
+async def test_a_head_that_cannot_answer_closes_the_lane(world: World) -> None:
+    head = await world.publish_delta()
+    digest = (await world.stage.client.version("shop", head)).digest
+    failing = ServableStatus("shop", head, digest, VersionState.READY, requests=100, errors=20)
+    await world.stage.client.report_replica("r1", [failing])
+    view = await world.until(lambda view: view.epoch == 1)
+    assert (view.head_version, view.rewind) == (1, True)
+
+
 async def test_a_miscalibrated_structural_version_is_caught_in_shadow(world: World) -> None:
     stage = world.stage
     foreign = stage.trainer.snapshot((await stage.client.lineage("shop")).head_digest, 0)

@@ -1,7 +1,8 @@
-"""The judge's thread, and its metrics. A failure of it does not stop learning: it is logged, counted and shown."""
+"""The judge's thread, and its metrics."""
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -30,9 +31,6 @@ class EvidenceMetrics:
             ["model"],
             registry=collectors,
         ).labels(model)
-        self.stopped = Gauge(
-            "martlet_trainer_evidence_stopped", "1 after the judge's loop failed", ["model"], registry=collectors
-        ).labels(model)
 
     def reported(self, rows: int, lag_seconds: float) -> None:
         """A batch was acknowledged."""
@@ -48,18 +46,22 @@ class EvidenceMetrics:
 class EvidenceThread(threading.Thread):
     """Runs an evidence loop until the trainer ends.
 
+    A failure ends the process: a live lane that nobody judges would be worse than a trainer that starts anew.
+
     Args:
-        interval_s: how long to wait after a step that left nothing behind.
+        interval_s: how long to wait after a step.
+        failed: called when it ends with an error.
     """
 
     def __init__(
-        self, loop: EvidenceLoop, metrics: EvidenceMetrics, interval_s: float, ending: threading.Event
+        self, loop: EvidenceLoop, interval_s: float, ending: threading.Event, failed: Callable[[], None]
     ) -> None:
         super().__init__(name="evidence", daemon=True)
         self._loop = loop
-        self._metrics = metrics
         self._interval_s = interval_s
         self._ending = ending
+        self._failed = failed
+        self.failure: Exception | None = None
 
     def run(self) -> None:
         """The thread's body."""
@@ -69,9 +71,10 @@ class EvidenceThread(threading.Thread):
             while not self._ending.is_set():
                 self._turn()
             self._loop.close()
-        except Exception:  # the lane then gets no evidence and holds; learning goes on
-            logger.exception("the judge's cursor has stopped")
-            self._metrics.stopped.set(1)
+        except Exception as error:
+            logger.exception("the judge's cursor failed")
+            self.failure = error
+            self._failed()
 
     def _turn(self) -> None:
         try:

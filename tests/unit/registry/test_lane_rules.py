@@ -22,7 +22,7 @@ NOW = 9_000_000
 
 
 def tend(at: Lane, findings: LaneFindings = QUIET, health: Health = GOOD, open_gap: float = 0.0) -> Decision | None:
-    return tend_by_evidence(at, health, LaneEvidence(findings, open_gap, 7), (2,), NOW, POLICY)
+    return tend_by_evidence(at, health, LaneEvidence(findings, open_gap, batches=7), (2,), NOW, POLICY)
 
 
 def made(decision: Decision | None) -> Decision:
@@ -55,6 +55,13 @@ def test_a_guard_closes_without_any_label() -> None:
     decision = made(tend(lane(), replace(QUIET, guard="version 3 gave the score nan")))
     assert (decision.kind, decision.lane.epoch) == (DecisionKind.ALARM, 5)
     assert "nan" in decision.detail
+
+
+def test_a_head_that_keeps_failing_closes_without_any_label() -> None:
+    few, many = (LaneEvidence(QUIET, head_errors=errors) for errors in (19, 20))
+    assert tend_by_evidence(lane(), GOOD, few, (2,), NOW, POLICY) is None
+    decision = made(tend_by_evidence(lane(), GOOD, many, (2,), NOW, POLICY))
+    assert (decision.kind, "20 errors" in decision.detail) == (DecisionKind.ALARM, True)
 
 
 def test_while_training_has_not_gone_back_nothing_is_taken() -> None:
