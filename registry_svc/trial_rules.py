@@ -72,7 +72,7 @@ def promote(lane: Lane, why: str, now_us: int) -> Decision:
 def leave(lane: Lane, state: CatalogState, why: str, now_us: int) -> Decision:
     """The structural version leaves the slot; what waits comes in."""
     after = replace(next_trial(lane), revision=lane.revision + 1)
-    detail = f"structural version {lane.tried.version} leaves {why}"
+    detail = f"structural version {lane.tried.version} leaves: {why}"
     return Decision(DecisionKind.TRIAL, detail, now_us, after, None, (Move(lane.tried.version, state, why),))
 
 

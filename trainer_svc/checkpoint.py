@@ -23,6 +23,7 @@ from martlet.digest import blob_digest
 from martlet.errors import Corrupt
 
 CHECKPOINT_FORMAT: Final = 1
+MOST_KEPT: Final = 64  # while nobody knows which one is needed, beside the oldest
 MAGIC: Final = b"MARTCKP" + bytes([CHECKPOINT_FORMAT])
 _PREFIX: Final = struct.Struct("<8s32s")
 _WHERE: Final = struct.Struct("<QQ")
@@ -140,13 +141,17 @@ class FolderCheckpoints:
         self._held = position
 
     def _prune(self) -> None:
-        """Without any before the held position all stay."""
-        last = self._keep
-        if self._held is not None:
-            needed = [place for place, path in enumerate(self._paths()) if _position_of(path) <= self._held]
-            last = max(last, needed[0] + 1) if needed else len(self._paths())
-        for old in self._paths()[last:]:
+        for old in self._dispensable(self._paths()):
             old.unlink()
+
+    def _dispensable(self, paths: list[Path]) -> list[Path]:
+        """What may go. As long as none is old enough for the held position, nearly all stay, the oldest in any case."""
+        if self._held is None:
+            return paths[self._keep :]
+        for place, path in enumerate(paths):
+            if _position_of(path) <= self._held:
+                return paths[max(self._keep, place + 1) :]
+        return paths[MOST_KEPT:-1]
 
     def _paths(self) -> list[Path]:
         """Newest first."""

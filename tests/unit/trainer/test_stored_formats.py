@@ -12,6 +12,7 @@ from martlet.errors import Corrupt
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import VersionKind
 from trainer_svc.checkpoint import (
+    MOST_KEPT,
     Checkpoint,
     FolderCheckpoints,
     decode_checkpoint,
@@ -193,3 +194,13 @@ def test_what_is_held_stays_however_old(tmp_path: Path) -> None:
     held = store.before(35)
     assert held is not None
     assert held.journal_position == 30
+
+
+def test_while_nobody_knows_what_is_needed_the_disk_does_not_fill(tmp_path: Path) -> None:
+    store = FolderCheckpoints(tmp_path, 2, held=0)
+    for number in range(1, MOST_KEPT + 10):
+        store.write(Checkpoint(10 * number, number, {"x": np.array([number])}))
+    assert len(list(tmp_path.iterdir())) == MOST_KEPT + 1
+    oldest = store.before(10)
+    assert oldest is not None
+    assert oldest.step == 1
