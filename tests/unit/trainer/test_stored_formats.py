@@ -32,6 +32,7 @@ from trainer_svc.journal import (
     Overtaken,
     Published,
     Refused,
+    Rewound,
     Stepped,
     decode_entry,
     encode_entry,
@@ -59,6 +60,7 @@ ENTRIES: tuple[Entry, ...] = (
     Published(2, VersionKind.DELTA, "0.1.0"),
     Refused(2, "mt1-b", "answers would move too far"),
     Overtaken(3, "mt1-c", 2, "mt1-d"),
+    Rewound("mt1-a", 1, 3, False, {"serving-0": (7, 21)}),
 )
 
 

@@ -1,0 +1,39 @@
+"""What the registry stores, format 1: golden files of a decision, of evidence and of a judge read and write as ever."""
+
+from pathlib import Path
+
+import msgspec
+
+from martlet.evidence import EvidenceBatch
+from registry_svc.journal import Decision, DecisionKind
+from registry_svc.model_judge import JUDGE_FORMAT, JudgeRecord
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def test_the_golden_decision_still_reads_and_is_still_written_so() -> None:
+    golden = (GOLDEN / "decision_v1.json").read_bytes()
+    decision = msgspec.json.decode(golden, type=Decision)
+    assert (decision.kind, decision.lane.rewinding, len(decision.evidence) > 0) == (DecisionKind.ALARM, True, True)
+    assert msgspec.json.encode(decision) == golden
+
+
+def test_a_decision_from_before_the_judge_still_reads() -> None:
+    """Fields that came later have defaults."""
+    old = b'{"kind":"head","detail":"","time_us":5,"lane":{"model":"shop","epoch":1,"revision":2}}'
+    decision = msgspec.json.decode(old, type=Decision)
+    assert (decision.lane.weight, decision.lane.trial, decision.who) == (0, None, "")
+
+
+def test_the_golden_evidence_still_reads_and_is_still_written_so() -> None:
+    golden = (GOLDEN / "evidence_v1.msgpack").read_bytes()
+    batch = msgspec.msgpack.decode(golden, type=EvidenceBatch)
+    assert len(batch.rows) == 50
+    assert msgspec.msgpack.encode(batch) == golden
+
+
+def test_the_golden_judge_still_reads_and_is_still_written_so() -> None:
+    golden = (GOLDEN / "judge_v1.msgpack").read_bytes()
+    record = msgspec.msgpack.decode(golden, type=JudgeRecord)
+    assert (record.format, record.batches > 0, record.lane is not None) == (JUDGE_FORMAT, True, True)
+    assert msgspec.msgpack.encode(record) == golden
