@@ -71,6 +71,7 @@ def check_manifest(manifest: Manifest, parent: Manifest | None, policy: Admissio
 def goes_on(manifest: Manifest, parent: Manifest | None) -> bool:
     """Whether a version goes on where its parent stood: same lineage, feature spec, model and settings.
 
+    A lineage goes on from its own branches, whose names begin with its own and a slash; a branch is another lineage.
     A table may have grown, and the graph with it. A version without a known parent begins a lineage, or waits for
     compare-and-swap to say why not.
     """
@@ -78,7 +79,9 @@ def goes_on(manifest: Manifest, parent: Manifest | None) -> bool:
         return True
     own, before = manifest.provenance, parent.provenance
     same = (own.model_ref, own.config_digest) == (before.model_ref, before.config_digest)
-    return same and manifest.lineage.lineage == parent.lineage.lineage and manifest.feature_spec == parent.feature_spec
+    lineage, came_from = manifest.lineage.lineage, parent.lineage.lineage
+    related = lineage == came_from or came_from.startswith(f"{lineage}/")
+    return same and related and manifest.feature_spec == parent.feature_spec
 
 
 def specials_of(spec: FeatureSpec, width: int) -> int:

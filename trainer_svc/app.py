@@ -25,13 +25,21 @@ from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
-from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore, rewind_targets, sample_answers
+from trainer_svc.audit import (
+    Auditor,
+    AuditReport,
+    NoCheckpoints,
+    NoLetters,
+    NoStore,
+    rewind_targets,
+    sample_answers,
+)
 from trainer_svc.checkpoint import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
-from trainer_svc.journal import PARTITION, Began, LogJournal, read_journal
+from trainer_svc.journal import PARTITION, Began, LogJournal, ReadOnlyJournal, read_journal
 from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
@@ -212,11 +220,17 @@ def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_the
     if PARTITION not in journal.partitions():
         raise NotFound(f"{config.checkpoint_dir} holds no journal")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
+    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
+
+    def fresh(began: Began) -> TrainingState:
+        return make_state(began, model, config, source, NoLetters(), prepare)
+
     auditor = Auditor(
-        lambda began: make_state(began, model, config, source, NoLetters(), prepare),
-        VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec)),
+        fresh,
+        builder,
         sample_answers(lookup, model.name, answers),
         rewind_targets(entry for entry, _ in read_journal(journal, 0)),
+        Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
     )
     return auditor.run(entry for entry, _ in read_journal(journal, 0))
 

@@ -16,12 +16,23 @@ from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.eventlog.port import EventReader
 from martlet.manifest import BlobRef, encode_manifest, manifest_digest
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
-from trainer_svc.checkpoint import state_digest
+from trainer_svc.checkpoint import Checkpoint, state_digest
 from trainer_svc.event_source import Place
 from trainer_svc.joiner import DeadLetter
-from trainer_svc.journal import Acknowledged, Began, Entry, Overtaken, Published, Refused, Rewound, Stepped
+from trainer_svc.journal import (
+    Acknowledged,
+    Began,
+    Entry,
+    Offered,
+    Overtaken,
+    Published,
+    Readmitted,
+    Refused,
+    Rewound,
+    Stepped,
+)
 from trainer_svc.restorer import landed
-from trainer_svc.training_state import Arrays, TrainingState
+from trainer_svc.training_state import Arrays, Suspect, TrainingState
 from trainer_svc.version_builder import VersionBuilder
 
 _CHUNK: Final = 256
@@ -46,6 +57,14 @@ class NoStore:
     def get_manifest(self, digest: str) -> bytes:
         """There is nothing to get."""
         raise NotFound(f"no manifest {digest}")
+
+
+class NoCheckpoints:
+    """For restoring from the journal alone."""
+
+    def before(self, _position: int, /) -> Checkpoint | None:
+        """There is none."""
+        return None
 
 
 class NoLetters:
@@ -97,6 +116,7 @@ class Auditor:
         builder: builds versions into a `NoStore`.
         sampled: answers to score again, by the digest of the version that gave them.
         targets: digests of the versions that learning goes back to: their states are kept.
+        suspect: what was taken back when an epoch began.
     """
 
     def __init__(
@@ -104,8 +124,10 @@ class Auditor:
         make_state: Callable[[Began], TrainingState],
         builder: VersionBuilder,
         sampled: dict[str, list[RecordedPrediction]],
-        targets: AbstractSet[str] = frozenset(),
+        targets: AbstractSet[str],
+        suspect: Callable[[int], Suspect],
     ) -> None:
+        self._suspect = suspect
         self._targets = targets
         self._kept: dict[str, Arrays] = {}
         self._make_state = make_state
@@ -151,6 +173,10 @@ class Auditor:
                 self._kept[digest] = {name: np.array(array) for name, array in state.state().items()}
         elif isinstance(entry, Rewound):
             state.rewind(entry, self._restored(entry))
+        elif isinstance(entry, Offered):
+            state.cursor.offer(entry)
+        elif isinstance(entry, Readmitted):
+            state.readmit(entry, self._suspect(entry.epoch))
         elif isinstance(entry, Acknowledged | Refused | Overtaken):
             self._compare(state, entry)
         else:

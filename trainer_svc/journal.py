@@ -98,6 +98,20 @@ class Rewound(msgspec.Struct, frozen=True, tag="rewound"):
     suspect: dict[str, tuple[int, int]]
 
 
+class Offered(msgspec.Struct, frozen=True, tag="offered"):
+    """A version that has learned a suspect range again is on the structural road. `epoch`: the one that excluded it."""
+
+    epoch: int
+    digest: str
+
+
+class Readmitted(msgspec.Struct, frozen=True, tag="readmitted"):
+    """That version was promoted: the range is learned again. `epoch`: the one that excluded it."""
+
+    epoch: int
+    digest: str
+
+
 class Recalled(msgspec.Struct, frozen=True):
     """The registry's answer that training has to go back to a version before anything else. Not an entry."""
 
@@ -107,7 +121,7 @@ class Recalled(msgspec.Struct, frozen=True):
 
 
 PublishResult = Acknowledged | Refused | Overtaken
-Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewound
+Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewound | Offered | Readmitted
 
 
 class Journal(Protocol):
@@ -144,6 +158,17 @@ class LogJournal:
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
         """See `read_journal`."""
         yield from read_journal(self._reader, start, self._partition)
+
+
+class ReadOnlyJournal:
+    """A journal that somebody else may be writing. Not thread-safe; blocking."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    def read(self, start: int) -> Iterator[tuple[Entry, int]]:
+        """See `read_journal`."""
+        yield from read_journal(self._reader, start)
 
 
 def read_journal(reader: EventReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:

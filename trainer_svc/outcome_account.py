@@ -51,6 +51,11 @@ class OutcomeAccount:
         self.excluded[reason] += self.learned - learned
         self.learned = learned
 
+    def relearn(self, count: int) -> None:
+        """So many outcomes that were taken back are learned again."""
+        self.excluded[Excluded.REWOUND] -= count
+        self.learned += count
+
     def state(self) -> AccountState:
         """The figures as they stand."""
         return AccountState(self.learned, self.duplicates, dict(self.excluded), dict(self.dead_lettered))

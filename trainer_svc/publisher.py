@@ -53,6 +53,14 @@ class PublishJob:
     result: "Future[PublishResult | Recalled]"
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A version on the structural road."""
+
+    version: int
+    digest: str
+
+
 class Stopped(Exception):
     """The trainer ends; the version goes out after the restart."""
 
@@ -94,6 +102,17 @@ class Publisher:
     def tell(self, model: str, epoch: int, digest: str) -> "Future[LineageState]":
         """Tells that training stands at a version again, until the registry has heard; then asks where it stands."""
         return self._executor.submit(self._insist, lambda: self._tell(model, epoch, digest))
+
+    def offer(self, payload: VersionPayload) -> "Future[Offer]":
+        """Builds a version of a branch and offers it once; it takes the structural road."""
+        return self._executor.submit(self._offer, payload)
+
+    def _offer(self, payload: VersionPayload) -> Offer:
+        encoded = encode_manifest(self._builder.build(payload))
+        record = self._registry.publish(encoded)
+        if record.state is CatalogState.REJECTED:
+            raise Conflict(f"version {record.version} is refused: {record.reason}")
+        return Offer(record.version, manifest_digest(encoded))
 
     def _ask(self, model: str) -> LineageState | None:
         try:

@@ -8,11 +8,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from martlet.errors import Corrupt
+from martlet.errors import Conflict, Corrupt, NotFound
 from martlet.manifest import Manifest, encode_manifest, manifest_digest
 from trainer_svc.checkpoint import Checkpoint
-from trainer_svc.journal import Acknowledged, Began, Entry, Overtaken, Published, Refused, Rewound, Stepped
-from trainer_svc.training_state import TrainingState
+from trainer_svc.joiner import Example
+from trainer_svc.journal import (
+    Acknowledged,
+    Began,
+    Entry,
+    Offered,
+    Overtaken,
+    Published,
+    Readmitted,
+    Refused,
+    Rewound,
+    Stepped,
+)
+from trainer_svc.training_state import Suspect, TrainingState
 from trainer_svc.version_builder import VersionPayload
 
 
@@ -90,6 +102,10 @@ class Restorer:
             state.land(entry)
         elif isinstance(entry, Rewound):
             state.rewind(entry, self.restored(entry.digest, entry.version))
+        elif isinstance(entry, Offered):
+            state.cursor.offer(entry)
+        elif isinstance(entry, Readmitted):
+            state.readmit(entry, self.suspect(entry.epoch))
         else:
             raise Corrupt("a lineage begins twice in one journal")
 
@@ -99,6 +115,39 @@ class Restorer:
         Raises:
             Corrupt: the journal does not know the version, or it comes out as another one.
         """
+        return self._restored(digest, version)[0]
+
+    def suspect(self, epoch: int) -> Suspect:
+        """What was learned, and taken back when an epoch began: joined again from the log, in the order of the journal.
+
+        Raises:
+            NotFound: no alarm began this epoch.
+            Conflict: another rewind lies inside the range.
+        """
+        rewinds = (one for one, _ in self._journal.read(0) if isinstance(one, Rewound) and not one.refused)
+        wanted = next((one for one in rewinds if one.epoch == epoch), None)
+        if wanted is None:
+            raise NotFound(f"no alarm began epoch {epoch}")
+        state, position = self._restored(wanted.digest, wanted.version)
+        before, batches = state.intake.account.learned, list[list[Example]]()
+        for entry, _ in self._journal.read(position):
+            if entry == wanted:
+                return Suspect(batches, state.intake.account.learned - before)
+            if isinstance(entry, Rewound):
+                raise Conflict(f"the range of epoch {epoch} holds another rewind")
+            if isinstance(entry, Stepped):
+                batches += state.batches(state.collect(entry))
+        raise Corrupt(f"the journal ends before epoch {epoch}")
+
+    def branch(self, digest: str, version: int, epoch: int) -> TrainingState:
+        """The state of a version that has learned a suspect range on top. Raises as `suspect` does."""
+        suspect = self.suspect(epoch)
+        state = self.restored(digest, version)
+        state.learn_again(suspect)
+        return state
+
+    def _restored(self, digest: str, version: int) -> tuple[TrainingState, int]:
+        """The state, and the journal's position behind the version's take-off."""
         target = self.find(digest)
         if target is None:
             raise Corrupt(f"the journal does not know {digest}, which training goes back to")
@@ -106,7 +155,7 @@ class Restorer:
         for found, end in self._journal.read(position):
             if isinstance(found, Published) and found.number == target.number:
                 state.cursor.built(self._rebuild(state.take_off(found)))
-                return landed(state, digest, version)
+                return landed(state, digest, version), end
             if not isinstance(found, Began):
                 self.execute(state, found)
             position = end

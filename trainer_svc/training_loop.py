@@ -32,7 +32,8 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.publish_policy import PublishView, next_publish
-from trainer_svc.publisher import Publisher, PublishJob
+from trainer_svc.publisher import Offer, Publisher, PublishJob
+from trainer_svc.readmission import Readmissions
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_state import Stepping, TrainingState
 
@@ -126,6 +127,7 @@ class TrainingLoop:
         self._told = -1
         self._asked = float("-inf")
         self._pin = ""
+        self._readmissions = Readmissions(restorer, publisher)
         self._job_began = 0.0
         self._last_publish: float | None = None
         self._last_checkpoint = clock.monotonic()
@@ -164,12 +166,18 @@ class TrainingLoop:
         """
         self._settle()
         self._ask_if_due()
+        if self.state.cursor.at.head is not None and not self._must_tell():
+            self._readmissions.begin(self.began, self.state.cursor.at)
         self._publish_if_due()
         self._checkpoint_if_due()
         if not self._behind:
             pause()
         self._settle()
         return self._take_step()
+
+    def readmit(self, epoch: int) -> "Future[Offer]":
+        """Offers the head with a suspect range learned again (see `Readmissions.ask`). From any thread."""
+        return self._readmissions.ask(epoch)
 
     def close(self) -> None:
         """Writes a last checkpoint, so that the next start has nothing to execute again.
@@ -233,6 +241,7 @@ class TrainingLoop:
         """Takes the results of what ran beside the loop, at this step's boundary."""
         self._settle_checkpoint()
         self._settle_lineage()
+        self._settle_readmission()
         if self._job is None:
             return
         self._note_built()
@@ -256,6 +265,20 @@ class TrainingLoop:
         elif not busy and self.state.cursor.at.published and now >= self._asked + LINEAGE_SECONDS:
             self._asked = now
             self._asking = self._publisher.ask(self.began.model)
+
+    def _settle_readmission(self) -> None:
+        cursor = self.state.cursor
+        offered = self._readmissions.offered()
+        if offered is not None:
+            self._record(offered)
+            cursor.offer(offered)
+            self._readmissions.confirm()
+        due = cursor.readmission
+        if due is not None and not cursor.at.flying:
+            suspect = self._restorer.suspect(due.epoch)
+            self._record(due)
+            self.state.readmit(due, suspect)
+            logger.warning("what was taken back when epoch %d began is learned again", due.epoch)
 
     def _must_tell(self) -> bool:
         """A rewind that this process has not told the registry of."""

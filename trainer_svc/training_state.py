@@ -23,7 +23,7 @@ from trainer_svc.event_source import EventSource, Place
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import Intake, IntakeRules
 from trainer_svc.joiner import DeadLetter, Example
-from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Refused, Rewound, Stepped
+from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Readmitted, Refused, Rewound, Stepped
 from trainer_svc.learner import Batch
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential
@@ -155,6 +155,14 @@ class _Progress(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A range that was taken back: its examples in batches as they were learned, and how many outcomes they are of."""
+
+    batches: Sequence[Sequence[Example]]
+    outcomes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stepping:
     """What one step did."""
 
@@ -216,9 +224,8 @@ class TrainingState:
                     self._recent.append(place)
             self.positions[wanted.partition] = wanted.end
         joined = self.intake.finish(entry.cut, entry.now_us)
-        size = self._began.batch_examples
-        for start in range(0, len(joined.examples), size):
-            self._test_and_learn(joined.examples[start : start + size])
+        for examples in self.batches(joined.examples):
+            self._test_and_learn(examples)
         self._evict()
         self.step += 1
         self._letters.write(self.step, joined.letters)
@@ -261,6 +268,32 @@ class TrainingState:
         reason = Excluded.REFUSED if entry.refused else Excluded.REWOUND
         self.intake.account.unlearn(restored.intake.account.learned, reason)
         self.rewinds += 1
+
+    def batches(self, examples: list[Example]) -> list[list[Example]]:
+        """As they are learned together."""
+        size = self._began.batch_examples
+        return [examples[start : start + size] for start in range(0, len(examples), size)]
+
+    def collect(self, entry: Stepped) -> list[Example]:
+        """Reads and joins a cut, and learns nothing: the examples that learning it would have taken."""
+        for wanted in entry.cut.ranges:
+            for place, payload in self._source.records(wanted):
+                self.intake.take_in(place, payload, entry.now_us)
+            self.positions[wanted.partition] = wanted.end
+        return self.intake.finish(entry.cut, entry.now_us).examples
+
+    def learn_again(self, suspect: "Suspect") -> None:
+        """Learns examples that were taken back; they were tested when they came."""
+        for examples in suspect.batches:
+            prepared = self._prepare(examples, self.examples)
+            self._learner.learn(batch_of(prepared, self._rules.spec.layout), self.intake.watermark_us)
+            self.examples += len(examples)
+        self.intake.account.relearn(suspect.outcomes)
+
+    def readmit(self, entry: Readmitted, suspect: "Suspect") -> None:
+        """A version that had learned a suspect range was promoted: this state learns it too."""
+        self.learn_again(suspect)
+        self.cursor.readmitted(entry)
 
     def learning(self) -> tuple[Arrays, Arrays]:
         """What a rewind takes back: the learner's state, and the quality of its tests (not copies)."""

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from martlet.errors import Corrupt
 from martlet.manifest import Manifest, canonical_json, encode_manifest, manifest_digest
-from trainer_svc.journal import Acknowledged, Overtaken, Refused, Rewound
+from trainer_svc.journal import Acknowledged, Offered, Overtaken, Readmitted, Refused, Rewound
 
 
 class CursorState(msgspec.Struct):
@@ -23,6 +23,7 @@ class CursorState(msgspec.Struct):
         flight: the version under way.
         flying: whether one is under way.
         recalled: a version was refused, so learning has to go back to the head.
+        offered: {digest: the epoch whose suspect range it has learned again}, of versions on the structural road.
         untold: the registry may not know yet that learning has gone back, in this epoch.
         rebased: the next version must be a snapshot.
     """
@@ -40,6 +41,7 @@ class CursorState(msgspec.Struct):
     flying: bool = False
     recalled: bool = False
     untold: bool = False
+    offered: dict[str, int] = {}
     head: Manifest | None = None
     flight: Manifest | None = None
 
@@ -83,6 +85,20 @@ class VersionCursor:
         at.recalled = at.head is not None
         at.rebased = at.rebased or at.head is None
 
+    def offer(self, entry: Offered) -> None:
+        """A version with a suspect range was taken on the structural road."""
+        self.at.offered = {**self.at.offered, entry.digest: entry.epoch}
+
+    @property
+    def readmission(self) -> Readmitted | None:
+        """What is due once such a version has become the head."""
+        epoch = self.at.offered.get(self.at.parent)
+        return None if epoch is None else Readmitted(epoch, self.at.parent)
+
+    def readmitted(self, entry: Readmitted) -> None:
+        """Its range is learned again."""
+        self.at.offered = {digest: epoch for digest, epoch in self.at.offered.items() if epoch != entry.epoch}
+
     def overtaken(self, entry: Overtaken) -> None:
         """Another head, or another epoch: the next one is a snapshot on top of it."""
         self._land(entry.number, entry.digest)
@@ -100,6 +116,7 @@ class VersionCursor:
             refusals=at.refusals,
             examples=examples,
             untold=at.untold or not entry.refused,
+            offered=at.offered,
         )
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:

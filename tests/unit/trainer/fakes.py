@@ -136,6 +136,7 @@ class FakeRegistry:
         self.digests: list[str] = []
         self.head, self.epoch = "", 0
         self.pin = ""
+        self.branches: list[str] = []
         self.taken_back: set[str] = set()
         self.rewinding = False
         self.frozen = ""
@@ -149,7 +150,10 @@ class FakeRegistry:
         if digest in self.records:
             return self.records[digest]
         state = CatalogState.REJECTED if self.refuse(decoded) else CatalogState.ADMITTED
-        if state is CatalogState.ADMITTED:
+        branch = "/" in decoded.lineage.lineage  # it takes the structural road
+        if branch:
+            self.branches.append(digest)
+        elif state is CatalogState.ADMITTED:
             if self.rewinding or self.frozen:
                 raise Conflict("not now")
             if (decoded.lineage.epoch, decoded.lineage.parent) != (self.epoch, self.head):
@@ -173,6 +177,10 @@ class FakeRegistry:
         return LineageState(
             model, self.epoch, 0, version, self.head, version, self.pin or self.head, self.rewinding, self.frozen
         )
+
+    def promote(self, digest: str) -> None:
+        """A version from the structural road becomes pin and head."""
+        self.head, self.epoch = digest, self.epoch + 1
 
     def alarm(self, pin: str) -> None:
         """Takes everything behind a version back."""

@@ -11,12 +11,12 @@ from martlet.versions import LineageState, VersionRecord
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, Heard, LinearLearner, MemoryStore
 from tests.unit.trainer.streams import MODEL, SECOND, START, Label
-from trainer_svc.audit import Auditor, AuditReport, NoLetters, NoStore, rewind_targets
+from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
 from trainer_svc.checkpoint import Checkpoint, FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog, read_letters
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
-from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, read_journal
+from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
 from trainer_svc.publisher import Publisher
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_loop import Pace, TrainingLoop
@@ -199,11 +199,17 @@ class World:
         """Learns everything again, from the beginning."""
         reader, lookup, journal = (FileEventReader(self.root / name) for name in ("events", "events", "."))
         source = EventSource(reader, lookup, 5000, 4000)
+        builder = VersionBuilder(NoStore(), ModelIdentity(MODEL, SPEC))
+
+        def fresh(began: Began) -> TrainingState:
+            return self._state(began, source, NoLetters())
+
         auditor = Auditor(
-            lambda began: self._state(began, source, NoLetters()),
-            VersionBuilder(NoStore(), ModelIdentity(MODEL, SPEC)),
+            fresh,
+            builder,
             sampled or {},
             rewind_targets(entry for entry, _ in read_journal(journal, 0)),
+            Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
         )
         report = auditor.run(entry for entry, _ in read_journal(journal, 0))
         for one in (reader, lookup, journal):
