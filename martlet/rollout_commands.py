@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from martlet.client.channel import CallPolicy
 from martlet.client.rollout import RolloutClient
+from martlet.client.trainer import TrainerClient
 from martlet.clock import SystemClock
 from martlet.command_options import LARGEST_COUNT, add_verb, console, count, places_of, print_json
 from martlet.errors import InvalidInput, MartletError
@@ -64,6 +65,11 @@ def add_rollout(verbs: Any) -> None:
         lambda view, options: _goes(view, options.version),
     )
     _action(actions, "thaw", _thaw, "let a frozen model be published again")
+    readmit = add_verb(actions, "readmit", _readmit, "try what an alarm took back again, as a structural version")
+    readmit.add_argument("model")
+    readmit.add_argument("epoch", type=count, help="the epoch that the alarm began (see `rollout show`)")
+    readmit.add_argument("--why", required=True, metavar="TEXT", help="stands in the trainer's log")
+    readmit.add_argument("--who", default="", metavar="NAME", help="stands beside it (the name you are logged in with)")
 
 
 def _action(actions: Any, name: str, say: Say, does: str, consequence: Consequence | None = None) -> None:
@@ -102,6 +108,26 @@ def _steer(options: argparse.Namespace) -> int:
         return OK
     _print(screen, options)
     return OK
+
+
+def _readmit(options: argparse.Namespace) -> int:
+    version = asyncio.run(_readmitted(options))
+    if options.json:
+        print_json({"model": options.model, "epoch": options.epoch, "version": version})
+    else:
+        console().print(
+            f"{options.model}: version {version} is on the structural road, with what epoch {options.epoch} took back"
+        )
+    return OK
+
+
+async def _readmitted(options: argparse.Namespace) -> int:
+    places = places_of(options)
+    client = TrainerClient(places.trainer, places.token)
+    try:
+        return await client.readmit(options.model, options.epoch, options.who or _user(), options.why)
+    finally:
+        await client.close()
 
 
 async def _say(options: argparse.Namespace) -> None:

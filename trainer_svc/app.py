@@ -8,7 +8,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ import martlet.learn as ml
 from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
-from martlet.errors import InvalidInput, NotFound
+from martlet.errors import InvalidInput, NotFound, NotReady
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
@@ -45,7 +45,7 @@ from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
 from trainer_svc.loop_thread import LoopThread
-from trainer_svc.publisher import Publisher
+from trainer_svc.publisher import Offer, Publisher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
@@ -105,7 +105,8 @@ class TrainerApp:
         )
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
         self.server = Server("trainer", listen, collectors, Authorizer(config.auth))
-        servicer = TrainerServicer(lambda: self._board.status)
+        self._loop: TrainingLoop | None = None
+        servicer = TrainerServicer(lambda: self._board.status, self._readmit)
         self.server.add("martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(servicer, grpc))
 
     async def run(self, ports_file: Path | None) -> None:
@@ -139,6 +140,11 @@ class TrainerApp:
             if failure is not None:
                 raise failure
 
+    def _readmit(self, epoch: int) -> "Future[Offer]":
+        if self._loop is None:
+            raise NotReady("the trainer is still starting")
+        return self._loop.readmit(epoch)
+
     def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
         config, settings = self._config, self._config.trainer
         source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES)
@@ -154,7 +160,7 @@ class TrainerApp:
             lambda began: make_state(began, self._model, config, source, NoLetters(), self._prepare),
             builder.build,
         )
-        loop = TrainingLoop(
+        loop = self._loop = TrainingLoop(
             journal=journal,
             checkpoints=checkpoints,
             make_state=lambda began: make_state(began, self._model, config, source, letters, self._prepare),

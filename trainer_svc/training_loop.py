@@ -166,8 +166,7 @@ class TrainingLoop:
         """
         self._settle()
         self._ask_if_due()
-        if self.state.cursor.at.head is not None and not self._must_tell():
-            self._readmissions.begin(self.began, self.state.cursor.at)
+        self._readmit()  # before anything is published on top of a promoted branch
         self._publish_if_due()
         self._checkpoint_if_due()
         if not self._behind:
@@ -241,7 +240,6 @@ class TrainingLoop:
         """Takes the results of what ran beside the loop, at this step's boundary."""
         self._settle_checkpoint()
         self._settle_lineage()
-        self._settle_readmission()
         if self._job is None:
             return
         self._note_built()
@@ -266,8 +264,10 @@ class TrainingLoop:
             self._asked = now
             self._asking = self._publisher.ask(self.began.model)
 
-    def _settle_readmission(self) -> None:
+    def _readmit(self) -> None:
         cursor = self.state.cursor
+        if cursor.at.head is not None and not self._must_tell():
+            self._readmissions.begin(self.began, cursor.at)
         offered = self._readmissions.offered()
         if offered is not None:
             self._record(offered)

@@ -6,6 +6,8 @@ from martlet.client.channel import OPTIONS, CallPolicy, bearer, call
 from martlet.v1 import trainer_pb2, trainer_pb2_grpc
 from martlet.wire.trainer import TrainerStatus, trainer_status_of
 
+READMIT_SECONDS = 600.0
+
 
 class TrainerClient:
     """The trainer, from an event loop."""
@@ -24,6 +26,22 @@ class TrainerClient:
             self._policy,
         )
         return trainer_status_of(reply)
+
+    async def readmit(self, model: str, epoch: int, who: str, why: str) -> int:
+        """Offers the head with what an alarm took back learned again; the number of that structural version.
+
+        May take as long as learning the range takes. Said once: it is not repeated.
+
+        Raises:
+            NotFound: no alarm began this epoch.
+            Conflict: it cannot be offered.
+        """
+        request = trainer_pb2.ReadmitRangeRequest(model=model, epoch=epoch, who=who, why=why)
+        reply = await call(
+            lambda timeout: self._stub.ReadmitRange(request, timeout=timeout, metadata=self._metadata),
+            CallPolicy(timeout=READMIT_SECONDS, tries=1),
+        )
+        return reply.version
 
     async def close(self) -> None:
         """Closes the channel."""

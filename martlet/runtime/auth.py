@@ -48,6 +48,7 @@ NEEDED: Final[Mapping[str, CallerRole]] = {
     "/martlet.v1.RolloutService/PinVersion": CallerRole.OPERATOR,
     "/martlet.v1.RolloutService/ThawRollout": CallerRole.OPERATOR,
     "/martlet.v1.TrainerService/GetTrainerStatus": CallerRole.READER,
+    "/martlet.v1.TrainerService/ReadmitRange": CallerRole.OPERATOR,
     "/inference.GRPCInferenceService/ServerLive": CallerRole.READER,
     "/inference.GRPCInferenceService/ServerReady": CallerRole.READER,
     "/inference.GRPCInferenceService/ModelReady": CallerRole.READER,

@@ -40,6 +40,11 @@ class TrainerServiceStub:
                 request_serializer=martlet_dot_v1_dot_trainer__pb2.GetTrainerStatusRequest.SerializeToString,
                 response_deserializer=martlet_dot_v1_dot_trainer__pb2.GetTrainerStatusResponse.FromString,
                 _registered_method=True)
+        self.ReadmitRange = channel.unary_unary(
+                '/martlet.v1.TrainerService/ReadmitRange',
+                request_serializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -52,6 +57,14 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadmitRange(self, request, context):
+        """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
+        Only when that has been promoted does the live lineage learn the range too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +72,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.GetTrainerStatus,
                     request_deserializer=martlet_dot_v1_dot_trainer__pb2.GetTrainerStatusRequest.FromString,
                     response_serializer=martlet_dot_v1_dot_trainer__pb2.GetTrainerStatusResponse.SerializeToString,
+            ),
+            'ReadmitRange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadmitRange,
+                    request_deserializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +107,33 @@ class TrainerService:
             '/martlet.v1.TrainerService/GetTrainerStatus',
             martlet_dot_v1_dot_trainer__pb2.GetTrainerStatusRequest.SerializeToString,
             martlet_dot_v1_dot_trainer__pb2.GetTrainerStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadmitRange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.TrainerService/ReadmitRange',
+            martlet_dot_v1_dot_trainer__pb2.ReadmitRangeRequest.SerializeToString,
+            martlet_dot_v1_dot_trainer__pb2.ReadmitRangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

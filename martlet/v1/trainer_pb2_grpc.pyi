@@ -34,6 +34,10 @@ class TrainerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TrainerServiceAsyncStub: ...
     GetTrainerStatus: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetTrainerStatusRequest, _trainer_pb2.GetTrainerStatusResponse]
+    ReadmitRange: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ReadmitRangeRequest, _trainer_pb2.ReadmitRangeResponse]
+    """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
+    Only when that has been promoted does the live lineage learn the range too.
+    """
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -41,6 +45,10 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTrainerStatus: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetTrainerStatusRequest, _trainer_pb2.GetTrainerStatusResponse]  # type: ignore[assignment]
+    ReadmitRange: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ReadmitRangeRequest, _trainer_pb2.ReadmitRangeResponse]  # type: ignore[assignment]
+    """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
+    Only when that has been promoted does the live lineage learn the range too.
+    """
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """TrainerService shows what the trainer has learned and how it stands."""
@@ -51,5 +59,15 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trainer_pb2.GetTrainerStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.GetTrainerStatusResponse, _abc.Awaitable[_trainer_pb2.GetTrainerStatusResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReadmitRange(
+        self,
+        request: _trainer_pb2.ReadmitRangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ReadmitRangeResponse, _abc.Awaitable[_trainer_pb2.ReadmitRangeResponse]]:
+        """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
+        Only when that has been promoted does the live lineage learn the range too.
+        """
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

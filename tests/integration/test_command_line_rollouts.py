@@ -351,6 +351,15 @@ async def test_nothing_is_asked_about_what_cannot_be(stage: Stage) -> None:
         assert "[y/N]" not in terminal.text
 
 
+@pytest.fixture
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Also where the test run itself was started with the signal ignored, which its processes would inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 async def test_watch_redraws_until_ctrl_c(stage: Stage) -> None:
     await published(stage, 3)
     async with Terminal(stage, "rollout", "show", "shop", "--watch", "0.1") as terminal:
@@ -363,6 +372,7 @@ async def test_watch_redraws_until_ctrl_c(stage: Stage) -> None:
     assert "head 4, pin 1" in terminal.text.rpartition("\x1b[?1049l")[2]
 
 
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 async def test_watch_as_json_is_a_document_a_line(stage: Stage) -> None:
     await published(stage, 2)
     arguments = ["-m", "martlet.cli", "rollout", "show", "shop", "--watch", "0.1", "--json"]
