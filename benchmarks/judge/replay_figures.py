@@ -17,6 +17,7 @@ DATASETS: Mapping[str, Callable[[int], Stream | None]] = {"movielens": movielens
 PLANTED = 30_000
 WATCHED = 15_000
 """Labels after the fault began in which an alarm counts as its alarm."""
+FIRST = 5000
 
 TARGETS: Mapping[str, Target] = {
     "healthy.false_closures": at_most(0),
@@ -40,6 +41,7 @@ class Outcome:
         served, head, pin: log-loss, by the true labels.
         harm, unjudged_harm: nats that all answers together lost against the same stream without the fault; and what
             they would have lost with nobody to judge.
+        segment_labels, segment_gap: of the segment's own labels in the fault's first 5,000, and head - pin on them.
     """
 
     delay: float
@@ -52,6 +54,8 @@ class Outcome:
     pin: float
     harm: float
     unjudged_harm: float
+    segment_labels: float
+    segment_gap: float
 
 
 def replays(figures: Figures, seeds: int) -> None:
@@ -90,6 +94,8 @@ def _outcome(replay: Replay, begin: int, harm: float, unjudged_harm: float) -> O
     labels, events = (alarms[0].labels, alarms[0].events) if alarms else (replay.labels, replay.events)
     pins = [move for move in moved if move.kind is DecisionKind.PIN]
     answers, judged = replay.answers, replay.order[begin : replay.labels]
+    first = replay.order[begin : begin + FIRST]
+    segment = first[replay.stream.segment[first]]
     return Outcome(
         delay=labels - begin if alarms else float("inf"),
         answers=float(answers.bad[:events].sum()),
@@ -101,6 +107,8 @@ def _outcome(replay: Replay, begin: int, harm: float, unjudged_harm: float) -> O
         pin=float(_loss(replay, answers.pin)[judged].mean()),
         harm=harm,
         unjudged_harm=unjudged_harm,
+        segment_labels=len(segment),
+        segment_gap=float((_loss(replay, answers.head) - _loss(replay, answers.pin))[segment].mean()),
     )
 
 
@@ -135,5 +143,8 @@ def _add(figures: Figures, place: str, fault: str, runs: Sequence[Outcome]) -> N
         add("harm_median", float(np.median(column("harm"))), "nats")
         add("unjudged_harm_median", float(np.median(column("unjudged_harm"))), "nats")
     add("pin_moves_median", float(np.median(column("pin_moves"))), "moves")
+    if fault.startswith("segment"):
+        add("segment_labels_median", float(np.median(column("segment_labels"))), "labels")
+        add("segment_head_minus_pin", column("segment_gap").mean(), "nats")
     for name in ("served", "head", "pin"):
         add(f"log_loss_{name}", column(name).mean(), "nats")

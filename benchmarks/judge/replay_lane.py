@@ -45,7 +45,9 @@ class Answers:
     @classmethod
     def of(cls, events: int) -> "Answers":
         """Empty ones."""
-        return cls(*(np.zeros(events) for _ in range(3)), *(np.zeros(events, dtype=bool) for _ in range(2)))
+        served, head, pin = np.zeros((3, events))
+        live, bad = np.zeros((2, events), dtype=bool)
+        return cls(served, head, pin, live, bad)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ FIRST = 0.1
 """Where a row's sum of squared gradients begins."""
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _scores(table: Floats, rows: Ids) -> Floats:
     """float64[n] logits."""
     logits = np.zeros(rows.shape[0])
@@ -32,7 +32,7 @@ def _scores(table: Floats, rows: Ids) -> Floats:
     return logits
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _learn(table: Floats, squared: Floats, rows: Ids, labels: Ids, rate: float) -> None:
     """One event after another, in order, in place."""
     width = table.shape[1]

@@ -1,4 +1,4 @@
-"""Real logs as streams of labelled events, in the demo's interleaved order. Nothing of them is kept in the repository."""
+"""Real logs as streams of labelled events, in the demo's interleaved order. The repository keeps none of them."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -72,7 +72,7 @@ def online_retail(seed: int) -> Stream | None:
     events = []
     for rating in islice(interleaved(tuple(bought), seed=seed), EVENTS // 2):
         pair = [(rating.user, rating.item, 1), (rating.user, _not_owned(rng, rating.user, owned, items), 0)]
-        events += pair if rng.random() < 0.5 else pair[::-1]
+        events += pair if rng.integers(2) else pair[::-1]
     users, chosen, labels = (np.array(column) for column in zip(*events, strict=True))
     country = countries[users]
     return _stream([users, chosen, country], labels, country != np.argmax(np.bincount(country)))
@@ -90,7 +90,8 @@ def _purchases() -> tuple[list[Rating], Ids]:
     names = ("user_id", "item", "event_type", "country")
     table = import_module("pyarrow.parquet").read_table(RETAIL, columns=list(names)).to_pydict()
     countries, users, items = {}, {}, {}  # type: dict[str, int], dict[int, int], dict[str, int]
-    of_user, bought = [], []
+    of_user: list[int] = []
+    bought: list[Rating] = []
     for user, item, event, country in zip(*(table[name] for name in names), strict=True):
         if event != "purchase" or item in NOT_GOODS:
             continue
@@ -110,7 +111,7 @@ def _genres(dataset: Dataset, rating: Rating) -> list[str]:
 def _columns(dataset: Dataset, ratings: list[Rating]) -> list[Ids]:
     texts = [[(_genres(dataset, rating) or ["none"])[0] for rating in ratings]]
     for name in ("age", "gender", "occupation"):
-        texts.append([str(dataset.users[rating.user].get(name)) for rating in ratings])
+        texts += [[str(dataset.users[rating.user].get(name)) for rating in ratings]]
     numbered = [np.unique(np.array(column), return_inverse=True)[1].astype(np.int64) for column in texts]
     users, items = (np.array([getattr(rating, name) for rating in ratings]) for name in ("user", "item"))
     return [users, items, *numbered]
