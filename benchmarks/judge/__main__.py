@@ -17,7 +17,6 @@ from benchmarks.judge.worlds import SESSION
 from registry_svc.evidence.lane_judge import LaneJudgePolicy
 from registry_svc.evidence.structural_policy import StructuralPolicy
 
-
 PAGE = Path("benchmarks/judge.md")
 
 

@@ -7,33 +7,38 @@ from typing import Any
 TITLE = "\n## Replays of real logs with planted faults\n"
 
 HEAD = """
-{seeds} seeds each (order, delays, the learner's first weights; seed 1 was seen while the learner's rate was chosen, and
-nothing else was tuned). Decided by the code that ships with its default policy: the lane's judge, the lane's rules
-(share, pin, alarm, freeze) and the traffic split. Labels come 50 to 500 events late; scores are recorded when a request is
-answered, before anything of it is learned; every request is scored by head, pin and candidate. The learner stands in
-for the trainer: a factorisation machine (dim 8, row-wise AdaGrad), a version each 400 labels; after an alarm it goes
-back to the pin and skips what it had learned since. **The trainer's gate, which looks at scores before a version is published, is
-off: what stands here the judge does alone.** An event is a second; about 200 users are active at a time.
+{seeds} seeds each (order, delays, the learner's first weights). The learner's rate was chosen on seed 1 by its log-loss;
+nothing else was tuned. What decides is the code that ships with its default policy: the lane's judge, the lane's rules
+(share, pin, alarm, freeze), the traffic split. Labels come 50 to 500 events late. Every request is scored by head, pin
+and candidate when it is answered, before anything of it is learned. The learner stands in for the trainer: a
+factorisation machine (dim 8, row-wise AdaGrad), a version each 400 labels; after an alarm it goes back to the pin and
+skips what it had learned since. **The trainer's gate, which looks at a version's scores before it is published, is not
+there: this is what the judge does alone.** About 200 users are active at a time; an event is a second.
 
-- `movielens`: MovieLens 100K, liked (4 stars or more) or not. Its segment: science fiction (13 % of the labels).
+- `movielens`: MovieLens 100K, liked (4 stars or more) or not. Its segment: science fiction.
 - `online_retail`: UCI Online Retail, the first 50,000 purchases of goods in that order, and beside each **one sampled
-  item that this customer never bought**, drawn evenly: the log has no impressions. So the labels are easier than real
-  ones. Its segment: customers outside the United Kingdom (8 %). It is read from `.cache/datasets/online_retail.parquet`
-  if that and pyarrow are there, and left out otherwise.
+  item that this customer never bought**, drawn evenly: the log has no impressions, so these labels are easier than real
+  ones. Its segment: customers outside the United Kingdom. It is read from `.cache/datasets/online_retail.parquet`
+  (columns user_id, item, event_type, country) if that and pyarrow are there, and is left out otherwise.
 
-Faults begin at label 30,000. `training` faults touch what is learned; `serving` and `table` faults touch the versions
-published while they last; the judge sees true labels but for `upstream`. **caught**: an alarm within 15,000 labels.
-**labels**: until the first alarm, of the runs that were caught. **bad answers**: answers by a head with the fault in it
-until the first alarm, or in all 15,000 labels; all runs. **pin before**: runs in which the pin had moved to a version with
-the fault in it before the first alarm. **log-loss**: by the true labels, in those 15,000 labels (healthy: all). **harm**:
-nats that all answers of the 15,000 labels lost against the same stream without the fault, and what they lose if
-nobody judges (a margin of 100 nats).
+Faults begin at label 30,000 and last as many labels as their name says; `stale_rows` lasts. Flips, noise, lost
+positives and `swapped_training` touch what is learned; the judge sees true labels but for `upstream_flip`.
+`swapped_serving`, `zeroed_rows` (every second item), `stale_rows` (the same) and `scale_10` touch the versions that are
+published meanwhile.
+
+- *caught*: runs with an alarm within 15,000 labels. *labels*: until the first one, of runs that were caught.
+- *bad answers*: answers by a head with the fault in it until the first alarm or for 15,000 labels, of all runs.
+- *pin before*: runs whose pin had moved to a version with the fault in it before the first alarm.
+- *log-loss*: by true labels, in these 15,000 (healthy: in all).
+- *harm*: nats that all answers of these 15,000 labels lost against the same stream without the fault (median); and what
+  they would have lost with nobody to judge, which is the same loop with a margin of 100 nats.
 """
 
 COLUMNS = """
 ### {dataset}
 
-| fault | caught | labels, median / max | bad answers, median / max | pin before | pin moves | log-loss served / head / pin | harm: judged / not |
+| fault | caught | labels, median / max | bad answers, median / max | pin before | pin moves \
+| log-loss served / head / pin | harm: judged / not |
 |---|---|---|---|---|---|---|---|
 """
 
