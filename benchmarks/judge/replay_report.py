@@ -7,7 +7,7 @@ from typing import Any
 TITLE = "\n## Replays of real logs with planted faults\n"
 
 HEAD = """
-{seeds} seeds each (order, delays, the learner's first weights). The learner's rate was chosen on seed 1 by its log-loss;
+{seeds} seeds each (order, delays, the learner's first weights). The learner's rate was chosen on seed 1 by log-loss;
 nothing else was tuned. What decides is the code that ships with its default policy: the lane's judge, the lane's rules
 (share, pin, alarm, freeze), the traffic split. Labels come 50 to 500 events late. Every request is scored by head, pin
 and candidate when it is answered, before anything of it is learned. The learner stands in for the trainer: a
