@@ -56,13 +56,13 @@ class Fault:
     def exported(self, version: Version, half: Flags, before: Floats) -> Version:
         """The version as it is published while the fault lasts. `before`: the table when the fault began."""
         if self.export is Export.SWAPPED:
-            return replace(version, swapped=True, poisoned=True)
+            return replace(version, swapped=True, broken=True)
         if self.export is Export.SCALED:
-            return replace(version, scale=10.0, poisoned=True)
+            return replace(version, scale=10.0, broken=True)
         if self.export is Export.RIGHT:
             return version
         rest = 0.0 if self.export is Export.ZEROED else before
-        return replace(version, table=np.where(half[:, None], rest, version.table), poisoned=True)
+        return replace(version, table=np.where(half[:, None], rest, version.table), broken=True)
 
 
 HEALTHY = Fault("healthy", 0)

@@ -99,7 +99,7 @@ def _outcome(replay: Replay, begin: int, harm: float, unjudged_harm: float) -> O
     return Outcome(
         delay=labels - begin if alarms else float("inf"),
         answers=float(answers.bad[:events].sum()),
-        poisoned_pins=sum(move.poisoned and move.labels < labels for move in pins),
+        poisoned_pins=sum(move.bad and move.labels < labels for move in pins),
         alarms=len(alarms),
         pin_moves=len(pins),
         served=float(_loss(replay, answers.served)[judged].mean()),

@@ -1,7 +1,7 @@
 """One replay: a stream is answered, judged and learned as the services do it, by the registry's own rules."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -52,12 +52,12 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An alarm, or a move of the pin. `labels`: judged until then; `events`: answered; `poisoned`: the new pin is."""
+    """An alarm, or a move of the pin. `labels`: judged until then; `events`: answered; `bad`: the pin has the fault in it."""
 
     kind: DecisionKind
     labels: int
     events: int
-    poisoned: bool
+    bad: bool
 
 
 @dataclass(slots=True)
@@ -114,6 +114,7 @@ class Replay:
         other.learned[touched] ^= flips
         if fault.upstream:
             other.judged[touched] ^= flips
+            other.rows = {event: replace(row, label=float(other.judged[event])) for event, row in other.rows.items()}
         return other
 
     def run(self, labels: int) -> "Replay":
@@ -139,7 +140,7 @@ class Replay:
         answers = self.answers
         answers.head[span], answers.pin[span], answers.live[span] = head, pin, live
         answers.served[span] = np.where(live, head, pin)
-        answers.bad[span] = live & self.versions[lane.head.version].poisoned
+        answers.bad[span] = live & self.versions[lane.head.version].bad
         for place, user in enumerate(users):
             logits = {version: float(values[place]) for version, values in scores.items()}
             self.rows[first + place] = self._row(first + place, user, live=bool(live[place]), logits=logits)
@@ -177,7 +178,7 @@ class Replay:
         self.lane = decision.lane
         pin = self.versions[self.lane.pin.version]
         if decision.kind in {DecisionKind.ALARM, DecisionKind.PIN}:
-            self.moved.append(Moved(decision.kind, judged, self.events, pin.poisoned))
+            self.moved.append(Moved(decision.kind, judged, self.events, pin.bad))
         if decision.kind is DecisionKind.ALARM:
             self.learner.rewind(pin)
             done = acknowledge(self.lane, self.lane.epoch, self.lane.head.digest, decision.time_us)

@@ -58,7 +58,8 @@ class Version:
     Attributes:
         table: float64[rows, 1 + DIM], as served.
         trained, squared: the learner as it stood, to go back to.
-        poisoned: something sabotaged was learned, or the export is at fault.
+        poisoned: something sabotaged was learned.
+        broken: what is served is not what was learned.
         swapped: it reads the user's number as the item's and the other way round.
         scale: its logits are multiplied by this.
     """
@@ -67,8 +68,14 @@ class Version:
     trained: Floats
     squared: Floats
     poisoned: bool = False
+    broken: bool = False
     swapped: bool = False
     scale: float = 1.0
+
+    @property
+    def bad(self) -> bool:
+        """Whether the fault is in it, one way or the other."""
+        return self.poisoned or self.broken
 
     def scores(self, rows: Ids, swapped: Ids) -> Floats:
         """float64[n] logits."""
