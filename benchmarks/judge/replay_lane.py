@@ -52,7 +52,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An alarm, or a move of the pin. `labels`: judged until then; `events`: answered; `bad`: the pin has the fault in it."""
+    """An alarm, or a move of the pin, after so many labels and events. `bad`: the pin has the fault in it."""
 
     kind: DecisionKind
     labels: int
