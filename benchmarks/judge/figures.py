@@ -1,6 +1,7 @@
 """Figures with their targets, as others' scripts read them: nested, {"value", "unit", "target", "met"}."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
@@ -57,7 +58,7 @@ class Figures:
         """By the parts of their names. A weight such as w0.5 stays one part."""
         root: dict[str, Any] = {}
         for name, entry in self.entries.items():
-            *path, leaf = name.split(".", 2)
+            *path, leaf = re.split(r"\.(?!\d)", name)
             place = root
             for part in path:
                 place = place.setdefault(part, {})

@@ -24,5 +24,6 @@ def render(entries: dict[str, dict[str, Any]], size: str, path: Path) -> None:
         f"| {name} | {'never' if entry['value'] is None else entry['value']} | {entry['unit']} "
         f"| {entry['target'] or ''} | {'' if entry['met'] is None else 'yes' if entry['met'] else '**missed**'} |"
         for name, entry in entries.items()
+        if not name.startswith("replay.")
     ]
     path.write_text(HEAD.format(size=size) + "\n".join(lines) + "\n")
