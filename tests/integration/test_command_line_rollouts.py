@@ -401,3 +401,11 @@ async def test_any_number_of_decisions_may_be_asked_for(stage: Stage, capsys: py
     await published(stage, 2)
     assert "version 2 after 1" in await told(stage, capsys, "rollout", "show", "shop", "--decisions", "4294967295")
     assert "version 2" not in await told(stage, capsys, "rollout", "show", "shop", "--decisions", "0")
+
+
+def test_readmit_needs_a_trainer_and_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rollout", "readmit", "shop", "1", "--why", "a drill", "--trainer=127.0.0.1:1"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["rollout", "readmit", "shop", "1"])
+    assert "--why" in capsys.readouterr().err

@@ -29,8 +29,10 @@ from trainer_svc.journal import (
     Began,
     Entry,
     LogJournal,
+    Offered,
     Overtaken,
     Published,
+    Readmitted,
     Refused,
     Rewound,
     Stepped,
@@ -61,6 +63,8 @@ ENTRIES: tuple[Entry, ...] = (
     Refused(2, "mt1-b", "answers would move too far"),
     Overtaken(3, "mt1-c", 2, "mt1-d"),
     Rewound("mt1-a", 1, 3, False, {"serving-0": (7, 21)}),
+    Offered(3, "mt1-e"),
+    Readmitted(3, "mt1-e"),
 )
 
 
