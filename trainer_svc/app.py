@@ -44,13 +44,15 @@ from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
+from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publisher import Offer, Publisher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
-from trainer_svc.training_loop import Pace, TrainingLoop
-from trainer_svc.training_state import ExamplePreparation, LetterPort, TrainingState, as_they_are
+from trainer_svc.training_loop import TrainingLoop
+from trainer_svc.training_ports import ExamplePreparation, LetterPort, as_they_are
+from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
 logger = logging.getLogger(__name__)

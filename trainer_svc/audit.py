@@ -32,7 +32,8 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.restorer import landed
-from trainer_svc.training_state import Arrays, Suspect, TrainingState
+from trainer_svc.training_ports import Arrays
+from trainer_svc.training_state import Suspect, TrainingState
 from trainer_svc.version_builder import VersionBuilder
 
 _CHUNK: Final = 256

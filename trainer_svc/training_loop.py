@@ -7,8 +7,7 @@ checkpoint and executes the journal from there stands where it stood.
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
@@ -16,7 +15,6 @@ import martlet
 from martlet.clock import Clock
 from martlet.errors import Corrupt
 from martlet.manifest import Manifest, encode_manifest, manifest_digest
-from martlet.measurement import MeasurementBatch
 from martlet.versions import LineageState
 from trainer_svc.checkpoint import Checkpoint, CheckpointStore, state_digest
 from trainer_svc.event_source import EventSource
@@ -26,61 +24,20 @@ from trainer_svc.journal import (
     Journal,
     Overtaken,
     Published,
-    PublishResult,
     Recalled,
     Rewound,
     Stepped,
 )
+from trainer_svc.loop_settings import LoopObserver, Pace
 from trainer_svc.publish_policy import PublishView, next_publish
 from trainer_svc.publisher import Offer, Publisher, PublishJob
 from trainer_svc.readmission import Readmissions
 from trainer_svc.restorer import Restorer
-from trainer_svc.training_state import Stepping, TrainingState
+from trainer_svc.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
 
 LINEAGE_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often things happen. None of it changes what is learned from an event.
-
-    Attributes:
-        records: most records of one step.
-        publish_interval_s: least time between two versions.
-        chain_limit: deltas before a new base.
-        checkpoint_interval_s: least time between two checkpoints.
-    """
-
-    records: int
-    publish_interval_s: float
-    chain_limit: int
-    checkpoint_interval_s: float
-
-
-class LoopObserver(Protocol):
-    """Hears what the loop did. Called on the loop's thread; must not wait."""
-
-    def stepped(self, stepping: Stepping, seconds: float) -> None:
-        """A step was taken."""
-        ...
-
-    def published(self, result: PublishResult, seconds: float) -> None:
-        """A version was answered by the registry."""
-        ...
-
-    def checkpointed(self, step: int, digest: str, seconds: float) -> None:
-        """A checkpoint is on disk."""
-        ...
-
-    def rewound(self, entry: Rewound, seconds: float) -> None:
-        """Learning went back to a version."""
-        ...
-
-    def reported(self, batch: MeasurementBatch) -> None:
-        """Measurements are ready for the registry."""
-        ...
 
 
 class TrainingLoop:

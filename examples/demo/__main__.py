@@ -41,7 +41,7 @@ from registry_svc.catalog_tables import open_database
 from registry_svc.journal import Decision
 from trainer_svc.app import run_audit
 from trainer_svc.journal import Rewound, read_journal
-from trainer_svc.training_state import as_they_are
+from trainer_svc.training_ports import as_they_are
 
 MODEL_REF = "examples.movielens.model:MODEL"
 SETTINGS = {"MARTLET_TRAINER_MODEL": MODEL_REF}

@@ -35,7 +35,7 @@ class Flip:
         return cls(float(share), int(first), int(count), int(seed))
 
     def __call__(self, examples: Sequence[Example], taken: int, /) -> Sequence[Example]:
-        """See `trainer_svc.training_state.ExamplePreparation`."""
+        """See `trainer_svc.training_ports.ExamplePreparation`."""
         if taken + len(examples) <= self.first or taken >= self.first + self.count:
             return examples
         return [

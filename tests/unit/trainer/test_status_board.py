@@ -3,19 +3,23 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from martlet.clock import SystemClock
-from martlet.errors import NotReady, Unavailable
+from martlet.errors import InvalidInput, NotFound, NotReady, Unavailable
 from martlet.measurement import MeasurementBatch
+from martlet.v1 import trainer_pb2 as pb
 from martlet.wire.trainer import trainer_status_of
 from tests.unit.trainer.fakes import AtOnce
 from tests.unit.trainer.streams import MODEL, messy_events, write_log
 from tests.unit.trainer.world import World, until_quiet
 from trainer_svc.loop_thread import LoopThread
+from trainer_svc.publisher import Offer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
 from trainer_svc.training_loop import TrainingLoop
@@ -89,9 +93,15 @@ def test_a_restarted_trainer_shows_the_version_it_published_last(tmp_path: Path)
     assert shown.board.status.last_published_digest == world.published()[-1]
 
 
+def no_readmission(epoch: int) -> "Future[Offer]":
+    raise AssertionError(f"epoch {epoch} must not be asked for")
+
+
 async def test_the_servicer_gives_the_newest_status() -> None:
     board = Shown().board
-    reply = await TrainerServicer(lambda: board.status).GetTrainerStatus(cast("Any", None), cast("Any", None))
+    reply = await TrainerServicer(lambda: board.status, no_readmission).GetTrainerStatus(
+        cast("Any", None), cast("Any", None)
+    )
     assert trainer_status_of(reply) == board.status
 
 
@@ -155,3 +165,24 @@ def test_another_failure_ends_the_process() -> None:
     thread, told = run_thread(loop)
     assert isinstance(thread.failure, ValueError)
     assert (told, loop.closed) == (["recovered", "failed"], False)
+
+
+@pytest.mark.parametrize(
+    ("model", "who", "why", "error"),
+    [("other", "ada", "why", NotFound), ("shop", " ", "why", InvalidInput), ("shop", "ada", "", InvalidInput)],
+)
+async def test_a_re_admission_says_who_why_and_of_what(model: str, who: str, why: str, error: type[Exception]) -> None:
+    board = Shown().board
+    servicer = TrainerServicer(lambda: board.status, no_readmission)
+    request = pb.ReadmitRangeRequest(model=model, epoch=1, who=who, why=why)
+    with pytest.raises(error):
+        await servicer.ReadmitRange(request, cast("Any", None))
+
+
+async def test_a_re_admission_gives_the_version() -> None:
+    board, offered = Shown().board, Future[Offer]()
+    offered.set_result(Offer(7, "mt1-x"))
+    servicer = TrainerServicer(lambda: board.status, lambda _: offered)
+    request = pb.ReadmitRangeRequest(model="shop", epoch=1, who="ada", why="a drill")
+    reply = await servicer.ReadmitRange(request, cast("Any", None))
+    assert (reply.version, reply.digest) == (7, "mt1-x")

@@ -17,10 +17,12 @@ from trainer_svc.dead_letters import DeadLetterLog, read_letters
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
+from trainer_svc.loop_settings import Pace
 from trainer_svc.publisher import Publisher
 from trainer_svc.restorer import Restorer
-from trainer_svc.training_loop import Pace, TrainingLoop
-from trainer_svc.training_state import LetterPort, TrainingState
+from trainer_svc.training_loop import TrainingLoop
+from trainer_svc.training_ports import LetterPort
+from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
 BEGAN = Began("shop-1", MODEL, "tests:MODEL", "spec", "learning", 8, 4, 1, 3600, 6)

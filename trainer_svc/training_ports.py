@@ -1,0 +1,118 @@
+"""What the training state asks of its neighbours: the learner and its tables, the graph, dead letters, preparation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from martlet.feature_spec import FeatureBlock
+from martlet.table_blobs import TableBase
+from trainer_svc.joiner import DeadLetter, Example
+from trainer_svc.learner import Batch
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+Floats = npt.NDArray[np.float32]
+
+
+class TrackerPort(Protocol):
+    """What is asked of a delta tracker."""
+
+    def take(self) -> npt.NDArray[np.int32]:
+        """Everything that is not acknowledged."""
+        ...
+
+    def acknowledge(self) -> None:
+        """What was taken has arrived."""
+        ...
+
+
+class TablePort(Protocol):
+    """What is asked of an embedding table."""
+
+    name: str
+    width: int
+
+    @property
+    def tracker(self) -> TrackerPort:
+        """Its changed buckets."""
+        ...
+
+    def base(self) -> TableBase:
+        """A copy of all of it."""
+        ...
+
+    def changed(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+        """Copies of the keys and rows of buckets, and of the special rows."""
+        ...
+
+
+class LearnerPort(Protocol):
+    """What is asked of a learner. The same calls give the same bits."""
+
+    @property
+    def tables(self) -> Mapping[str, TablePort]:
+        """Its embedding tables, in the model's order."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Grows when a table grew."""
+        ...
+
+    def predict(self, block: FeatureBlock) -> Floats:
+        """Logits; changes nothing."""
+        ...
+
+    def learn(self, batch: Batch, now_us: int) -> float:
+        """One step; gives the loss before it."""
+        ...
+
+    def evict(self, now_us: int) -> int:
+        """Frees rows that were not used for long."""
+        ...
+
+    def dense_weights(self) -> Mapping[str, Floats]:
+        """Copies of the dense weights."""
+        ...
+
+    def state(self) -> Arrays:
+        """Everything that learning depends on (not copies)."""
+        ...
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over."""
+        ...
+
+
+class GraphPort(Protocol):
+    """Gives the ONNX graph for the learner's tables as large as they are now."""
+
+    def __call__(self) -> bytes:
+        """The graph's bytes."""
+        ...
+
+
+class LetterPort(Protocol):
+    """Takes dead letters, once for each step."""
+
+    def write(self, step: int, letters: Sequence[DeadLetter]) -> None:
+        """Returns once they are on disk."""
+        ...
+
+
+class ExamplePreparation(Protocol):
+    """What happens to examples between their test and their learning, such as augmentation."""
+
+    def __call__(self, examples: Sequence[Example], taken: int, /) -> Sequence[Example]:
+        """The examples to learn; the same ones if nothing changes.
+
+        A function of its arguments alone, for it is called again with the same ones after a restart. `taken`: examples
+        that were taken before these, never fewer than before.
+        """
+        ...
+
+
+def as_they_are(examples: Sequence[Example], _taken: int) -> Sequence[Example]:
+    """Changes nothing."""
+    return examples
