@@ -14,6 +14,7 @@ and candidate when it is answered, before anything of it is learned. The learner
 factorisation machine (dim 8, row-wise AdaGrad), a version each 400 labels; after an alarm it goes back to the pin and
 skips what it had learned since. **The trainer's gate, which looks at a version's scores before it is published, is not
 there: this is what the judge does alone.** About 200 users are active at a time; an event is a second.
+`python -m benchmarks.judge replays` measures this section alone.
 
 - `movielens`: MovieLens 100K, liked (4 stars or more) or not. Its segment: science fiction.
 - `online_retail`: UCI Online Retail, the first 50,000 purchases of goods in that order, and beside each **one sampled
