@@ -14,6 +14,7 @@ and candidate when it is answered, before anything of it is learned. The learner
 factorisation machine (dim 8, row-wise AdaGrad), a version each 400 labels; after an alarm it goes back to the pin and
 skips what it had learned since. **The trainer's gate, which looks at a version's scores before it is published, is not
 there: this is what the judge does alone.** About 200 users are active at a time; an event is a second.
+`python -m benchmarks.judge replays` measures this section alone.
 
 - `movielens`: MovieLens 100K, liked (4 stars or more) or not. Its segment: science fiction.
 - `online_retail`: UCI Online Retail, the first 50,000 purchases of goods in that order, and beside each **one sampled
@@ -45,6 +46,28 @@ COLUMNS = """
 TAIL = """
 ### What is missed, and why
 
+- **Small harm in small steps** (`noise_20`, `flip_1000`, `stale_rows`; `swapped_training` on MovieLens): the head
+  falls little, and it had a lead over an older pin, so that it is not worse than the pin by the margin for long
+  enough. Each certificate allows a margin, so the pin follows. The judge hardly lowers the harm here, and it has a
+  price: a healthy head that ramps up behind a pin serves a little worse than a head that always serves.
+- **The pin moves before the alarm** (`half_flip`, and `flip_5000` on Online Retail in some runs): a candidate of the
+  first few hundred sabotaged labels is still as good as the pin, and is certified so. The certificate is right; what
+  the candidate has learned is not. The alarm then goes back to a pin that holds a little of the fault.
+- **`zeroed_rows` on MovieLens**: the share steps back by its warning, few are answered by the bad head, and in most
+  runs the fault ends before an alarm.
+- **`upstream_flip`**: judge and learner believe the same wrong labels, so a head that learns them looks better, and
+  pins follow. Most alarms come after the damage, when the labels turn right again, and go back to a pin that is bad
+  too; the few early ones (Online Retail, within 1,000 labels) come while the heads have learned few of the wrong
+  labels. No comparison of versions can be relied on here; checks of the labels themselves can (their rate, a trusted
+  source).
+- **`segment_flip`**: the segment has a few hundred of the 5,000 labels, and even within it head and pin differ by
+  less than the margin (`segment_head_minus_pin` in the JSON): what the segment shares with all others carries its
+  scores, and the head's lead hides the rest. A process for each segment would have the same margin and a tenth of the
+  labels, and the price of many processes (A grows with their number). It would not pay for a fault like this one; it
+  might for a segment whose head is wrong by far more than the margin and that has thousands of labels while the fault
+  lasts.
+- **After four alarms without a move of the pin the lane is frozen** until an operator thaws it, and here none does:
+  the harm of `scale_10` is mostly that of an ageing pin, after a few dozen bad answers.
 """
 
 
