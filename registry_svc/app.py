@@ -28,6 +28,7 @@ from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.metrics import RegistryMetrics
+from registry_svc.operator_desk import OperatorDesk
 from registry_svc.policy_file import load_policies
 from registry_svc.registry import Registry, Threads
 from registry_svc.rollouts import Rollouts
@@ -83,7 +84,8 @@ class RegistryApp:
             self._threads,
             settings.max_versions_listed,
         )
-        rollouts = Rollouts(catalog, self._controller, desk, policies, self._threads.catalog)
+        operator = OperatorDesk(catalog, self._controller, policies)
+        rollouts = Rollouts(catalog, operator, desk, policies, self._threads.catalog)
         servicer, rollout_servicer = RegistryServicer(registry), RolloutServicer(rollouts)
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
         self.server = Server("registry", listen, collectors, Authorizer(config.auth))

@@ -1,12 +1,15 @@
 """What the registry keeps: versions, lanes, and the journal that explains both. The port; SQL implements it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from martlet.errors import Conflict
 from martlet.versions import VersionRecord
 from registry_svc.journal import Decision
 from registry_svc.lane import Lane
+from registry_svc.lineage import suspects
+
+PAGE: Final = 1_000
 
 
 class Moved(Conflict):
@@ -71,3 +74,16 @@ class Catalog(Protocol):
     def journal(self, model: str, after: int = 0, limit: int | None = None) -> list[Decision]:
         """A model's decisions after the first `after`, oldest first."""
         ...
+
+
+def above(catalog: Catalog, model: str, version: int) -> list[VersionRecord]:
+    """All versions above a number, oldest first, without manifests."""
+    found: list[VersionRecord] = []
+    while page := catalog.versions(model, found[-1].version if found else version, PAGE, with_manifests=False):
+        found += page
+    return found
+
+
+def suspects_of(catalog: Catalog, lane: Lane) -> tuple[int, ...]:
+    """The versions that go with the head of a lane when it is taken back."""
+    return suspects(above(catalog, lane.model, lane.pin.version), lane.head, lane.pin)

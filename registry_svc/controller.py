@@ -8,23 +8,22 @@ from martlet.clock import Clock
 from martlet.errors import Conflict, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.versions import AspiredSet, CatalogState, ServableStatus, VersionRecord, VersionState
-from registry_svc import lane_rules, operator_rules, rollout, trial_rules
+from registry_svc import lane_rules, rollout, trial_rules
 from registry_svc.analysis import ReplicaHealth
 from registry_svc.aspired_versions import aspired_set
-from registry_svc.catalog import Catalog, Moved, Standing
+from registry_svc.catalog import Catalog, Moved, Standing, suspects_of
 from registry_svc.journal import Decision
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane, Member
 from registry_svc.lease import Lease
-from registry_svc.lineage import STANDING, suspects
+from registry_svc.lineage import STANDING
 from registry_svc.metrics import RegistryMetrics
-from registry_svc.policy import EvidencePolicy, Policies
+from registry_svc.policy import Policies
 
 logger = logging.getLogger(__name__)
 
 TRIES = 5
 LONGEST_REASON = 500
-MOST_SUSPECTS = 100_000
 BATCHES_KEPT = 50_000
 BATCHES_BETWEEN_FORGETTING = 1_000
 
@@ -41,14 +40,6 @@ class Offer:
     record: VersionRecord
     manifest: bytes
     in_lineage: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """An operator's word: who, and why."""
-
-    who: str
-    why: str
 
 
 class Controller:
@@ -156,50 +147,19 @@ class Controller:
         """
         self._decide(model, lambda standing: lane_rules.acknowledge(standing.lane, epoch, digest, self._clock.now_us()))
 
-    def promote(self, model: str, version: int, word: Word) -> None:
-        """Makes the candidate, or the structural version under way, the pin.
+    def obey(self, model: str, who: str, decide: Callable[[Lane, int], Decision]) -> None:
+        """Does what somebody decides, given the lane and the time; who it was stands in the journal.
 
         Raises:
-            Conflict: the version is neither.
-        """
-        self._obey(model, word, lambda lane, now: operator_rules.promoted(lane, version, word.why, now))
-
-    def abort(self, model: str, word: Word) -> None:
-        """Ends the structural version under way; without one, closes the lane.
-
-        Raises:
-            Conflict: there is nothing to end.
+            NotFound: no such model.
         """
 
-        def decide(lane: Lane, now_us: int) -> Decision:
-            rules = self._policies.of(model).evidence or EvidencePolicy()
-            return operator_rules.aborted(lane, self._suspects(lane), word.why, now_us, rules)
+        def obey(standing: Standing) -> Decision:
+            if standing.lane.pin == NOBODY:
+                raise NotFound(f"no model {model!r}")
+            return replace(decide(standing.lane, self._clock.now_us()), who=who)
 
-        self._obey(model, word, decide)
-
-    def pin(self, model: str, version: int, word: Word) -> None:
-        """Goes back to an older version.
-
-        Raises:
-            NotFound: no such version.
-            Conflict: it is not an older version in good standing.
-        """
-        record = self._catalog.get(model, version)
-
-        def decide(lane: Lane, now_us: int) -> Decision:
-            above = self._above(model, version)
-            gone = [one.version for one in above if one.state in STANDING and one.version != lane.head.version]
-            return operator_rules.pinned(lane, record, gone, word.why, now_us)
-
-        self._obey(model, word, decide)
-
-    def thaw(self, model: str, word: Word) -> None:
-        """Lets a frozen model be published again.
-
-        Raises:
-            Conflict: it is not frozen.
-        """
-        self._obey(model, word, lambda lane, now: operator_rules.thawed(lane, word.why, now))
+        self._decide(model, obey)
 
     def tend(self) -> None:
         """One round of looking after all lanes; also takes in what another registry wrote."""
@@ -213,14 +173,6 @@ class Controller:
 
     def _take_out(self, failed: ServableStatus) -> None:
         self._decide(failed.model, lambda standing: self._fail(standing.lane, failed))
-
-    def _obey(self, model: str, word: Word, decide: Callable[[Lane, int], Decision]) -> None:
-        def obey(standing: Standing) -> Decision:
-            if standing.lane.pin == NOBODY:
-                raise NotFound(f"no model {model!r}")
-            return replace(decide(standing.lane, self._clock.now_us()), who=word.who)
-
-        self._decide(model, obey)
 
     def _tend_model(self, model: str) -> None:
         self._decide(model, lambda standing: self._tend(standing.lane))
@@ -236,7 +188,7 @@ class Controller:
         errors = self._health.of(lane.model, lane.head).errors
         evidence = replace(self._desk.of(lane).lane_evidence(), head_errors=errors)
         alarmed = evidence.findings.alarm or bool(evidence.findings.guard) or errors >= policy.evidence.head_errors
-        gone = self._suspects(lane) if alarmed else ()
+        gone = suspects_of(self._catalog, lane) if alarmed else ()
         return lane_rules.tend_by_evidence(lane, health, evidence, gone, now_us, policy)
 
     def _tend_trial(self, lane: Lane) -> Decision | None:
@@ -245,12 +197,6 @@ class Controller:
         evidence, health = self._desk.of(lane).trial_evidence(), self._health.of(lane.model, lane.tried)
         rules = self._policies.of(lane.model).trial
         return trial_rules.tend_trial(lane, health, evidence, self._clock.now_us(), rules)
-
-    def _suspects(self, lane: Lane) -> tuple[int, ...]:
-        return suspects(self._above(lane.model, lane.pin.version), lane.head, lane.pin)
-
-    def _above(self, model: str, version: int) -> Sequence[VersionRecord]:
-        return self._catalog.versions(model, version, MOST_SUSPECTS, with_manifests=False)
 
     def _is_structural(self, offer: Offer, lane: Lane) -> bool:
         policy = self._policies.of(lane.model)

@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 from martlet.errors import InvalidInput, NotFound
 from martlet.rollouts import RolloutView
 from registry_svc.catalog import Catalog
-from registry_svc.controller import Controller, Word
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY
+from registry_svc.operator_desk import OperatorDesk, Word
 from registry_svc.policy import Policies
 from registry_svc.rollout_view import rollout_view
 
@@ -24,10 +24,10 @@ class Rollouts:
     """Async-safe: lives on one event loop; works on the catalog's thread."""
 
     def __init__(
-        self, catalog: Catalog, controller: Controller, desk: JudgeDesk, policies: Policies, thread: Executor
+        self, catalog: Catalog, operator: OperatorDesk, desk: JudgeDesk, policies: Policies, thread: Executor
     ) -> None:
         self._catalog = catalog
-        self._controller = controller
+        self._operator = operator
         self._desk = desk
         self._policies = policies
         self._thread = thread
@@ -41,24 +41,24 @@ class Rollouts:
         return await self._run(lambda: self._show(model, min(decisions, MOST_DECISIONS)))
 
     async def promote(self, model: str, version: int, word: Word) -> None:
-        """See `Controller.promote`."""
+        """See `OperatorDesk.promote`."""
         _check(word)
-        await self._run(lambda: self._controller.promote(model, version, word))
+        await self._run(lambda: self._operator.promote(model, version, word))
 
     async def abort(self, model: str, word: Word) -> None:
-        """See `Controller.abort`."""
+        """See `OperatorDesk.abort`."""
         _check(word)
-        await self._run(lambda: self._controller.abort(model, word))
+        await self._run(lambda: self._operator.abort(model, word))
 
     async def pin(self, model: str, version: int, word: Word) -> None:
-        """See `Controller.pin`."""
+        """See `OperatorDesk.pin`."""
         _check(word)
-        await self._run(lambda: self._controller.pin(model, version, word))
+        await self._run(lambda: self._operator.pin(model, version, word))
 
     async def thaw(self, model: str, word: Word) -> None:
-        """See `Controller.thaw`."""
+        """See `OperatorDesk.thaw`."""
         _check(word)
-        await self._run(lambda: self._controller.thaw(model, word))
+        await self._run(lambda: self._operator.thaw(model, word))
 
     def _show(self, model: str, decisions: int) -> RolloutView:
         standing = self._catalog.standing(model)

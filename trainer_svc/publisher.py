@@ -128,10 +128,6 @@ class Publisher:
             logger.warning("the rewind of %s is not taken: %s", model, conflict)
         return self._registry.lineage(model)
 
-    def rebuild(self, payload: VersionPayload) -> Manifest:
-        """Builds a version here and now, without publishing it."""
-        return self._builder.build(payload)
-
     def _send_built(self, number: int, built: "Future[Manifest]") -> PublishResult | Recalled:
         manifest = built.result()
         encoded = encode_manifest(manifest)

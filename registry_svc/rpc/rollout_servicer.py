@@ -5,7 +5,7 @@ from typing import Any
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.wire.evidence import rollout_message
-from registry_svc.controller import Word
+from registry_svc.operator_desk import Word
 from registry_svc.rollouts import Rollouts
 
 
