@@ -63,12 +63,18 @@ class World:
         self.traffic = Traffic(self.serving, dataset, others=2, rate=400.0)
         self.stream: Iterator[Rating] = interleaved(dataset.ratings)
 
+    async def more(self, events: int) -> None:
+        """A little more traffic."""
+        await self.traffic.run(islice(interleaved(synthetic(events).ratings), events), CONCURRENCY)
+
     async def settled(self) -> None:
         """The trainer has read everything."""
         trainer = TrainerClient(self.services.running["trainer"].address, policy=PATIENT)
         for _ in range(600):
             status = await trainer.status()
-            if status.learned + status.excluded + status.dead_lettered + status.pending >= EVENTS:
+            if status.learned + status.excluded + status.dead_lettered + status.pending >= len(
+                self.traffic.answers.label
+            ):
                 await trainer.close()
                 return
             await asyncio.sleep(0.1)
@@ -113,9 +119,9 @@ async def test_killed_in_the_middle_of_an_alarm(services: Services, tmp_path: Pa
         await asyncio.sleep(0.3)
         await asyncio.to_thread(services.start, name)
         await going
-        view = await world.until(
-            lambda view: not view.rewind and view.head_version > view.pin_version, "a version after the rewind"
-        )
+        await world.until(lambda view: not view.rewind, "an acknowledged rewind")
+        await world.more(200)  # everything before may have been read, and taken back, by then
+        view = await world.until(lambda view: view.head_version > view.pin_version, "a version after the rewind")
         assert (view.frozen, world.traffic.answers.failures) == ("", [])
         await world.settled()
         if name == "trainer":
@@ -134,7 +140,7 @@ async def readmitted(world: World) -> None:
     view = await world.until(lambda view: view.structural_version == version, "a structural version")
     assert view.structural_phase == "shadow"
     await world.rollouts.promote(MODEL, version, "ada", "it was a drill")
-    await world.traffic.run(islice(interleaved(synthetic(200).ratings), 200), CONCURRENCY)
+    await world.more(200)
     await world.until(lambda view: view.head_version > version and not view.structural_version, "a head behind it")
     for _ in range(100):  # a status is a quarter of a second old at most
         if (await trainer.status()).excluded == 0:
