@@ -62,7 +62,7 @@ def judgement(evidence: Evidence, flip: Flip | None) -> dict[str, Any]:
         **found,
         "healthy_rollbacks": sum(alarm.time_us < start_us for alarm in alarms(evidence)),
         "bad_version": bad_version(evidence, flip),
-        "poisoned_pins": poisoned_pins(evidence, flip),
+        **poisoned_pins(evidence, flip),
     }
 
 
@@ -90,7 +90,10 @@ def poisoned_pins(evidence: Evidence, flip: Flip) -> dict[str, Any]:
     held = {version: sabotaged(evidence, version, flip) for _, version in pins(evidence)}
     before = [version for at, version in pins(evidence) if held[version] and (first is None or at <= first)]
     later = {version: held[version] for at, version in pins(evidence) if first is not None and at > first}
-    return {"before_alarm": len(before), "later_sabotaged_examples": max(later.values(), default=0)}
+    return {
+        "poisoned_pins_before_alarm": len(before),
+        "sabotaged_examples_in_later_pins": max(later.values(), default=0),
+    }
 
 
 def sabotaged(evidence: Evidence, version: int, flip: Flip) -> int:

@@ -80,7 +80,7 @@ def second_promises(summary: Mapping[str, Any], sabotage: str) -> list[Promise]:
                 summary["trainer_rewound"] and summary["alarms"] > 0),
     ]  # fmt: skip
     if sabotage == "flip":
-        return [*kept, _at_most("poisoned_pins.before_alarm", summary["poisoned_pins"]["before_alarm"], 0)]
+        return [*kept, _at_most("poisoned_pins_before_alarm", summary["poisoned_pins_before_alarm"], 0)]
     for name, state in (("gated_version", "REJECTED"), ("structural_bad", "ROLLED_BACK")):
         found = summary[name]
         kept += [

@@ -80,7 +80,8 @@ def test_a_later_pin_holds_what_was_learned_after_the_rewind_alone() -> None:
     evidence = story()
     assert sabotaged(evidence, 3, FLIP) == 5
     assert sabotaged(evidence, 4, FLIP) == 2
-    assert judgement(evidence, FLIP)["poisoned_pins"] == {"before_alarm": 0, "later_sabotaged_examples": 2}
+    found = judgement(evidence, FLIP)
+    assert (found["poisoned_pins_before_alarm"], found["sabotaged_examples_in_later_pins"]) == (0, 2)
 
 
 def test_faults_show() -> None:

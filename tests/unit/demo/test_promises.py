@@ -84,7 +84,7 @@ def second() -> dict[str, Any]:
         "bad_version": {"state": "ROLLED_BACK", "labels_to_detect": 3_400, "user_requests": 2_400},
         "gated_version": {"state": "REJECTED", "user_requests": 0},
         "structural_bad": {"state": "ROLLED_BACK", "user_requests": 0},
-        "poisoned_pins": {"before_alarm": 0},
+        "poisoned_pins_before_alarm": 0,
     }
 
 
@@ -103,7 +103,7 @@ SECOND_BREAKS: dict[str, tuple[str, tuple[str, ...], object, str]] = {
     "caught late": ("half", ("bad_version", "labels_to_detect"), 6_001, "bad_version.labels_to_detect"),
     "too many met it": ("half", ("bad_version", "user_requests"), 4_001, "bad_version.user_requests"),
     "caught late, all flipped": ("flip", ("bad_version", "labels_to_detect"), 3_501, "bad_version.labels_to_detect"),
-    "a poisoned pin": ("flip", ("poisoned_pins", "before_alarm"), 1, "poisoned_pins.before_alarm"),
+    "a poisoned pin": ("flip", ("poisoned_pins_before_alarm",), 1, "poisoned_pins_before_alarm"),
     "training did not go back": ("half", ("trainer_rewound",), False, "trainer_rewound"),
     "no alarm at all": ("half", ("alarms",), 0, "trainer_rewound"),
     "the tenfold version answered": ("half", ("gated_version", "user_requests"), 1, "gated_version.user_requests"),
