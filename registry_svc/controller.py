@@ -80,6 +80,10 @@ class Controller:
         lanes = (self._lanes[model] for model in sorted(self._lanes))
         return aspired_set(lanes, lambda lane: self._policies.of(lane.model).weight_of(lane), self._lease_ms)
 
+    def answers(self, model: str) -> bool:
+        """Whether a model's head answers anybody."""
+        return self._policies.of(model).weight_of(self._catalog.standing(model).lane) > 0
+
     def announce(self) -> None:
         """Tells the watchers what is aspired."""
         for lane in self._lanes.values():

@@ -124,10 +124,11 @@ def gate_reference(aspired: AspiredModel, route: Route, servable: ServableId) ->
     """The READY version that a new one must resemble before it may take the live lane; None: nothing is asked of it.
 
     Only a head is asked, and only beside a pin that is READY: it follows the version that holds the lane, else the pin.
-    A version that becomes head and pin at once was judged by its rollout.
+    A version that becomes head and pin at once was judged by its rollout. A head that answers nobody may move as far as
+    it likes: a newborn model does, and the judge looks at it.
     """
     head, pin = aspired.with_role(Role.HEAD), aspired.with_role(Role.PIN)
-    if head is None or pin is None or _id(aspired, head) != servable:
+    if head is None or pin is None or not head.weight or _id(aspired, head) != servable:
         return None
     pinned = _id(aspired, pin)
     if pinned == servable or pinned != route.pin:

@@ -192,6 +192,16 @@ async def test_a_score_that_is_no_number_closes_the_lane_at_once(world: World) -
     assert (view.epoch, view.head_version, view.decisions[0].kind) == (1, 1, "alarm")
 
 
+async def test_a_young_head_that_answers_nobody_may_move_far(world: World) -> None:
+    far = replace(world.stage.trainer.delta(1.0), metrics={"mean_abs_logit_shift": 5.0})
+    assert (await world.stage.publish(far)).state is CatalogState.ADMITTED
+    await world.ready(1, 2)
+    await world.judge(600, 0, 2, {1: 0.6, 2: 0.0})
+    await world.until(lambda view: view.weight > 0)
+    again = replace(world.stage.trainer.delta(2.0), metrics={"mean_abs_logit_shift": 5.0})
+    assert (await world.stage.publish(again)).state is CatalogState.REJECTED
+
+
 async def test_a_head_that_cannot_answer_closes_the_lane(world: World) -> None:
     head = await world.publish_delta()
     digest = (await world.stage.client.version("shop", head)).digest

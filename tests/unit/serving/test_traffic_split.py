@@ -158,7 +158,7 @@ LIVE = head_and_pin(2, head=2, pin=1)
     ("aspired_now", "before", "ready", "asked", "expected"),
     [
         pytest.param(head_and_pin(3, 3, 1), LIVE, (1, 2), 3, 2, id="a head follows the one that has the lane"),
-        pytest.param(head_and_pin(3, 3, 1, weight=0), LIVE, (1, 2), 3, 2, id="at weight 0 too"),
+        pytest.param(head_and_pin(3, 3, 1, weight=0), LIVE, (1, 2), 3, None, id="a head that answers nobody"),
         pytest.param(head_and_pin(3, 3, 1), LIVE, (1,), 3, 1, id="no head is ready: the pin"),
         pytest.param(head_and_pin(3, 3, 1, epoch=2), LIVE, (1, 2), 3, 1, id="the head is fenced: the pin"),
         pytest.param(head_and_pin(3, 3, 2), LIVE, (1, 2), 3, 2, id="the pin has the lane"),
