@@ -131,13 +131,17 @@ def rewound(evidence: Evidence) -> bool:
 
 
 def log_losses(evidence: Evidence) -> dict[str, float]:
-    """Mean log-loss of what was served, and of what head and pin said of the same items, where all three are known."""
+    """Mean log-loss of what was served, and of what head and pin said of the same items, where all three are known.
+
+    From the moment on when a head first answers somebody: what a newborn one says before that, nobody is told.
+    """
+    first = next((one.time_us for one in evidence.decisions if one.kind is DecisionKind.SHARE), 0)
     labels = {(one.prediction_id, one.item_id): float(one.value >= LIKED) for one in evidence.outcomes}
     pinned = {(one.lane.epoch, one.lane.revision): one.lane.pin.version for one in evidence.decisions}
     losses: list[tuple[float, float, float]] = []
     for one in evidence.predictions:
         pin = pinned.get((one.epoch, one.revision), 0)
-        if pin not in one.scores or one.head not in one.scores:
+        if one.time_us < first or pin not in one.scores or one.head not in one.scores:
             continue
         for row, item in enumerate(one.item_ids):
             label = labels.get((one.prediction_id, item))
