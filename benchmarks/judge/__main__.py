@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import Figures
 from benchmarks.judge import cost_figures, lane_figures, structural_figures
-from benchmarks.judge.figures import Figures
 from benchmarks.judge.replay_figures import replays
 from benchmarks.judge.replay_report import render_replays
 from benchmarks.judge.report import render

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.figures import Figures, at_most
 from benchmarks.judge.agreement import rows_of, structural_difference, watch_difference
-from benchmarks.judge.figures import Figures, at_most
 from benchmarks.judge.worlds import equal
 from registry_svc.evidence.lane_judge import LaneJudgePolicy
 from registry_svc.evidence.structural_judge import StructuralJudge

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.figures import Figures, at_most
 from benchmarks.judge.agreement import lane_units, watches
-from benchmarks.judge.figures import Figures, at_most
 from benchmarks.judge.worlds import ERROR, SESSION, Array, equal, exaggerating
 from martlet.events import Arm
 from martlet.evidence import EvidenceRow

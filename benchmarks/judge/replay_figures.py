@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.judge.figures import Figures, Target, at_most
+from benchmarks.figures import Figures, Target, at_most
 from benchmarks.judge.replay_faults import FAULTS, HEALTHY, Fault
 from benchmarks.judge.replay_lane import JUDGED, UNJUDGED, Replay
 from benchmarks.judge.replay_learner import Floats

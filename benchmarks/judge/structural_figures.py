@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.figures import Figures, at_least, at_most, upper_99
 from benchmarks.judge import rivals
-from benchmarks.judge.figures import Figures, at_least, at_most, upper_99
 from benchmarks.judge.vectorised import NEVER, Bets, bounds_of, structural
 from benchmarks.judge.worlds import SESSION, Flags, Labels, choosing, equal, exaggerating, shifted
 from registry_svc.evidence.loss import loss_difference
