@@ -1,0 +1,171 @@
+"""`python -m benchmarks.training.pipeline`: from the log to the commit, end to end (QUICK=1: a short form).
+
+The stream is made of slates: predictions of 50 impressions with about 2 clicks each and an implicit label, so that an
+example is one impression. 20 categorical features (8 of the user or context, 12 of the item), Zipf-distributed over
+45,000 values each; one table of about a million slots. The hard case is a stream of predictions of one impression.
+Journal (with fsync), checkpoints every 10 s, a delta every second, all as in the trainer's service; the registry takes
+every version at once.
+"""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import martlet.learn as ml
+from benchmarks.figures import Figures, at_least
+from benchmarks.training.made_up_log import CLICK, WINDOW_SECONDS, Traffic, inputs, write_log
+from benchmarks.training.one_process import Parts, beginning, trainer
+from benchmarks.training.stopwatch import Stopwatch
+from trainer_svc import intake, training_state
+
+BUCKETS = 1 << 18
+THREADS = 2
+WARM = 0.25  # of the examples: the table fills, torch and the compiled kernels are warm
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many examples are learned in each measurement."""
+
+    deep: int
+    deep_small: int
+    linear: int
+    single: int
+
+
+QUICK = Size(deep=400_000, deep_small=200_000, linear=600_000, single=60_000)
+FULL = Size(deep=3_000_000, deep_small=1_500_000, linear=6_000_000, single=400_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run, without its warm-up.
+
+    Attributes:
+        seconds: wall time.
+        cpu: processor time of the process.
+        parts: seconds of the loop's thread, by part.
+    """
+
+    examples: int
+    steps: int
+    versions: int
+    checkpoints: int
+    seconds: float
+    cpu: float
+    parts: Counter[str]
+
+    @property
+    def rate(self) -> float:
+        """Examples a second."""
+        return self.examples / self.seconds
+
+
+def deepfm() -> ml.Model:
+    """DeepFM, 20 features of 16 columns and a first-order weight, a perceptron of 256-128-64."""
+    return ml.model_of(
+        "deepfm", ml.DeepFM, inputs=inputs(), label=_label(), dense=ml.Adam(), rows=ml.RowWiseAdaGrad(),
+        hidden=(256, 128, 64),
+    )  # fmt: skip
+
+
+def pipeline(figures: Figures, size: Size, rival: float | None = None) -> None:
+    """All figures. `rival`: examples/s of fbgemm's step on the same batch of 4096 (see `benchmarks.training.step`)."""
+    model = deepfm()
+    with log(model, Traffic(size.deep)) as (root, now_us):
+        large = measured(root, model, 4096, now_us, size.deep)
+        _report(figures, "deepfm.examples_per_s_b4096", large, 85_000)
+        if rival is not None:
+            figures.add("deepfm.ratio_to_fbgemm", large.rate / rival, "", None)
+        small = measured(root, model, 256, now_us, size.deep_small)
+        _report(figures, "deepfm.examples_per_s_b256", small, 40_000)
+    with log(model, Traffic(size.single, slate=1, clicks=2.0)) as (root, now_us):
+        _report(figures, "deepfm.single_impressions_per_s_b4096", measured(root, model, 4096, now_us, size.single))
+
+
+@contextmanager
+def log(model: ml.Model, traffic: Traffic) -> Iterator[tuple[Path, int]]:
+    """A folder with the log of a stream, and the time of its last record."""
+    with TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
+        root = Path(folder)
+        yield root, write_log(root / "events", model, traffic)
+
+
+def measured(root: Path, model: ml.Model, batch: int, now_us: int, examples: int) -> Measured:
+    """Learns so many examples of a log with batches of this size; the first of them are not measured."""
+    watch = Stopwatch()
+    with trainer(root, model, beginning(model, batch, BUCKETS, THREADS), now_us) as parts, watch.timing(places(parts)):
+        ears = parts.ears
+        while ears.examples < WARM * examples and parts.loop.turn(_no_pause):
+            pass
+        before = (ears.examples, ears.steps, ears.versions, ears.checkpoints)
+        watch.seconds.clear()
+        began, cpu = time.perf_counter(), time.process_time()
+        while ears.examples < examples and parts.loop.turn(_no_pause):
+            pass
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        after = (ears.examples, ears.steps, ears.versions, ears.checkpoints)
+    for leftover in ("journal", "checkpoints", "artifacts"):
+        shutil.rmtree(root / leftover, ignore_errors=True)
+    watch.seconds["rest"] = seconds - watch.seconds.total()
+    counts = (now - then for now, then in zip(after, before, strict=True))
+    return Measured(*counts, seconds, cpu, watch.seconds)
+
+
+def places(parts: Parts) -> dict[tuple[object, str], str]:
+    """What is timed, as which part."""
+    learner, state, loop = parts.learner, parts.loop.state, parts.loop
+    rows = learner._rows
+    return {
+        (parts.tail, "read"): "read",
+        (intake, "RecordedPrediction"): "decode",
+        (intake, "decode_event"): "decode",
+        (state.intake, "take_in"): "join",
+        (state.intake, "finish"): "join",
+        (training_state, "batch_of"): "assemble",
+        (state._scoreboard, "update"): "score",
+        (state._prequential, "update"): "score",
+        (rows, "read"): "gather",
+        (rows, "write"): "gather",
+        (rows, "update"): "update",
+        (learner, "predict"): "dense",
+        (learner, "learn"): "dense",
+        (parts.journal, "append"): "commit",
+        (loop, "_begin_checkpoint"): "commit",
+        (state, "take_off"): "delta",
+    }
+
+
+def _report(figures: Figures, name: str, run: Measured, target: float | None = None) -> None:
+    figures.add(name, run.rate, "1/s", None if target is None else at_least(target))
+    figures.add(f"{name}_cpu", run.cpu / run.examples * 1e6, "us/example")
+    for part, seconds in sorted(run.parts.items()):
+        figures.add(f"{name}_wall.{part}", seconds / run.examples * 1e6, "us/example")
+    figures.add(f"{name}_examples_per_step", run.examples / max(1, run.steps), "")
+    figures.add(f"{name}_versions", run.versions, "")
+    figures.add(f"{name}_checkpoints", run.checkpoints, "")
+
+
+def _label() -> ml.Binary:
+    return ml.Binary(CLICK, f"{WINDOW_SECONDS}s")
+
+
+def _no_pause() -> None:
+    pass
+
+
+def main() -> None:
+    """Prints the figures, and writes out/bench/training_pipeline.json."""
+    figures = Figures()
+    pipeline(figures, QUICK if os.environ.get("QUICK", "") not in {"", "0"} else FULL)
+    figures.write(Path("out/bench/training_pipeline.json"))
+
+
+if __name__ == "__main__":
+    main()
