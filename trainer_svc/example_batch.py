@@ -1,4 +1,4 @@
-"""Examples as one batch for the learner: raw bytes joined, then seen as arrays."""
+"""Examples as one batch for the learner: raw bytes joined, seen as arrays, then one gather of the rows."""
 
 from collections.abc import Sequence
 
@@ -7,30 +7,27 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock, FeatureLayout
 from martlet.wire.recorded import RecordedPrediction
-from trainer_svc.joiner import Example
+from trainer_svc.labelled_rows import Examples
 from trainer_svc.learner import Batch
 
 
-def batch_of(examples: Sequence[Example], layout: FeatureLayout) -> Batch:
+def batch_of(examples: Examples, layout: FeatureLayout) -> Batch:
     """A batch; neighbouring examples of one prediction share its user row."""
     users: list[RecordedPrediction] = []
-    row_of_user = np.empty(len(examples), np.int64)
-    for i, example in enumerate(examples):
-        if not users or users[-1] is not example.prediction:
-            users.append(example.prediction)
-        row_of_user[i] = len(users) - 1
-    n, ids, numbers = len(examples), 8 * layout.item_id_columns, 4 * layout.item_number_columns
+    owners: list[int] = []
+    for group in examples:
+        if not users or users[-1] is not group.prediction:
+            users.append(group.prediction)
+        owners.append(len(users) - 1)
+    row_of_user = np.repeat(np.array(owners), [len(group) for group in examples])
+    whole = whole_block(users, layout)
+    firsts = np.searchsorted(whole.row_of_user, np.arange(len(users)))
+    rows = np.concatenate([group.rows for group in examples]) + firsts[row_of_user]
     block = FeatureBlock(
-        _ids([user.user_ids for user in users], len(users), layout.user_id_columns),
-        _numbers([user.user_numbers for user in users], len(users), layout.user_number_columns),
-        _ids([_row(one.prediction.item_ids, one.row, ids) for one in examples], n, layout.item_id_columns),
-        _numbers(
-            [_row(one.prediction.item_numbers, one.row, numbers) for one in examples], n, layout.item_number_columns
-        ),
-        row_of_user,
+        whole.user_ids, whole.user_numbers, whole.item_ids[rows], whole.item_numbers[rows], row_of_user
     )
-    labels = np.array([example.label for example in examples], np.float32)
-    return Batch(block, labels, np.ones(n, np.float32))
+    labels = np.concatenate([group.labels for group in examples])
+    return Batch(block, labels, np.ones(labels.shape[0], np.float32))
 
 
 def whole_block(predictions: Sequence[RecordedPrediction], layout: FeatureLayout) -> FeatureBlock:
@@ -44,10 +41,6 @@ def whole_block(predictions: Sequence[RecordedPrediction], layout: FeatureLayout
         _numbers([one.item_numbers for one in predictions], n, layout.item_number_columns),
         np.repeat(np.arange(r), counts),
     )
-
-
-def _row(data: bytes, row: int, size: int) -> bytes:
-    return data[row * size : (row + 1) * size]
 
 
 def _ids(parts: Sequence[bytes], rows: int, columns: int) -> npt.NDArray[np.int64]:

@@ -17,7 +17,8 @@ from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
 from trainer_svc.cleaning import fault_of_outcome, fault_of_time
 from trainer_svc.deduplication import Deduplication, Sighting
 from trainer_svc.event_source import Cut, Place
-from trainer_svc.joiner import DeadLetter, Joined, Joiner, JoinerState, LabelRule, Standing
+from trainer_svc.held_predictions import Standing
+from trainer_svc.joiner import DeadLetter, Joined, Joiner, LabelRule
 from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
 
 # A record may reach the log a little after its event time.
@@ -114,10 +115,8 @@ class Intake:
     def state(self) -> Arrays:
         """For a checkpoint, between two steps."""
         counts = _Counts(self.watermark_us, self._latest_us, self.account.state(), self.repeated_predictions)
-        arrays: Arrays = {
-            "counts": _bytes(msgspec.msgpack.encode(counts, order="sorted")),
-            "joiner": _bytes(msgspec.msgpack.encode(self._joiner.state())),
-        }
+        arrays: Arrays = {"counts": np.frombuffer(msgspec.msgpack.encode(counts, order="sorted"), np.uint8)}
+        arrays |= {f"joiner/{name}": array for name, array in self._joiner.state().items()}
         return arrays | {f"seen/{slot}": names for slot, names in self._deduplication.state().items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -126,9 +125,8 @@ class Intake:
         self.watermark_us, self._latest_us = counts.watermark_us, counts.latest_us
         self.repeated_predictions = counts.repeated_predictions
         self.account.restore(counts.account)
-        self._joiner.restore(msgspec.msgpack.decode(state["joiner"].tobytes(), type=JoinerState))
-        seen = {name.removeprefix("seen/"): names for name, names in state.items() if name.startswith("seen/")}
-        self._deduplication.restore(seen)
+        self._joiner.restore(_part(state, "joiner/"))
+        self._deduplication.restore(_part(state, "seen/"))
 
     def _take_prediction(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
         prediction = RecordedPrediction(payload)
@@ -176,5 +174,5 @@ class Intake:
             self.account.dead_lettered[reason] += 1
 
 
-def _bytes(data: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(data, np.uint8)
+def _part(state: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

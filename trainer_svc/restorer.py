@@ -11,7 +11,6 @@ from typing import Protocol
 from martlet.errors import Conflict, Corrupt, NotFound
 from martlet.manifest import Manifest, encode_manifest, manifest_digest
 from trainer_svc.checkpoint import Checkpoint
-from trainer_svc.joiner import Example
 from trainer_svc.journal import (
     Acknowledged,
     Began,
@@ -24,6 +23,7 @@ from trainer_svc.journal import (
     Rewound,
     Stepped,
 )
+from trainer_svc.labelled_rows import LabelledRows
 from trainer_svc.training_state import Suspect, TrainingState
 from trainer_svc.version_builder import VersionPayload
 
@@ -129,7 +129,7 @@ class Restorer:
         if wanted is None:
             raise NotFound(f"no alarm began epoch {epoch}")
         state, position = self._restored(wanted.digest, wanted.version)
-        before, batches = state.intake.account.learned, list[list[Example]]()
+        before, batches = state.intake.account.learned, list[list[LabelledRows]]()
         for entry, _ in self._journal.read(position):
             if entry == wanted:
                 return Suspect(batches, state.intake.account.learned - before)

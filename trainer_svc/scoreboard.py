@@ -1,14 +1,14 @@
 """As served: the loss of the scores that each version really gave, from the prediction records alone."""
 
-import math
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from martlet.events import Arm
 from martlet.measurement import Measurement, MeasurementBatch
-from trainer_svc.joiner import Example
+from trainer_svc.labelled_rows import Examples
+from trainer_svc.prequential import log_losses
 
 LOG_LOSS: Final = "logloss"
 
@@ -36,14 +36,18 @@ class Scoreboard:
         self._sequence = 0
         self._reported_us = 0
 
-    def update(self, examples: Sequence[Example]) -> None:
+    def update(self, examples: Examples) -> None:
         """Adds first labels of answers that the traffic split chose."""
-        for example in examples:
-            prediction = example.prediction
-            if example.judged and prediction.arm not in (None, Arm.EXPLICIT):
-                loss = _log_loss(float(prediction.logits()[example.row]), example.label)
-                count, total, squares = self._sums.get(prediction.version, (0, 0.0, 0.0))
-                self._sums[prediction.version] = (count + 1, total + loss, squares + loss * loss)
+        counted = [one for one in examples if one.judged and one.prediction.arm not in (None, Arm.EXPLICIT)]
+        if not counted:
+            return
+        logits = np.concatenate([one.prediction.logits()[one.rows] for one in counted])
+        losses = log_losses(logits, np.concatenate([one.labels for one in counted]))
+        versions = np.repeat([one.prediction.version for one in counted], [len(one) for one in counted])
+        for version in np.unique(versions).tolist():
+            own = losses[versions == version]
+            count, total, squares = self._sums.get(version, (0, 0.0, 0.0))
+            self._sums[version] = (count + own.shape[0], total + float(own.sum()), squares + float(own @ own))
 
     def report(self, event_time_us: int) -> MeasurementBatch | None:
         """The sums since the last report, once an interval of event time is over and there are any."""
@@ -66,7 +70,3 @@ class Scoreboard:
         """Takes a state over."""
         self._sums = {version: (count, total, squares) for version, count, total, squares in state.sums}
         self._sequence, self._reported_us = state.sequence, state.reported_us
-
-
-def _log_loss(logit: float, label: float) -> float:
-    return max(logit, 0.0) - label * logit + math.log1p(math.exp(-abs(logit)))

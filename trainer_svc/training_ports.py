@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock
 from martlet.table_blobs import TableBase
-from trainer_svc.joiner import DeadLetter, Example
+from trainer_svc.joiner import DeadLetter
+from trainer_svc.labelled_rows import Examples
 from trainer_svc.learner import Batch
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -104,7 +105,7 @@ class LetterPort(Protocol):
 class ExamplePreparation(Protocol):
     """What happens to examples between their test and their learning, such as augmentation."""
 
-    def __call__(self, examples: Sequence[Example], taken: int, /) -> Sequence[Example]:
+    def __call__(self, examples: Examples, taken: int, /) -> Examples:
         """The examples to learn; the same ones if nothing changes.
 
         A function of its arguments alone, for it is called again with the same ones after a restart. `taken`: examples
@@ -113,6 +114,6 @@ class ExamplePreparation(Protocol):
         ...
 
 
-def as_they_are(examples: Sequence[Example], _taken: int) -> Sequence[Example]:
+def as_they_are(examples: Examples, _taken: int) -> Examples:
     """Changes nothing."""
     return examples

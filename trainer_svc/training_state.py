@@ -20,8 +20,8 @@ from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.event_source import EventSource, Place
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import Intake, IntakeRules
-from trainer_svc.joiner import Example
 from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Readmitted, Refused, Rewound, Stepped
+from trainer_svc.labelled_rows import Examples, LabelledRows, count, in_batches
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential
 from trainer_svc.scoreboard import Scoreboard, ScoreboardState
@@ -59,7 +59,7 @@ class _Progress(msgspec.Struct):
 class Suspect:
     """A range that was taken back: its examples in batches as they were learned, and how many outcomes they are of."""
 
-    batches: Sequence[Sequence[Example]]
+    batches: Sequence[Examples]
     outcomes: int
 
 
@@ -131,7 +131,7 @@ class TrainingState:
         self.step += 1
         self._letters.write(self.step, joined.letters)
         report = self._scoreboard.report(self.intake.watermark_us)
-        return Stepping(len(joined.examples), len(joined.letters), report)
+        return Stepping(count(joined.examples), len(joined.letters), report)
 
     def take_off(self, entry: Published) -> VersionPayload:
         """Copies what a version is made of."""
@@ -170,12 +170,11 @@ class TrainingState:
         self.intake.account.unlearn(restored.intake.account.learned, reason)
         self.rewinds += 1
 
-    def batches(self, examples: list[Example]) -> list[list[Example]]:
+    def batches(self, examples: Examples) -> list[list[LabelledRows]]:
         """As they are learned together."""
-        size = self._began.batch_examples
-        return [examples[start : start + size] for start in range(0, len(examples), size)]
+        return list(in_batches(examples, self._began.batch_examples))
 
-    def collect(self, entry: Stepped) -> list[Example]:
+    def collect(self, entry: Stepped) -> list[LabelledRows]:
         """Reads and joins a cut, and learns nothing: the examples that learning it would have taken."""
         for wanted in entry.cut.ranges:
             for place, payload in self._source.records(wanted):
@@ -188,7 +187,7 @@ class TrainingState:
         for examples in suspect.batches:
             prepared = self._prepare(examples, self.examples)
             self._learner.learn(batch_of(prepared, self._rules.spec.layout), self.intake.watermark_us)
-            self.examples += len(examples)
+            self.examples += count(examples)
         self.intake.account.relearn(suspect.outcomes)
 
     def readmit(self, entry: Readmitted, suspect: "Suspect") -> None:
@@ -244,18 +243,18 @@ class TrainingState:
         self._prequential.restore(parts["prequential"])
         self.cursor.restore(parts["cursor"])
 
-    def _test_and_learn(self, examples: list[Example]) -> None:
+    def _test_and_learn(self, examples: Examples) -> None:
         """Each example is scored before it is learned."""
         layout = self._rules.spec.layout
         batch = batch_of(examples, layout)
         logits = self._learner.predict(batch.block)
-        judged = np.array([example.judged for example in examples], np.bool_)
+        judged = np.repeat([group.judged for group in examples], [len(group) for group in examples])
         self._prequential.update(logits[judged], batch.labels[judged])
         self._scoreboard.update(examples)
         prepared = self._prepare(examples, self.examples)
         learned = batch if prepared is examples else batch_of(prepared, layout)
         self._learner.learn(learned, self.intake.watermark_us)
-        self.examples += len(examples)
+        self.examples += batch.size
 
     def _evict(self) -> None:
         due = self.intake.watermark_us // EVICT_INTERVAL_US

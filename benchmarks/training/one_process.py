@@ -140,9 +140,7 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
         source=source,
         publisher=Publisher(builder, WillingRegistry(), executors[0], _never_ends),
         background=executors[1],
-        pace=Pace(
-            RECORDS_FOR_AN_EXAMPLE * began.batch_examples, PUBLISH_SECONDS, CHAIN_LIMIT, CHECKPOINT_SECONDS
-        ),
+        pace=Pace(RECORDS_FOR_AN_EXAMPLE * began.batch_examples, PUBLISH_SECONDS, CHAIN_LIMIT, CHECKPOINT_SECONDS),
         clock=FrozenWallClock(now_us),
         observer=ears,
     )

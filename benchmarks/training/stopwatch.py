@@ -24,7 +24,9 @@ class Stopwatch:
     @contextmanager
     def timing(self, parts: dict[tuple[Any, str], str]) -> Iterator[None]:
         """For this context, times the calls of (owner, attribute) as parts."""
-        patches = [mock.patch.object(owner, name, self._timed(owner, name, part)) for (owner, name), part in parts.items()]
+        patches = [
+            mock.patch.object(owner, name, self._timed(owner, name, part)) for (owner, name), part in parts.items()
+        ]
         for patch in patches:
             patch.start()
         try:

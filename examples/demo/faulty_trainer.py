@@ -6,14 +6,14 @@ The judge reads the true labels. `DEMO_FLIP=<share>:<first>:<count>:<seed>` name
 import argparse
 import asyncio
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import xxhash
 
 from martlet.runtime.command import add_service_options, exit_code, service_config
 from trainer_svc.app import run
-from trainer_svc.joiner import Example
+from trainer_svc.labelled_rows import Examples, LabelledRows, count
 
 FLIP: str = "DEMO_FLIP"
 STEPS = 10_000
@@ -34,17 +34,19 @@ class Flip:
         share, first, count, seed = text.split(":")
         return cls(float(share), int(first), int(count), int(seed))
 
-    def __call__(self, examples: Sequence[Example], taken: int, /) -> Sequence[Example]:
+    def __call__(self, examples: Examples, taken: int, /) -> Examples:
         """See `trainer_svc.training_ports.ExamplePreparation`."""
-        if taken + len(examples) <= self.first or taken >= self.first + self.count:
+        if taken + count(examples) <= self.first or taken >= self.first + self.count:
             return examples
-        return [
-            replace(example, label=1.0 - example.label) if self._hits(example, taken + place) else example
-            for place, example in enumerate(examples)
-        ]
+        prepared: list[LabelledRows] = []
+        for group in examples:
+            hit = [self._hits(group, row, taken + place) for place, row in enumerate(group.rows.tolist())]
+            prepared.append(replace(group, labels=np.where(hit, 1.0 - group.labels, group.labels)))
+            taken += len(group)
+        return prepared
 
-    def _hits(self, example: Example, number: int) -> bool:
-        name = f"{self.seed}/{example.prediction.prediction_id}/{example.row}"
+    def _hits(self, group: LabelledRows, row: int, number: int) -> bool:
+        name = f"{self.seed}/{group.prediction.prediction_id}/{row}"
         drawn = xxhash.xxh3_64_intdigest(name.encode())
         return self.first <= number < self.first + self.count and drawn % STEPS < self.share * STEPS
 

@@ -22,8 +22,9 @@ from martlet.events import Arm, Event
 from martlet.evidence import EvidenceRow
 from tests.unit.trainer.judge_world import JudgeWorld
 from tests.unit.trainer.streams import SECOND, START, Label, outcome, prediction, write_log
-from trainer_svc.joiner import Example, Joiner
+from trainer_svc.joiner import Joiner
 from trainer_svc.judge import evidence_state
+from trainer_svc.labelled_rows import LabelledRows
 
 CONSTANT, PERFECT = -0.4, 12.0
 LATENESS_S = 2
@@ -155,14 +156,14 @@ def looking_at(memoriser: Memoriser) -> Iterator[None]:
     CURRENT.clear()
 
 
-def row_with_present_scores(example: Example) -> EvidenceRow:
+def rows_with_present_scores(group: LabelledRows) -> Iterator[EvidenceRow]:
     """Rule (a) broken: the score is the version's of today, not the record's."""
-    row = HONEST_ROW(example)
-    now = CURRENT[0].score((example.prediction.prediction_id, example.row))
-    return replace(row, logits=dict.fromkeys(row.logits, now))
+    for place, row in zip(group.rows.tolist(), HONEST_ROWS(group), strict=True):
+        now = CURRENT[0].score((group.prediction.prediction_id, place))
+        yield replace(row, logits=dict.fromkeys(row.logits, now))
 
 
-HONEST_ROW = evidence_state._row
+HONEST_ROWS = evidence_state._rows
 
 
 class HastyJoiner(Joiner):
@@ -190,7 +191,7 @@ def test_a_memoriser_is_judged_as_the_constant_that_it_is(
 
 @pytest.mark.parametrize("label", LABELS)
 def test_the_property_fails_when_a_score_is_not_the_records(label: str, tmp_path: Path) -> None:
-    with mock.patch.object(evidence_state, "_row", row_with_present_scores):
+    with mock.patch.object(evidence_state, "_rows", rows_with_present_scores):
         found = [deviation(seed, LABELS[label], tmp_path / str(seed)) for seed in range(6)]
     assert sum(one > 0.05 for one in found) > 3
 

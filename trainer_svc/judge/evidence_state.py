@@ -5,7 +5,7 @@ of its item, taken when it is mature; answers of versions that a caller named ar
 by what it has learned since.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -16,9 +16,9 @@ from martlet.events import Arm
 from martlet.evidence import EvidenceBatch, EvidenceRow
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import Intake, IntakeRules
-from trainer_svc.joiner import Example
 from trainer_svc.journal import Stepped
 from trainer_svc.judge.open_gaps import OpenGaps, OpenGapsState
+from trainer_svc.labelled_rows import Examples, LabelledRows
 
 # Without new labels the registry hears of the open gap about once in so much event time.
 REPORT_INTERVAL_US: Final = 1_000_000
@@ -66,11 +66,11 @@ class EvidenceState:
             self.positions[wanted.partition] = wanted.end
         ended_us = self.intake.watermark_us
         examples = self.intake.finish(entry.cut, entry.now_us).examples
-        for example in examples:
-            self._gaps.labelled(example.prediction.prediction_id)
+        for group in examples:
+            self._gaps.labelled(group.prediction.prediction_id)
         self._gaps.advance(self.intake.watermark_us)
         self.step += 1
-        return self._report(rows_of([example for example in examples if not self._is_stale(example, ended_us)]))
+        return self._report(rows_of([group for group in examples if not self._is_stale(group, ended_us)]))
 
     def state(self) -> Arrays:
         """Everything, for a checkpoint."""
@@ -89,12 +89,12 @@ class EvidenceState:
         intake = {name.removeprefix("intake/"): array for name, array in state.items() if name.startswith("intake/")}
         self.intake.restore(intake)
 
-    def _is_stale(self, example: Example, ended_us: int) -> bool:
+    def _is_stale(self, group: LabelledRows, ended_us: int) -> bool:
         """Whether a record came after its window had ended: late, or a repetition of one that is forgotten by now.
 
         Its rows would stand after those of later windows, and a repeated record may hold scores of what has learned it.
         """
-        return not self._label.explicit and example.prediction.time_us + self._label.window_us <= ended_us
+        return not self._label.explicit and group.prediction.time_us + self._label.window_us <= ended_us
 
     def _report(self, rows: tuple[EvidenceRow, ...]) -> EvidenceBatch | None:
         watermark_us, gap = self.intake.watermark_us, self._gaps.total
@@ -106,23 +106,25 @@ class EvidenceState:
         return EvidenceBatch(self._producer, self._sequence, self._model, rows, gap, watermark_us)
 
 
-def rows_of(examples: Sequence[Example]) -> tuple[EvidenceRow, ...]:
+def rows_of(examples: Examples) -> tuple[EvidenceRow, ...]:
     """The evidence in labelled rows, in their order."""
-    return tuple(
-        _row(example) for example in examples if example.judged and example.prediction.arm not in (None, Arm.EXPLICIT)
-    )
+    counted = [group for group in examples if group.judged and group.prediction.arm not in (None, Arm.EXPLICIT)]
+    return tuple(row for group in counted for row in _rows(group))
 
 
-def _row(example: Example) -> EvidenceRow:
-    prediction = example.prediction
-    return EvidenceRow(
-        user=prediction.user_key,
-        time_us=prediction.time_us,
-        epoch=prediction.epoch,
-        arm=prediction.arm,
-        weight=prediction.weight,
-        version=prediction.version,
-        head=prediction.head,
-        label=example.label,
-        logits={version: float(logits[example.row]) for version, logits in prediction.scores().items()},
-    )
+def _rows(group: LabelledRows) -> Iterator[EvidenceRow]:
+    prediction = group.prediction
+    scores = {version: logits.tolist() for version, logits in prediction.scores().items()}
+    user = prediction.user_key
+    for row, label in zip(group.rows.tolist(), group.labels.tolist(), strict=True):
+        yield EvidenceRow(
+            user=user,
+            time_us=prediction.time_us,
+            epoch=prediction.epoch,
+            arm=prediction.arm,
+            weight=prediction.weight,
+            version=prediction.version,
+            head=prediction.head,
+            label=label,
+            logits={version: logits[row] for version, logits in scores.items()},
+        )

@@ -18,7 +18,7 @@ from trainer_svc.deduplication import Deduplication, Sighting
 from trainer_svc.event_source import Cut, EventSource, Place, Range
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import LATENESS_US, Intake, IntakeRules
-from trainer_svc.joiner import Example
+from trainer_svc.labelled_rows import one_row
 
 NOW = START + 100 * SECOND
 DAY = 86_400 * SECOND
@@ -142,7 +142,7 @@ def test_a_prediction_that_does_not_fit_is_refused() -> None:
 def test_a_batch_is_laid_out_as_the_features_were_recorded() -> None:
     first, second = prediction(1, items=[1, 2, 3], user=7), prediction(2, items=[4, 5], user=8)
     one, two = (RecordedPrediction(encode_event(made)) for made in (first, second))
-    examples = [Example(one, 2, 1.0, True), Example(one, 0, 0.0, True), Example(two, 1, 1.0, True)]
+    examples = [one_row(one, 2, 1.0, judged=True), one_row(one, 0, 0.0, judged=True), one_row(two, 1, 1.0, judged=True)]
     batch = batch_of(examples, SPEC.layout)
     assert batch.block.user_ids[batch.block.row_of_user, 0].tolist() == [7, 7, 8]
     assert batch.block.item_ids[:, 0].tolist() == [3, 1, 5]

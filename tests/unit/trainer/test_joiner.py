@@ -10,7 +10,8 @@ from martlet.wire.events import encode_event
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.streams import SECOND, START, Label, outcome, prediction
 from trainer_svc.event_source import Place
-from trainer_svc.joiner import Joiner, Standing
+from trainer_svc.held_predictions import Standing
+from trainer_svc.joiner import Joiner
 from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 
 EXPLICIT = Label(window_us=30 * SECOND)
@@ -50,7 +51,9 @@ class Desk:
 
     def _take(self) -> "Desk":
         joined = self.joiner.take()
-        self.examples += [(one.prediction.prediction_id, one.row, one.label, one.judged) for one in joined.examples]
+        for group in joined.examples:
+            for row, label in zip(group.rows.tolist(), group.labels.tolist(), strict=True):
+                self.examples.append((group.prediction.prediction_id, row, label, group.judged))
         self.letters += [letter.reason for letter in joined.letters]
         return self
 

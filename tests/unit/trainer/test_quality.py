@@ -7,7 +7,7 @@ from martlet.events import Arm
 from martlet.wire.events import encode_event
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.streams import prediction
-from trainer_svc.joiner import Example
+from trainer_svc.labelled_rows import LabelledRows, one_row
 from trainer_svc.prequential import Prequential, area_under_curve, log_losses
 from trainer_svc.scoreboard import Scoreboard
 
@@ -50,9 +50,9 @@ def test_an_empty_window_has_no_figures() -> None:
     assert Prequential(10).get() == {"examples": 0.0}
 
 
-def example(version: int, label: float, *, judged: bool = True, arm: Arm = Arm.LIVE) -> Example:
+def example(version: int, label: float, *, judged: bool = True, arm: Arm = Arm.LIVE) -> LabelledRows:
     made = prediction(1, version=version, arm=arm, logits=[0.0, 1.0, 2.0])
-    return Example(RecordedPrediction(encode_event(made)), 0, label, judged)
+    return one_row(RecordedPrediction(encode_event(made)), 0, label, judged=judged)
 
 
 def test_the_scoreboard_counts_first_labels_of_split_answers_by_version() -> None:

@@ -1,0 +1,206 @@
+"""What the joiner keeps of predictions: where each stands in the log, how it stands, which of its rows have a label.
+
+Columns, not objects, so that millions of open predictions cost some fifty bytes each beside the index, and a checkpoint
+takes them as they are.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from trainer_svc.event_source import Place
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+_LEAST: Final = 1024
+_NEVER: Final = np.iinfo(np.int64).max
+_MASKED_ROWS: Final = 63  # labels of the first rows are bits of an int64; those of others stand apart
+Int64s = npt.NDArray[np.int64]
+
+
+class _Columns(NamedTuple):
+    """One entry a prediction; `dues_us` of a forgotten one is never."""
+
+    names: npt.NDArray[np.uint64]
+    partitions: npt.NDArray[np.int32]
+    starts: Int64s
+    times_us: Int64s
+    dues_us: Int64s
+    standings: npt.NDArray[np.uint8]
+    labels: Int64s
+
+
+class Standing(IntEnum):
+    """What a prediction is to this trainer."""
+
+    OPEN = 0
+    CLOSED = 1  # its window is over
+    OTHER_MODEL = 2
+    OTHER_SPEC = 3
+
+
+class HeldPredictions:
+    """Predictions by their ids, in the order in which they came. Not thread-safe.
+
+    Ids are kept as XXH3-64: among 6 million of them, two share a hash with probability 1e-6. Slots are what `find` and
+    `due` give; they hold until `tidy` is called.
+
+    Args:
+        window_us: the attribution window. A prediction is due at its end if it is open; others are after two of them.
+    """
+
+    def __init__(self, window_us: int) -> None:
+        self._window_us = window_us
+        self._columns = _blank(_LEAST)
+        self._used = 0
+        self._index: dict[int, int] = {}
+        self._partitions: list[str] = []
+        self._far_labels: dict[int, list[int]] = {}
+        self._next_due_us = _NEVER
+
+    def __len__(self) -> int:
+        """Predictions kept."""
+        return len(self._index)
+
+    @property
+    def next_due_us(self) -> int | None:
+        """When, in event time, the first of them is due."""
+        return None if self._next_due_us == _NEVER else self._next_due_us
+
+    def find(self, prediction_id: str) -> int:
+        """The slot of a prediction, or -1."""
+        return self._index.get(_name(prediction_id), -1)
+
+    def add(self, prediction_id: str, place: Place, time_us: int, standing: Standing) -> int:
+        """Keeps a prediction; gives its slot, or -1 if it is kept already."""
+        name, slot = _name(prediction_id), self._used
+        if self._index.setdefault(name, slot) != slot:
+            return -1
+        if slot == self._columns.names.shape[0]:
+            self._columns = _room(self._columns, 2 * slot)
+        due = time_us + self._window_us * (1 if standing is Standing.OPEN else 2)
+        entry = (name, self._partition(place.partition), place.start, time_us, due, standing, 0)
+        for column, value in zip(self._columns, entry, strict=True):
+            column[slot] = value
+        self._used += 1
+        self._next_due_us = min(self._next_due_us, due)
+        return slot
+
+    def place(self, slot: int) -> Place:
+        """Where it stands in the log."""
+        return Place(self._partitions[self._columns.partitions[slot]], int(self._columns.starts[slot]))
+
+    def standing(self, slot: int) -> int:
+        """How it stands."""
+        return int(self._columns.standings[slot])
+
+    def time_us(self, slot: int) -> int:
+        """Its event time."""
+        return int(self._columns.times_us[slot])
+
+    def due(self, watermark_us: int) -> list[int]:
+        """Slots of those that are due, the longest due first; of equal ones in the order in which they came."""
+        if self._next_due_us > watermark_us:
+            return []
+        dues = self._columns.dues_us[: self._used]
+        found = np.flatnonzero(dues <= watermark_us)
+        order: list[int] = found[np.argsort(dues[found], kind="stable")].tolist()
+        return order
+
+    def close(self, slot: int) -> None:
+        """Its window is over. It is remembered for a second one."""
+        self._columns.standings[slot] = Standing.CLOSED
+        self._columns.dues_us[slot] = self._columns.times_us[slot] + 2 * self._window_us
+
+    def forget(self, slot: int) -> None:
+        """Drops a prediction."""
+        name = int(self._columns.names[slot])
+        del self._index[name]
+        self._far_labels.pop(name, None)
+        self._columns.dues_us[slot] = _NEVER
+
+    def label(self, slot: int, row: int) -> bool:
+        """Notes that a row has a label; False: it had one."""
+        if row in self.labelled(slot):
+            return False
+        if row < _MASKED_ROWS:
+            self._columns.labels[slot] |= 1 << row
+        else:
+            self._far_labels.setdefault(int(self._columns.names[slot]), []).append(row)
+        return True
+
+    def labelled(self, slot: int) -> list[int]:
+        """The rows that have a label, ascending."""
+        mask, rows = int(self._columns.labels[slot]), list[int]()
+        while mask:
+            rows.append((mask & -mask).bit_length() - 1)
+            mask &= mask - 1
+        return rows + sorted(self._far_labels.get(int(self._columns.names[slot]), ()))
+
+    def tidy(self) -> None:
+        """Call it when what was due is dealt with: slots may change."""
+        if self._used > _LEAST and self._used > 2 * len(self._index):
+            self._take(self._kept())
+        dues = self._columns.dues_us[: self._used]
+        self._next_due_us = int(dues.min()) if self._used else _NEVER
+
+    def state(self) -> Arrays:
+        """All of it, in arrays of their own; equal content that came in equal order gives equal ones."""
+        far = sorted((name, row) for name, rows in self._far_labels.items() for row in rows)
+        return dict(self._kept()._asdict()) | {
+            "far_labels": np.array(far, np.uint64).reshape(len(far), 2),
+            "partition_names": np.frombuffer(msgspec.msgpack.encode(self._partitions), np.uint8),
+        }
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Takes a state over."""
+        self._take(_Columns(*(state[name] for name in _Columns._fields)))
+        self._partitions = msgspec.msgpack.decode(state["partition_names"].tobytes(), type=list[str])
+        self._far_labels = {}
+        for name, row in state["far_labels"].tolist():
+            self._far_labels.setdefault(name, []).append(row)
+        self.tidy()
+
+    def _kept(self) -> _Columns:
+        """The columns of those that are not forgotten."""
+        kept = np.flatnonzero(self._columns.dues_us[: self._used] != _NEVER)
+        return _Columns(*(column[kept] for column in self._columns))
+
+    def _take(self, columns: _Columns) -> None:
+        self._used = columns.names.shape[0]
+        self._columns = _room(columns, max(_LEAST, 2 * self._used))
+        self._index = dict(zip(columns.names.tolist(), range(self._used), strict=True))
+
+    def _partition(self, name: str) -> int:
+        if name not in self._partitions:
+            self._partitions.append(name)
+        return self._partitions.index(name)
+
+
+def _blank(size: int) -> _Columns:
+    int64s = (np.zeros(size, np.int64) for _ in range(4))
+    return _Columns(
+        np.zeros(size, np.uint64),
+        np.zeros(size, np.int32),
+        next(int64s),
+        next(int64s),
+        next(int64s),
+        np.zeros(size, np.uint8),
+        next(int64s),
+    )
+
+
+def _room(columns: _Columns, size: int) -> _Columns:
+    """A copy with room for so many."""
+    room = _blank(size)
+    for column, values in zip(room, columns, strict=True):
+        column[: values.shape[0]] = values
+    return room
+
+
+def _name(prediction_id: str) -> int:
+    return xxhash.xxh3_64_intdigest(prediction_id.encode())
