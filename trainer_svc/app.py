@@ -47,6 +47,7 @@ from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publisher import Offer, Publisher
+from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
@@ -62,6 +63,10 @@ RECORDS_FOR_AN_EXAMPLE: Final = 2  # mostly a prediction and an outcome: so a fu
 LETTER_PARTITION: Final = "trainer"
 JUDGE_PARTITION: Final = "judge"
 JUDGE_RECORDS: Final = 4096  # of one step of the judge
+# Examples of one step when the trainer is behind, about: enough that the last batch, which is not full, costs little,
+# and so few that versions and checkpoints need not wait long for the step's end.
+STEP_EXAMPLES: Final = 8192
+BATCHES_OF_A_STEP: Final = 2
 
 
 class TrainerApp:
@@ -149,7 +154,8 @@ class TrainerApp:
 
     def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
         config, settings = self._config, self._config.trainer
-        source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES)
+        weigh = weigher(self._model.spec.layout, self._model.label)
+        source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh)
         letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
         builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec))
         publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
@@ -176,6 +182,7 @@ class TrainerApp:
                 settings.publish_interval_ms / 1000,
                 settings.chain_limit,
                 settings.checkpoint_interval_seconds,
+                step_weight(settings.batch_examples),
             ),
             clock=self._clock,
             observer=self._board,
@@ -185,7 +192,7 @@ class TrainerApp:
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
         tail, lookup, journal = self._judge_readers
-        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES)
+        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label))
         rules = IntakeRules(model.name, model.spec, model.label, settings.dedup_window_seconds * 1_000_000)
         loop = EvidenceLoop(
             journal=LogJournal(self._judge_journal, journal, JUDGE_PARTITION),
@@ -193,7 +200,7 @@ class TrainerApp:
             state=EvidenceState(producer_name(config.checkpoint_dir, model.name), rules, source),
             source=source,
             registry=self._registry,
-            pace=EvidencePace(JUDGE_RECORDS, settings.checkpoint_interval_seconds),
+            pace=EvidencePace(JUDGE_RECORDS, settings.checkpoint_interval_seconds, STEP_EXAMPLES),
             clock=self._clock,
             observer=self._evidence_metrics,
             pause=self._ending.wait,
@@ -241,6 +248,11 @@ def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_the
         Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
     )
     return auditor.run(entry for entry, _ in read_journal(journal, 0))
+
+
+def step_weight(batch_examples: int) -> int:
+    """See `Pace.weight`."""
+    return max(BATCHES_OF_A_STEP * batch_examples, STEP_EXAMPLES)
 
 
 def producer_name(folder: Path, model: str) -> str:

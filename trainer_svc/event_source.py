@@ -2,14 +2,17 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from martlet.errors import Corrupt
 from martlet.eventlog.port import EventReader, Record
 
 logger = logging.getLogger(__name__)
+
+_LOOKED_UP_BYTES: Final = 1 << 20  # read at once where records are asked for one after another
 
 
 class Place(NamedTuple):
@@ -49,9 +52,18 @@ class EventSource:
         lookup: reads single records; apart, so that a look back does not disturb reading forward.
         read_bytes: most bytes read from one partition at once.
         cache_bytes: most bytes of records kept for `payload`.
+        weigh: about how much work a record will make (see `cut`); 1 for each, if nothing is given.
     """
 
-    def __init__(self, tail: EventReader, lookup: EventReader, read_bytes: int, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        tail: EventReader,
+        lookup: EventReader,
+        read_bytes: int,
+        cache_bytes: int,
+        weigh: Callable[[bytes], int] | None = None,
+    ) -> None:
+        self._weigh = weigh
         self._tail = tail
         self._lookup = lookup
         self._read_bytes = read_bytes
@@ -59,22 +71,23 @@ class EventSource:
         self._cached_bytes = 0
         self._cache: dict[Place, bytes] = {}
         self._ahead: dict[str, tuple[int, deque[Record]]] = {}
+        self._found: dict[str, tuple[int, dict[int, bytes]]] = {}
         self._damaged: set[str] = set()
 
-    def cut(self, positions: Mapping[str, int], limit: int) -> Cut:
+    def cut(self, positions: Mapping[str, int], limit: int, weight: int = 0) -> Cut:
         """The next records after `positions`, at most about `limit` of them, shared evenly among the partitions.
 
-        A function of the positions and of what the log holds, not of what was read ahead.
+        If `weight` is given, they weigh about so much, too. A function of the positions and of what the log holds, not
+        of what was read ahead.
         """
         waiting = {name: self._ahead_of(name, positions.get(name, 0), limit) for name in self._tail.partitions()}
         busy = sum(1 for records in waiting.values() if records)
-        share = max(1, limit // max(1, busy))
+        share, weight = max(1, limit // max(1, busy)), weight // max(1, busy)
+        counts = {name: self._count(records, share, weight) for name, records in waiting.items() if records}
         ranges = tuple(
-            Range(name, positions.get(name, 0), records[min(share, len(records)) - 1].end)
-            for name, records in waiting.items()
-            if records
+            Range(name, positions.get(name, 0), waiting[name][count - 1].end) for name, count in counts.items()
         )
-        return Cut(ranges, tuple(name for name, records in waiting.items() if len(records) > share))
+        return Cut(ranges, tuple(name for name, count in counts.items() if len(waiting[name]) > count))
 
     def records(self, wanted: Range) -> Iterator[tuple[Place, bytes]]:
         """The records of a range, with their places.
@@ -102,12 +115,30 @@ class EventSource:
             Corrupt: it is not there.
         """
         payload = self._cache.get(place)
-        if payload is not None:
-            return payload
-        found = self._lookup.read(place.partition, place.start, 1)
-        if not found:
-            raise Corrupt(f"partition {place.partition} has no record at {place.start}")
-        return found[0].payload
+        return self._looked_up(place) if payload is None else payload
+
+    def _looked_up(self, place: Place) -> bytes:
+        """What is not kept is mostly asked for in the order of the log, as windows end: then more is read at once."""
+        behind, found = self._found.get(place.partition, (0, {}))
+        if place.start not in found:
+            follows = 0 <= place.start - behind < _LOOKED_UP_BYTES
+            records = self._lookup.read(place.partition, place.start, _LOOKED_UP_BYTES if follows else 1)
+            if not records:
+                raise Corrupt(f"partition {place.partition} has no record at {place.start}")
+            starts = [place.start, *(record.end for record in records)]
+            found = {start: record.payload for start, record in zip(starts, records, strict=False)}
+            self._found[place.partition] = (records[-1].end, found)
+        return found[place.start]
+
+    def _count(self, records: deque[Record], most: int, weight: int) -> int:
+        """How many records are taken: at least one, and no more once they weigh enough."""
+        if self._weigh is None or not weight:
+            return min(most, len(records))
+        for number, record in enumerate(islice(records, most), 1):
+            weight -= self._weigh(record.payload)
+            if weight <= 0:
+                return number
+        return min(most, len(records))
 
     def _fill(self, partition: str, start: int) -> deque[Record]:
         at, records = self._ahead.get(partition, (start, deque()))

@@ -19,19 +19,29 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 _LEAST: Final = 1024
 _NEVER: Final = np.iinfo(np.int64).max
 _MASKED_ROWS: Final = 63  # labels of the first rows are bits of an int64; those of others stand apart
-Int64s = npt.NDArray[np.int64]
+Column = npt.NDArray[Any]  # of several dtypes, handled alike
+_DTYPES: Final = (np.uint64, np.int32, np.int64, np.int64, np.int64, np.uint8, np.int64)
 
 
 class _Columns(NamedTuple):
-    """One entry a prediction; `dues_us` of a forgotten one is never."""
+    """One entry a prediction.
 
-    names: npt.NDArray[np.uint64]
-    partitions: npt.NDArray[np.int32]
-    starts: Int64s
-    times_us: Int64s
-    dues_us: Int64s
-    standings: npt.NDArray[np.uint8]
-    labels: Int64s
+    Attributes:
+        names: uint64, of their ids.
+        partitions: int32.
+        starts, times_us: int64.
+        dues_us: int64; a forgotten one's is never.
+        standings: uint8.
+        labels: int64, bits of the first rows that have a label.
+    """
+
+    names: Column
+    partitions: Column
+    starts: Column
+    times_us: Column
+    dues_us: Column
+    standings: Column
+    labels: Column
 
 
 class Standing(IntEnum):
@@ -182,16 +192,7 @@ class HeldPredictions:
 
 
 def _blank(size: int) -> _Columns:
-    int64s = (np.zeros(size, np.int64) for _ in range(4))
-    return _Columns(
-        np.zeros(size, np.uint64),
-        np.zeros(size, np.int32),
-        next(int64s),
-        next(int64s),
-        next(int64s),
-        np.zeros(size, np.uint8),
-        next(int64s),
-    )
+    return _Columns(*(np.zeros(size, dtype) for dtype in _DTYPES))
 
 
 def _room(columns: _Columns, size: int) -> _Columns:

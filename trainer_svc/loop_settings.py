@@ -17,12 +17,14 @@ class Pace:
         publish_interval_s: least time between two versions.
         chain_limit: deltas before a new base.
         checkpoint_interval_s: least time between two checkpoints.
+        weight: about the most weight of one step's records (see `EventSource.cut`); 0: any.
     """
 
     records: int
     publish_interval_s: float
     chain_limit: int
     checkpoint_interval_s: float
+    weight: int = 0
 
 
 class LoopObserver(Protocol):

@@ -176,7 +176,7 @@ class TrainingLoop:
         self._position = self._journal.append(entry)
 
     def _take_step(self) -> bool:
-        cut = self._source.cut(self.state.positions, self._pace.records)
+        cut = self._source.cut(self.state.positions, self._pace.records, self._pace.weight)
         self._behind = bool(cut.behind)
         now_us = self._clock.now_us()
         if not cut.ranges and (cut.behind or not self.state.intake.is_due(now_us)):

@@ -12,7 +12,7 @@ from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import Manifest, decode_manifest, manifest_digest, spec_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
-from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, learning_digest
+from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, learning_digest, step_weight
 from trainer_svc.audit import NoLetters
 from trainer_svc.checkpoint import FolderCheckpoints
 from trainer_svc.event_source import EventSource
@@ -22,6 +22,7 @@ from trainer_svc.journal import PARTITION, Began, LogJournal, PublishResult, Rew
 from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
 from trainer_svc.publisher import Publisher
+from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_state import Stepping, TrainingState
@@ -119,7 +120,7 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
     tail, lookup, journal_reader = (FileEventReader(root / name) for name in ("events", "events", "journal"))
     writer = FileEventWriter(root / "journal", PARTITION)
     executors = [ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint")]
-    source = EventSource(tail, lookup, READ_BYTES, CACHE_BYTES)
+    source = EventSource(tail, lookup, READ_BYTES, CACHE_BYTES, weigher(model.spec.layout, model.label))
     learner = Learner(model, began.initial_buckets, began.threads)
     exporter = Exporter(model)
     rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
@@ -140,7 +141,13 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
         source=source,
         publisher=Publisher(builder, WillingRegistry(), executors[0], _never_ends),
         background=executors[1],
-        pace=Pace(RECORDS_FOR_AN_EXAMPLE * began.batch_examples, PUBLISH_SECONDS, CHAIN_LIMIT, CHECKPOINT_SECONDS),
+        pace=Pace(
+            RECORDS_FOR_AN_EXAMPLE * began.batch_examples,
+            PUBLISH_SECONDS,
+            CHAIN_LIMIT,
+            CHECKPOINT_SECONDS,
+            step_weight(began.batch_examples),
+        ),
         clock=FrozenWallClock(now_us),
         observer=ears,
     )

@@ -52,10 +52,12 @@ class EvidencePace:
     Attributes:
         records: most records of one step.
         checkpoint_interval_s: least time between two checkpoints.
+        weight: about the most weight of one step's records (see `EventSource.cut`); 0: any.
     """
 
     records: int
     checkpoint_interval_s: float
+    weight: int = 0
 
 
 class EvidenceLoop:
@@ -116,7 +118,7 @@ class EvidenceLoop:
         Raises:
             NotReady: the disk refused; the same step can be tried again.
         """
-        cut = self._source.cut(self.state.positions, self._pace.records)
+        cut = self._source.cut(self.state.positions, self._pace.records, self._pace.weight)
         now_us = self._clock.now_us()
         if not cut.ranges and (cut.behind or not self.state.intake.is_due(now_us)):
             return False
