@@ -41,7 +41,7 @@ class Scoreboard:
         counted = [one for one in examples if one.judged and one.prediction.arm not in (None, Arm.EXPLICIT)]
         if not counted:
             return
-        logits = np.concatenate([one.prediction.logits()[one.rows] for one in counted])
+        logits = np.concatenate([one.prediction.logits_at(one.rows) for one in counted])
         losses = log_losses(logits, np.concatenate([one.labels for one in counted]))
         versions = np.repeat([one.prediction.version for one in counted], [len(one) for one in counted])
         for version in np.unique(versions).tolist():

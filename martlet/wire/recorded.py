@@ -4,6 +4,7 @@ Feature values stay the raw bytes they are in the log until a batch is laid out,
 Python objects.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
@@ -51,9 +52,7 @@ class RecordedPrediction:
     """A prediction record, read part by part. Immutable.
 
     Attributes:
-        prediction_id, model, time_us, spec_digest: as in `martlet.events.Prediction`.
-        version: the version that answered.
-        arm: the arm that answered, or None for a number that is not known here.
+        prediction_id: as in `martlet.events.Prediction`.
         rows: number of items.
 
     Raises:
@@ -61,7 +60,7 @@ class RecordedPrediction:
         InvalidInput: without id or items.
     """
 
-    __slots__ = ("_message", "arm", "model", "prediction_id", "rows", "spec_digest", "time_us", "version")
+    __slots__ = ("_message", "prediction_id", "rows")
 
     def __init__(self, payload: bytes) -> None:
         try:
@@ -70,14 +69,34 @@ class RecordedPrediction:
             raise Corrupt(f"not a log record: {error}") from error
         self._message = message
         self.prediction_id: str = message.prediction_id
-        self.model: str = message.model
-        self.time_us: int = message.time_us
-        self.version: int = message.version
-        self.spec_digest: str = message.features.spec_digest
         self.rows = len(message.item_ids)
-        self.arm = _ARMS.get(message.arm)
         if not self.prediction_id or not self.rows:
             raise InvalidInput("a prediction without prediction_id or items")
+
+    @property
+    def model(self) -> str:
+        """The model that was asked."""
+        return self._message.model
+
+    @property
+    def time_us(self) -> int:
+        """Event time, microseconds since 1970-01-01 UTC."""
+        return self._message.time_us
+
+    @property
+    def spec_digest(self) -> str:
+        """Digest of the feature spec that gives the features' layout."""
+        return self._message.features.spec_digest
+
+    @property
+    def version(self) -> int:
+        """The version that answered."""
+        return self._message.version
+
+    @property
+    def arm(self) -> Arm | None:
+        """The arm that answered, or None for a number that is not known here."""
+        return _ARMS.get(self._message.arm)
 
     @property
     def digest(self) -> str:
@@ -144,17 +163,31 @@ class RecordedPrediction:
 
     def row_of(self, item_id: ItemId) -> int:
         """The row of an item, or -1."""
-        for row, message in enumerate(self._message.item_ids):
-            if optional_id_of(message) == item_id:
+        items = self._message.item_ids
+        values: list[ItemId] = (
+            [one.text for one in items] if isinstance(item_id, str) else [one.number for one in items]
+        )
+        row = -1
+        while item_id in values[row + 1 :]:  # an id of the other kind reads as "" or 0
+            row = values.index(item_id, row + 1)
+            if optional_id_of(items[row]) == item_id:
                 return row
         return -1
 
     def logits(self) -> npt.NDArray[np.float32]:
         """What the answering version gave: float32[rows]; empty if it is not recorded."""
-        for scores in self._message.scores:
-            if scores.version == self.version:
-                return np.array(scores.logits, np.float32)
-        return np.empty(0, np.float32)
+        return np.array(self._logits(), np.float32)
+
+    def logits_at(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """What the answering version gave for some of the rows: float32[k]."""
+        logits = self._logits()
+        if 4 * rows.shape[0] > self.rows:
+            return np.array(logits, np.float32)[rows]
+        return np.array([logits[row] for row in rows.tolist()], np.float32)
+
+    def _logits(self) -> Sequence[float]:
+        message = self._message
+        return next((scores.logits for scores in message.scores if scores.version == message.version), ())
 
     def check(self, layout: FeatureLayout) -> None:
         """Checks that logits and features fit the items and the layout, and hold no infinity.
@@ -166,7 +199,9 @@ class RecordedPrediction:
         logits = self.logits()
         if logits.shape[0] != rows or not np.isfinite(logits).all():
             raise InvalidInput("the answering version's logits are not there for each item, or not finite")
-        sizes = (len(self.user_ids), len(self.user_numbers), len(self.item_ids), len(self.item_numbers))
+        features = self._message.features
+        parts = (features.user_ids, features.user_numbers, features.item_ids, features.item_numbers)
+        sizes = tuple(map(len, parts))
         wanted = (
             8 * layout.user_id_columns,
             4 * layout.user_number_columns,
@@ -175,6 +210,6 @@ class RecordedPrediction:
         )
         if sizes != wanted:
             raise InvalidInput(f"feature bytes {sizes} do not fit the layout's {wanted}")
-        for numbers in (self.user_numbers, self.item_numbers):
+        for numbers in parts[1::2]:
             if numbers and np.isinf(np.frombuffer(numbers, "<f4")).any():
                 raise InvalidInput("a feature is infinite")
