@@ -9,6 +9,7 @@ import numpy.typing as npt
 import xxhash
 
 _SLOTS: Final = 8
+_LEAST: Final = 1024
 
 
 class Sighting(Enum):
@@ -17,6 +18,27 @@ class Sighting(Enum):
     NEW = "new"
     REPEATED = "repeated"
     TOO_OLD = "too old"  # older than what is remembered: nobody can tell any more
+
+
+class _Slot:
+    """Ids of one stretch of event time: a set to look them up in, and an array of them for checkpoints."""
+
+    def __init__(self, names: npt.NDArray[np.uint64]) -> None:
+        self.members: set[int] = set(names.tolist())
+        self._names = names
+        self._used = names.shape[0]
+
+    def add(self, name: int) -> None:
+        self.members.add(name)
+        if self._used == self._names.shape[0]:
+            self._names = np.concatenate([self._names, np.zeros(max(_LEAST, self._used), np.uint64)])
+        self._names[self._used] = name
+        self._used += 1
+
+    @property
+    def names(self) -> npt.NDArray[np.uint64]:
+        """In the order in which they came; not a copy."""
+        return self._names[: self._used]
 
 
 class Deduplication:
@@ -31,33 +53,37 @@ class Deduplication:
     def __init__(self, horizon_us: int) -> None:
         self._horizon_us = horizon_us
         self._slot_us = max(1, horizon_us // _SLOTS)
-        self._slots: dict[int, set[int]] = {}
+        self._slots: dict[int, _Slot] = {}
 
     def see(self, event_id: str, time_us: int, watermark_us: int) -> Sighting:
         """Looks an id up and remembers it."""
         if time_us < watermark_us - self._horizon_us:
             return Sighting.TOO_OLD
         name = xxhash.xxh3_64_intdigest(event_id.encode())
-        if any(name in slot for slot in self._slots.values()):
-            return Sighting.REPEATED
-        self._slots.setdefault(time_us // self._slot_us, set()).add(name)
+        for known in self._slots.values():
+            if name in known.members:
+                return Sighting.REPEATED
+        slot = self._slots.get(time_us // self._slot_us)
+        if slot is None:
+            slot = self._slots[time_us // self._slot_us] = _Slot(np.zeros(0, np.uint64))
+        slot.add(name)
         return Sighting.NEW
 
     def forget(self, watermark_us: int) -> None:
         """Drops the slots that lie wholly before the horizon."""
         first = (watermark_us - self._horizon_us) // self._slot_us
-        for slot in [slot for slot in self._slots if slot < first]:
-            del self._slots[slot]
+        for number in [number for number in self._slots if number < first]:
+            del self._slots[number]
 
     @property
     def size(self) -> int:
         """Ids remembered."""
-        return sum(len(slot) for slot in self._slots.values())
+        return sum(len(slot.members) for slot in self._slots.values())
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """All that is remembered, in one order for equal content."""
-        return {str(slot): np.sort(np.fromiter(names, np.uint64, len(names))) for slot, names in self._slots.items()}
+        """All that is remembered (not copies); equal ids that came in equal order give equal arrays."""
+        return {str(number): slot.names for number, slot in self._slots.items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Takes a state over."""
-        self._slots = {int(slot): set(np.asarray(names, np.uint64).tolist()) for slot, names in state.items()}
+        """Takes a state over (copies)."""
+        self._slots = {int(number): _Slot(np.array(names, np.uint64)) for number, names in state.items()}

@@ -80,7 +80,9 @@ class EventSource:
         If `weight` is given, they weigh about so much, too. A function of the positions and of what the log holds, not
         of what was read ahead.
         """
-        waiting = {name: self._ahead_of(name, positions.get(name, 0), limit) for name in self._tail.partitions()}
+        waiting = {
+            name: self._ahead_of(name, positions.get(name, 0), limit, weight) for name in self._tail.partitions()
+        }
         busy = sum(1 for records in waiting.values() if records)
         share, weight = max(1, limit // max(1, busy)), weight // max(1, busy)
         counts = {name: self._count(records, share, weight) for name, records in waiting.items() if records}
@@ -149,10 +151,10 @@ class EventSource:
         self._ahead[partition] = (start, records)
         return records
 
-    def _ahead_of(self, partition: str, start: int, wanted: int) -> deque[Record]:
-        """More than `wanted` records after a position, or all that are durable."""
+    def _ahead_of(self, partition: str, start: int, wanted: int, weight: int) -> deque[Record]:
+        """More records after a position than `wanted` or than weigh enough, or all that are durable."""
         records = self._fill(partition, start)
-        while records and len(records) <= wanted:
+        while records and self._count(records, wanted, weight) == len(records):
             found = self._read(partition, records[-1].end)
             if not found:
                 break

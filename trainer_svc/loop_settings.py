@@ -1,11 +1,14 @@
 """How often the loop does things, and who hears of it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from martlet.measurement import MeasurementBatch
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.training_state import Stepping
+
+STEP_SECONDS: Final = 0.15
+MOST_WEIGHT: Final = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Pace:
         publish_interval_s: least time between two versions.
         chain_limit: deltas before a new base.
         checkpoint_interval_s: least time between two checkpoints.
-        weight: about the most weight of one step's records (see `EventSource.cut`); 0: any.
+        weight: of one step's records, to begin with (see `StepWeight`); 0: any.
     """
 
     records: int
@@ -25,6 +28,27 @@ class Pace:
     chain_limit: int
     checkpoint_interval_s: float
     weight: int = 0
+
+
+class StepWeight:
+    """How much one step may weigh: about as much as takes `STEP_SECONDS`, once it is known how long steps take.
+
+    So a fast learner commits no more often than a slow one, and no publish waits long for a step to end. Not
+    thread-safe.
+
+    Args:
+        least: the first weight, and the least; 0: any weight, always.
+    """
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self.value = least
+
+    def observe(self, examples: int, seconds: float) -> None:
+        """A step made so many examples in so much time. A weight at most doubles from one step to the next."""
+        if self._least and examples:
+            wanted = int(examples / max(seconds, 1e-6) * STEP_SECONDS)
+            self.value = max(self._least, min(wanted, 2 * self.value, MOST_WEIGHT))
 
 
 class LoopObserver(Protocol):

@@ -28,7 +28,7 @@ from trainer_svc.journal import (
     Rewound,
     Stepped,
 )
-from trainer_svc.loop_settings import LoopObserver, Pace
+from trainer_svc.loop_settings import LoopObserver, Pace, StepWeight
 from trainer_svc.publish_policy import PublishView, next_publish
 from trainer_svc.publisher import Offer, Publisher, PublishJob
 from trainer_svc.readmission import Readmissions
@@ -74,6 +74,7 @@ class TrainingLoop:
         self._publisher = publisher
         self._background = background
         self._pace = pace
+        self._step_weight = StepWeight(pace.weight)
         self._clock = clock
         self._observer = observer
         self._position = 0
@@ -176,7 +177,7 @@ class TrainingLoop:
         self._position = self._journal.append(entry)
 
     def _take_step(self) -> bool:
-        cut = self._source.cut(self.state.positions, self._pace.records, self._pace.weight)
+        cut = self._source.cut(self.state.positions, self._pace.records, self._step_weight.value)
         self._behind = bool(cut.behind)
         now_us = self._clock.now_us()
         if not cut.ranges and (cut.behind or not self.state.intake.is_due(now_us)):
@@ -189,7 +190,9 @@ class TrainingLoop:
     def _stepped(self, entry: Stepped) -> None:
         began = self._clock.monotonic()
         stepping = self.state.take_step(entry)
-        self._observer.stepped(stepping, self._clock.monotonic() - began)
+        seconds = self._clock.monotonic() - began
+        self._step_weight.observe(stepping.examples, seconds)
+        self._observer.stepped(stepping, seconds)
         if stepping.report is not None:
             self._observer.reported(stepping.report)
 

@@ -6,7 +6,7 @@ Nothing here decides, waits or writes, apart from dead letters.
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,7 @@ from trainer_svc.version_cursor import VersionCursor
 QUALITY_WINDOW: Final = 4096
 REPORT_INTERVAL_US: Final = 1_000_000
 EVICT_INTERVAL_US: Final = 3_600_000_000
+SHIFT_ROWS: Final = 2048
 
 
 class _Progress(msgspec.Struct):
@@ -273,7 +274,7 @@ class TrainingState:
 
     def _shift(self) -> dict[str, float]:
         """How far the head's recent answers would move: the state's logits against those that it gave."""
-        predictions = [RecordedPrediction(self._source.payload(place)) for place in self._recent]
+        predictions = list(self._recent_predictions())
         if not predictions:
             return {"recent_requests": 0.0, "mean_abs_logit_shift": 0.0, "max_abs_logit_shift": 0.0}
         given = np.concatenate([prediction.lane_logits() for prediction in predictions])
@@ -283,6 +284,16 @@ class TrainingState:
             "mean_abs_logit_shift": _finite(float(moved.mean())),
             "max_abs_logit_shift": _finite(float(moved.max())),
         }
+
+    def _recent_predictions(self) -> Iterator[RecordedPrediction]:
+        """The newest first, as many as make enough rows: scoring them is part of every version's cost."""
+        rows = 0
+        for place in reversed(self._recent):
+            if rows >= SHIFT_ROWS:
+                return
+            prediction = RecordedPrediction(self._source.payload(place))
+            rows += prediction.rows
+            yield prediction
 
 
 def config_digest(began: Began) -> str:
