@@ -15,7 +15,8 @@ from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.learn import Model
 from trainer_svc.dense_inputs import dense_inputs, numbers_of, owned
 from trainer_svc.dense_model import DenseModel, Moments
-from trainer_svc.optimizers import DenseAdam, FlatParameters
+from trainer_svc.optimizers.dense import DenseOptimizer
+from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.row_store import RowStore
 from trainer_svc.table.embedding_table import EmbeddingTable
 
@@ -61,7 +62,7 @@ class Learner:
         self.dense = DenseModel(model).eval()
         self._moments = Moments(self.dense.numbers)
         self._parameters = FlatParameters(self.dense.parameters())
-        self._optimizer = DenseAdam(model.dense, self._parameters)
+        self._optimizer = DenseOptimizer(model.dense, self._parameters)
         self._rows = RowStore(model, initial_buckets)
         self._steps = 0
         self._skipped = 0
@@ -124,7 +125,7 @@ class Learner:
             self._skipped += 1
             self._put_back(buffers)
             return float("nan")
-        self._optimizer.step(1.0 / batch.size)
+        self._optimizer.step(1.0 / batch.size, total)
         self._rows.update(access, gradients)
         return total / max(float(batch.weights.sum()), 1e-12)
 
