@@ -3,7 +3,7 @@
 from martlet.learn.inputs import Id, IdList, Input, Number
 from martlet.learn.loading import load
 from martlet.learn.model import Model, ModelTable
-from martlet.learn.models import DCNv2, DeepFM, model_of
+from martlet.learn.models import DCNv2, DeepFM, Linear, linear, model_of
 from martlet.learn.objective import Binary
 from martlet.learn.optimizers import (
     FTRL,
@@ -42,6 +42,8 @@ __all__ = [
     "DeepFM",
     "Exponential",
     "Id",
+    "Linear",
+    "linear",
     "IdList",
     "Input",
     "LazyAdam",

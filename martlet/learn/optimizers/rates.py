@@ -36,7 +36,7 @@ class StepDecay:
 
     def at(self, step: int) -> float:
         """Rate · factor^⌊step / every⌋."""
-        return self.rate * self.factor ** (step // self.every)
+        return float(self.rate * self.factor ** (step // self.every))
 
 
 @dataclass(frozen=True, slots=True)
