@@ -7,7 +7,7 @@ rows may be shared out among threads in any way without another bit.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,11 @@ from martlet.learn.optimizers import (
     RowSGD,
     RowWiseAdaGrad,
 )
-from trainer_svc.table.kernels import kernel
+from martlet.table_layout import SLOTS
+from trainer_svc.delta_tracker import DeltaTracker
+from trainer_svc.table.columns import Columns
+from trainer_svc.table.compiling import kernel
+from trainer_svc.table.kernels import mark_row, read_row, write_row
 
 Floats = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -54,20 +58,6 @@ class RowStep(NamedTuple):
 
 
 @kernel
-def read_row(rows: Floats, row: int, weights: Floats) -> None:
-    """Copies a row."""
-    for column in range(weights.shape[0]):
-        weights[column] = rows[row, column]
-
-
-@kernel
-def write_row(rows: Floats, row: int, weights: Floats) -> None:
-    """Copies a row back."""
-    for column in range(weights.shape[0]):
-        rows[row, column] = weights[column]
-
-
-@kernel
 def clip(sums: Floats, step: RowStep) -> None:
     """Clips the gradient of each row by value, then by its norm."""
     for i in range(sums.shape[0]):
@@ -83,7 +73,7 @@ def clip(sums: Floats, step: RowStep) -> None:
 
 
 @kernel
-def regularise(rows: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def regularise(rows: npt.NDArray[Any], members: Int64s, sums: Floats, step: RowStep) -> None:
     """Adds l2 · w and l1 · sign(w) to the gradient of each row."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
@@ -93,7 +83,7 @@ def regularise(rows: Floats, members: Int64s, sums: Floats, step: RowStep) -> No
 
 
 @kernel
-def sgd(rows: Floats, _state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def sgd(rows: npt.NDArray[Any], _state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """Keeps no state."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
@@ -104,7 +94,7 @@ def sgd(rows: Floats, _state: Floats, members: Int64s, sums: Floats, step: RowSt
 
 
 @kernel
-def momentum(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def momentum(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: the velocity."""
     weights = np.empty(sums.shape[1], np.float32)
     ahead, plain = step.nesterov, np.float32(1.0) - step.nesterov
@@ -120,7 +110,7 @@ def momentum(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: R
 
 
 @kernel
-def adagrad(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def adagrad(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: the sums of squares."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
@@ -134,7 +124,7 @@ def adagrad(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: Ro
 
 
 @kernel
-def row_wise_adagrad(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def row_wise_adagrad(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: one sum of mean squares."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
@@ -151,7 +141,7 @@ def row_wise_adagrad(rows: Floats, state: Floats, members: Int64s, sums: Floats,
 
 
 @kernel
-def rmsprop(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def rmsprop(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: the mean squares."""
     weights = np.empty(sums.shape[1], np.float32)
     rest = np.float32(1.0) - step.decay
@@ -166,7 +156,7 @@ def rmsprop(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: Ro
 
 
 @kernel
-def lazy_adam(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def lazy_adam(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: the means, the mean squares, and the row's own count (it stops at 2²⁴; the corrections are 1 by then)."""
     width, one = sums.shape[1], np.float32(1.0)
     weights = np.empty(width, np.float32)
@@ -187,7 +177,7 @@ def lazy_adam(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: 
 
 
 @kernel
-def ftrl(rows: Floats, state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def ftrl(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: z, then n. A weight without a gradient so far has n = 0, and a z that stands for where it is."""
     width = sums.shape[1]
     weights = np.empty(width, np.float32)
@@ -216,7 +206,26 @@ def ftrl_step(
     return placed if learned > zero else weight, moved, learned
 
 
-_KERNELS: Final[dict[type, Callable[[Floats, Floats, Int64s, Floats, RowStep], None]]] = {
+@kernel
+def without(members: Int64s, sums: Floats, row: int) -> int:
+    """Moves a row behind the others if it is among them; returns how many others there are."""
+    last = members.shape[0] - 1
+    for i in range(members.shape[0]):
+        if members[i] == row:
+            members[i] = members[last]
+            sums[i] = sums[last]
+            return last
+    return last + 1
+
+
+@kernel
+def mark_rows(marks: npt.NDArray[np.uint16], unsaved: npt.NDArray[np.uint8], members: Int64s) -> None:
+    """These rows changed."""
+    for i in range(members.shape[0]):
+        mark_row(marks, unsaved, members[i])
+
+
+_KERNELS: Final[dict[type, Callable[[npt.NDArray[Any], Floats, Int64s, Floats, RowStep], None]]] = {
     RowSGD: sgd,
     RowMomentum: momentum,
     RowAdaGrad: adagrad,
@@ -228,9 +237,9 @@ _KERNELS: Final[dict[type, Callable[[Floats, Floats, Int64s, Floats, RowStep], N
 
 
 class RowUpdate:
-    """A rule at the rate of one step: what is applied to the rows that a batch touched.
+    """A rule at the rate of one step: what `EmbeddingTable.update` applies to the rows that a batch touched.
 
-    Thread-safe on arrays of distinct rows; holds no lock and does not hold the interpreter's.
+    Thread-safe on distinct rows of distinct buckets; does not hold the interpreter's lock.
     """
 
     def __init__(self, settings: Rows, rate: float) -> None:
@@ -239,11 +248,21 @@ class RowUpdate:
         self._regularises = (settings.l1 > 0 or settings.l2 > 0) and not isinstance(settings, RowFTRL)
         self._kernel = _KERNELS[type(settings)]
 
-    def __call__(self, rows: Floats, state: Floats, members: Int64s, sums: Floats) -> None:
-        """Moves the rows and their state.
+    def __call__(self, columns: Columns, tracker: DeltaTracker, members: Int64s, sums: Floats) -> None:
+        """Moves distinct rows, int64[m], by their summed gradients, float32[m, width], and marks them.
+
+        Both arrays are used up. The zero row, first behind the slots, stays.
+        """
+        count = without(members, sums, columns.keys.shape[0] * SLOTS)
+        members, sums = members[:count], sums[:count]
+        self.move(columns.rows, columns.optimizer, members, sums)
+        mark_rows(tracker.marks, tracker.unsaved, members)
+
+    def move(self, rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats) -> None:
+        """The step on plain arrays.
 
         Args:
-            rows: float32[R, width].
+            rows: float32[R, width], or a float16's bits as uint16.
             state: float32[R, columns], as many as the settings' `columns` say.
             members: int64[m], distinct rows in [0, R): the caller's duty, as with all kernels.
             sums: float32[m, width], the gradient of each; used up.

@@ -43,7 +43,7 @@ def gradients(count: int = 15) -> list[Floats]:
 def update(settings: Rows, rows: Floats, state: Floats, members: Int64s, gradient: Floats, rate: float = 0.0) -> None:
     given = settings.rate
     assert isinstance(given, float)
-    RowUpdate(settings, rate or given)(rows, state, members, gradient[members])
+    RowUpdate(settings, rate or given).move(rows, state, members, gradient[members])
 
 
 @every

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from martlet.learn.optimizers import RowWiseAdaGrad
 from martlet.artifacts import ArtifactStore
 from martlet.digest import blob_digest
 from martlet.errors import Conflict, NotFound
@@ -18,6 +19,7 @@ from martlet.versions import CatalogState, LineageState, VersionRecord
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.learner import Batch
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+from trainer_svc.table.updates import RowUpdate
 from trainer_svc.training_state import Stepping
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -67,7 +69,7 @@ class LinearLearner:
         error = (1.0 / (1.0 + np.exp(-logits)) - batch.labels).astype(np.float32)
         gradients = np.zeros((rows.shape[0], 2), np.float32)
         gradients[:, 0] = np.concatenate([error, error])
-        self.table.row_wise_adagrad(rows, gradients, 0.1, 1e-6)
+        self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(), 0.1))
         price = np.nan_to_num(batch.block.item_numbers[:, 0])
         self.weights -= np.float32(0.01) * np.array([error.sum(), (error * price).sum()], np.float32)
         return float(np.abs(error).mean())
