@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock, FeatureLayout
 from martlet.wire.recorded import RecordedPrediction
+from trainer_svc.batch import Batch
 from trainer_svc.joiner import Example
-from trainer_svc.learner import Batch
 
 
 def batch_of(examples: Sequence[Example], layout: FeatureLayout) -> Batch:

@@ -81,7 +81,8 @@ class RowStore:
                 defaults = np.where(born, table.slots + ids.specials, NO_ROW)
                 newborn = lookup.spread(ids.placed(defaults, NO_ROW), block)
                 chosen = np.flatnonzero(newborn != NO_ROW)
-                target, gradient = np.concatenate([target, newborn[chosen]]), np.concatenate([gradient, gradient[chosen]])
+                target = np.concatenate([target, newborn[chosen]])
+                gradient = np.concatenate([gradient, gradient[chosen]])
             table.update(target, gradient, rule)
 
     def evict(self, now_s: int) -> int:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock
 from martlet.table_blobs import TableBase
+from trainer_svc.batch import Batch
 from trainer_svc.delta_tracker import Touched
 from trainer_svc.joiner import DeadLetter, Example
-from trainer_svc.learner import Batch
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Floats = npt.NDArray[np.float32]
@@ -67,6 +67,10 @@ class LearnerPort(Protocol):
 
     def learn(self, batch: Batch, now_us: int) -> float:
         """One step; gives the loss before it."""
+        ...
+
+    def test_and_learn(self, batch: Batch, now_us: int) -> Floats:
+        """The logits that `predict` gives for the batch, and then the step that `learn` takes."""
         ...
 
     def evict(self, now_us: int) -> int:

@@ -248,13 +248,15 @@ class TrainingState:
         """Each example is scored before it is learned."""
         layout = self._rules.spec.layout
         batch = batch_of(examples, layout)
-        logits = self._learner.predict(batch.block)
+        prepared = self._prepare(examples, self.examples)
+        if prepared is examples:
+            logits = self._learner.test_and_learn(batch, self.intake.watermark_us)
+        else:
+            logits = self._learner.predict(batch.block)
+            self._learner.learn(batch_of(prepared, layout), self.intake.watermark_us)
         judged = np.array([example.judged for example in examples], np.bool_)
         self._prequential.update(logits[judged], batch.labels[judged])
         self._scoreboard.update(examples)
-        prepared = self._prepare(examples, self.examples)
-        learned = batch if prepared is examples else batch_of(prepared, layout)
-        self._learner.learn(learned, self.intake.watermark_us)
         self.examples += len(examples)
 
     def _evict(self) -> None:

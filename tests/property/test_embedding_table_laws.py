@@ -10,6 +10,8 @@ from martlet.table_layout import SLOTS, buckets_of, empty_keys
 from trainer_svc.table import EmbeddingTable, TableFull
 from trainer_svc.table.updates import RowUpdate
 
+STEP = RowUpdate(RowWiseAdaGrad(epsilon=1e-8), 0.1)
+
 EXTREMES = [0, 1, -1, (1 << 63) - 1, -(1 << 63)]
 KEYS = st.one_of(
     st.sampled_from(EXTREMES),
@@ -58,7 +60,7 @@ class TableMachine(RuleBasedStateMachine):
         keys = [held[pick % len(held)] for pick in picks]
         rows = self.table.find(np.array(keys, np.int64))
         for table in (self.table, self.twin):
-            table.update(rows, np.full((len(keys), 2), gradient, np.float32), RowUpdate(RowWiseAdaGrad(epsilon=1e-8), 0.1))
+            table.update(rows, np.full((len(keys), 2), gradient, np.float32), STEP)
         for key, row in zip(keys, rows, strict=True):
             self.rows[key] = tuple(self.table.rows[row].tolist())
 

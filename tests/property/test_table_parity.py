@@ -104,7 +104,7 @@ def learn(table: EmbeddingTable, keys: list[int], rng: np.random.Generator, now_
         except TableFull:
             table.grow()
         else:
-            table.update(rows, rng.normal(size=(n, WIDTH)).astype(np.float32), RowUpdate(RowWiseAdaGrad(epsilon=1e-8), 0.1))
+            table.update(rows, rng.normal(size=(n, WIDTH)).astype(np.float32), RowUpdate(RowWiseAdaGrad(), 0.1))
             return
 
 

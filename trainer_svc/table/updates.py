@@ -209,7 +209,7 @@ def ftrl_step(
 @kernel
 def without(members: Int64s, sums: Floats, row: int) -> int:
     """Moves a row behind the others if it is among them; returns how many others there are."""
-    last = members.shape[0] - 1
+    last: int = members.shape[0] - 1
     for i in range(members.shape[0]):
         if members[i] == row:
             members[i] = members[last]

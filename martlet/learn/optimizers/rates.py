@@ -57,7 +57,7 @@ class Exponential:
 
     def at(self, step: int) -> float:
         """max(floor, rate · factor^(step / every))."""
-        return max(self.floor, self.rate * self.factor ** (step / self.every))
+        return max(self.floor, float(self.rate * self.factor ** (step / self.every)))
 
 
 @dataclass(frozen=True, slots=True)

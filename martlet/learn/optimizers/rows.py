@@ -33,9 +33,12 @@ class RowSGD:
 
 @dataclass(frozen=True, slots=True)
 class RowMomentum:
-    """Momentum, its velocity decaying when the row is used and only then."""
+    """Momentum, its velocity decaying when the row is used and only then.
 
-    rate: Rate = 0.05
+    With momentum 0.9 the velocity grows to ten gradients: the rate is a tenth of plain descent's.
+    """
+
+    rate: Rate = 0.005
     momentum: float = 0.9
     nesterov: bool = False
     l1: float = 0.0

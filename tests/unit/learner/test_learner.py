@@ -12,8 +12,9 @@ import martlet.learn as ml
 from martlet.errors import Corrupt
 from martlet.feature_encoding import Value
 from tests.unit.learner.samples import LABEL, MODEL, NOW_US, batch_of, batches, learned, requests
+from trainer_svc.batch import Batch
 from trainer_svc.check import differing
-from trainer_svc.learner import Batch, Learner
+from trainer_svc.learner import Learner
 
 
 class Biases(nn.Module):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from martlet.learn.optimizers import RowWiseAdaGrad
 from martlet.errors import Corrupt
+from martlet.learn.optimizers import RowWiseAdaGrad
 from martlet.table_layout import SLOTS, buckets_of
 from trainer_svc.table import EmbeddingTable, TableFull
 from trainer_svc.table.columns import RowType
