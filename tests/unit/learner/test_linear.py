@@ -42,7 +42,7 @@ def test_numbers_alone_or_ids_alone() -> None:
         rows = [{"item_id": i % 2, "item.price": float(i % 2)} for i in range(20)]
         batch = batch_of(model.spec, rows, [float(i % 2) for i in range(20)])
         losses = [learner.learn(batch, NOW_US) for _ in range(20)]
-        assert losses[-1] < 0.7 * losses[0]
+        assert losses[-1] < losses[0] - 0.1
 
 
 def test_it_can_be_served() -> None:

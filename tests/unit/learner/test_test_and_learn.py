@@ -79,7 +79,7 @@ def test_a_batch_that_is_not_learned_is_tested_all_the_same() -> None:
     assert odd == ["learner/counts"]
 
 
-DENSE = [ml.SGD(), ml.Momentum(nesterov=True), ml.AdaGrad(), ml.RMSProp(), ml.Adam(), ml.FTRL()]
+DENSE = [ml.SGD(), ml.Momentum(0.001, nesterov=True), ml.AdaGrad(), ml.RMSProp(), ml.Adam(), ml.FTRL()]
 ROWS = [ml.RowSGD(), ml.RowMomentum(), ml.RowAdaGrad(), ml.RowWiseAdaGrad(), ml.RowRMSProp(), ml.LazyAdam()]
 SCHEDULED = ml.OnPlateau(ml.WarmUp(2, ml.Cosine(0.1, 50, 0.01)), patience=1, window=2)
 
