@@ -8,10 +8,11 @@ import numpy as np
 
 from martlet.errors import InvalidInput
 from martlet.learn import Model
+from trainer_svc.batch import Batch
 from trainer_svc.export import parity
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.export.operators import operators_of
-from trainer_svc.learner import Batch, Learner
+from trainer_svc.learner import Learner
 from trainer_svc.made_up import made_up_batch, made_up_block, one_row
 
 _BUCKETS: Final = 64  # small, so that the tables grow on the way

@@ -43,6 +43,11 @@ def numbers_of(spec: FeatureSpec, block: FeatureBlock, names: Sequence[str]) -> 
     return np.concatenate(columns, 1) if columns else np.zeros((block.rows, 0), np.float32)
 
 
+def list_counts(spec: FeatureSpec, block: FeatureBlock, feature: Feature) -> npt.NDArray[np.int64]:
+    """How many ids each example's list has: int64[n]."""
+    return _column(spec, block, feature, block.user_ids, block.item_ids)[:, 0]
+
+
 def owned(values: Floats) -> torch.Tensor:
     """A copy in torch's own memory: always aligned in the same way, so that sums have the same order."""
     return torch.tensor(values)
@@ -51,8 +56,7 @@ def owned(values: Floats) -> torch.Tensor:
 def _id_inputs(spec: FeatureSpec, block: FeatureBlock, feature: Feature, rows: torch.Tensor) -> list[torch.Tensor]:
     if feature.kind is FeatureKind.ID:
         return [rows]
-    counts = _column(spec, block, feature, block.user_ids, block.item_ids)
-    mask = owned(list_mask(counts[:, 0], feature.max_len))
+    mask = owned(list_mask(list_counts(spec, block, feature), feature.max_len))
     rows = rows.view(block.rows, feature.max_len, feature.width)  # padding is the zero row already
     if not feature.pool:
         return [rows, mask]

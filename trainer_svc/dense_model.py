@@ -1,4 +1,4 @@
-"""The dense part of a model: rows, masks and numbers in, logits out. What is exported, and what Adam trains."""
+"""The dense part of a model: rows, masks and numbers in, logits out. What is exported."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -104,6 +104,11 @@ class Moments:
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
         self.values = np.zeros((3, len(numbers.running)), np.float64)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether there are such numbers, and none was ever observed."""
+        return bool(self.values.shape[1]) and not self.values[0].any()
 
     def observe(self, values: npt.NDArray[np.float32]) -> None:
         """Adds float32[n, k], one column for each running number, and sets the module's buffers."""

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock, FeatureLayout
 from martlet.wire.recorded import RecordedPrediction
+from trainer_svc.batch import Batch
 from trainer_svc.labelled_rows import Examples, LabelledRows
-from trainer_svc.learner import Batch
 
 _FEW: Final = 4
 
@@ -24,7 +24,7 @@ def batch_of(examples: Examples, layout: FeatureLayout) -> Batch:
 
 
 class _Pieces:
-    """The bytes that a block is made of. A few rows of many are cut out; of most rows, all are taken and chosen from."""
+    """The bytes that a block is made of. A few rows of many are cut out, else all are taken, and chosen from."""
 
     def __init__(self, layout: FeatureLayout) -> None:
         self._layout = layout

@@ -2,45 +2,34 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from martlet.errors import Corrupt
 from martlet.feature_spec import FeatureBlock, FeatureSpec
-from martlet.learn import Model
-from trainer_svc.dense_inputs import dense_inputs, numbers_of, owned
+from martlet.learn import Linear, Model
+from martlet.learn.losses import BinaryCrossEntropy
+from trainer_svc.batch import Batch
+from trainer_svc.dense_inputs import numbers_of
 from trainer_svc.dense_model import DenseModel, Moments
-from trainer_svc.optimizers import DenseAdam, FlatParameters
-from trainer_svc.row_store import RowStore
+from trainer_svc.optimizers.dense import DenseOptimizer
+from trainer_svc.optimizers.flat_parameters import FlatParameters
+from trainer_svc.optimizers.learning_rate import LearningRate
+from trainer_svc.passes.linear_passes import LinearPasses
+from trainer_svc.passes.port import Passed, Passes
+from trainer_svc.passes.torch_passes import TorchPasses
+from trainer_svc.row_store import RowsRead, RowStore
 from trainer_svc.table.embedding_table import EmbeddingTable
+from trainer_svc.table.updates import RowUpdate
+
+__all__ = ["DEFAULT_BUCKETS", "Batch", "Learner"]
 
 Floats = npt.NDArray[np.float32]
 State = dict[str, npt.NDArray[np.generic]]
 DEFAULT_BUCKETS: Final = 1 << 14
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Examples: one for each item row of the block.
-
-    Attributes:
-        labels: float32[n], 0 or 1.
-        weights: float32[n], how much each counts.
-    """
-
-    block: FeatureBlock
-    labels: Floats
-    weights: Floats
-
-    @property
-    def size(self) -> int:
-        """Number of examples, n."""
-        return int(self.labels.shape[0])
 
 
 class Learner:
@@ -61,8 +50,10 @@ class Learner:
         self.dense = DenseModel(model).eval()
         self._moments = Moments(self.dense.numbers)
         self._parameters = FlatParameters(self.dense.parameters())
-        self._optimizer = DenseAdam(model.dense, self._parameters)
+        self._optimizer = DenseOptimizer(model.dense, self._parameters)
         self._rows = RowStore(model, initial_buckets)
+        self._row_rate = LearningRate(model.rows.rate)
+        self._passes = self._passes_of(model)
         self._steps = 0
         self._skipped = 0
 
@@ -94,39 +85,33 @@ class Learner:
     def predict(self, block: FeatureBlock) -> Floats:
         """Logits, float32[n]. Changes nothing: unknown ids use their default rows."""
         self._enter_thread()
-        gathered = [owned(rows) for rows in self._rows.read(block)]
-        with torch.inference_mode():
-            logits = self.dense(*dense_inputs(self.spec, self._rows.lookups, block, gathered))
-        return np.asarray(logits.numpy(), np.float32)
+        return self._passes.score(block, [read.gathered for read in self._rows.read(block)])
 
     def learn(self, batch: Batch, now_us: int) -> float:
-        """One step; gives the mean loss before it. Unknown ids get rows, and train their default rows once.
+        """One step; gives the mean loss before it.
 
-        The dense weights step on the mean gradient of the batch, a row on the sum over its examples. Batch
-        normalisation and dropout are active unless the batch has one example only. If the loss or a gradient is not
-        finite, nothing is learned (`skipped` counts it) and the loss is NaN.
+        It learns from the scores that `predict` would have given. An unknown id is scored with its default row; it gets
+        a row of its own after that, and what it teaches teaches both, once. The dense weights step on the mean gradient
+        of the batch, a row on the sum over its examples. Batch normalisation and dropout are active unless the batch
+        has one example only. If the loss or a gradient is not finite, nothing is learned (`skipped` counts it) and the
+        loss is NaN.
         """
         if batch.size == 0:
             return 0.0
         self._enter_thread()
-        torch.default_generator.manual_seed(self._steps)  # torch.manual_seed formats a stack trace each time
-        self._steps += 1
-        self._moments.observe(numbers_of(self.spec, batch.block, self.dense.numbers.running))
-        access = self._rows.write(batch.block, now_us // 1_000_000)
-        leaves = [owned(rows).requires_grad_() for rows in access.gathered]
-        buffers = [buffer.clone() for buffer in self.dense.net.buffers()]
-        total = self._backward(batch, leaves)
-        gradients = [
-            np.zeros_like(rows) if leaf.grad is None else leaf.grad.numpy()
-            for leaf, rows in zip(leaves, access.gathered, strict=True)
-        ]
-        if not self._finite(total, gradients):
-            self._skipped += 1
-            self._put_back(buffers)
-            return float("nan")
-        self._optimizer.step(1.0 / batch.size)
-        self._rows.update(access, gradients)
-        return total / max(float(batch.weights.sum()), 1e-12)
+        return self._take_step(batch, now_us)[1]
+
+    def test_and_learn(self, batch: Batch, now_us: int) -> Floats:
+        """What `predict` says of the batch, float32[n], bit for bit, and then what `learn` does.
+
+        One forward pass serves both unless training computes otherwise (dropout, batch normalisation).
+        """
+        if batch.size == 0 or not self._passes.learns_as_it_scores or self._moments.unknown:
+            logits = self.predict(batch.block)
+            self.learn(batch, now_us)
+            return logits
+        self._enter_thread()
+        return self._take_step(batch, now_us)[0]
 
     def evict(self, now_us: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""
@@ -142,6 +127,7 @@ class Learner:
             "dense": {name: tensor.detach().numpy() for name, tensor in self.dense.tensors().items()},
             "optimizer": self._optimizer.state(),
             "numbers": {"moments": self._moments.values},
+            "row_rate": self._row_rate.state(),
             "rows": self._rows.state(),
             "learner": {"counts": np.array([self._steps, self._skipped], np.int64)},
         }
@@ -163,8 +149,15 @@ class Learner:
                 tensor.copy_(torch.from_numpy(np.array(parts["dense"][name])))
         self._optimizer.restore(parts["optimizer"])
         self._moments.values = np.array(parts["numbers"]["moments"], np.float64)
+        self._row_rate.restore(parts["row_rate"])
         self._rows.restore(parts["rows"])
         self._steps, self._skipped = (int(count) for count in np.asarray(parts["learner"]["counts"], np.int64))
+
+    def _passes_of(self, model: Model) -> Passes:
+        lookups, loss = self._rows.lookups, model.label.loss
+        if type(model.net) is Linear and isinstance(loss, BinaryCrossEntropy):
+            return LinearPasses(model.spec, lookups, self.dense, self._parameters)
+        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
 
     def _check(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         own = self.state()
@@ -186,22 +179,37 @@ class Learner:
             torch.set_num_threads(self._threads)
             self._thread = threading.get_ident()
 
-    def _backward(self, batch: Batch, leaves: list[torch.Tensor]) -> float:
-        self._parameters.gradients.zero_()
-        self.dense.train(batch.size > 1)
-        logits = self.dense(*dense_inputs(self.spec, self._rows.lookups, batch.block, leaves))
-        loss = binary_cross_entropy_with_logits(logits, owned(batch.labels), owned(batch.weights), reduction="sum")
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.dense.eval()
-        return float(loss.detach())
+    def _take_step(self, batch: Batch, now_us: int) -> tuple[Floats, float]:
+        """The logits before the step and the mean loss; see `learn`."""
+        torch.default_generator.manual_seed(self._steps)  # torch.manual_seed formats a stack trace each time
+        self._steps += 1
+        first = self._moments.unknown  # without any idea of the numbers' sizes they would be cut at ±10 as they are
+        if first:
+            self._observe(batch)
+        read = self._rows.read(batch.block)
+        passed = self._passes.learn(batch, [one.gathered for one in read])
+        if not self._finite(passed):
+            self._skipped += 1
+            self._passes.undo()
+            return passed.logits, float("nan")
+        loss = passed.total / max(float(batch.weights.sum()), 1e-12)
+        self._move(batch, read, passed, loss, now_us)
+        if not first:
+            self._observe(batch)
+        return passed.logits, loss
 
-    def _put_back(self, buffers: list[torch.Tensor]) -> None:
-        """Undoes what a forward pass did to running statistics."""
-        for buffer, kept in zip(self.dense.net.buffers(), buffers, strict=True):
-            buffer.copy_(kept)
+    def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
+        """The optimizers' step."""
+        self._optimizer.step(1.0 / batch.size, loss)
+        rule = RowUpdate(self.model.rows, self._row_rate.current)
+        self._rows.learn(batch.block, read, passed.gradients, now_us // 1_000_000, rule)
+        self._row_rate.advance(loss)
 
-    def _finite(self, total: float, gradients: list[Floats]) -> bool:
-        sums = [total, float(self._parameters.gradients.sum()), *(float(gradient.sum()) for gradient in gradients)]
+    def _observe(self, batch: Batch) -> None:
+        self._moments.observe(numbers_of(self.spec, batch.block, self.dense.numbers.running))
+
+    def _finite(self, passed: Passed) -> bool:
+        sums = [passed.total, float(self._parameters.gradients.sum()), *(float(g.sum()) for g in passed.gradients)]
         return bool(np.isfinite(sums).all())
 
 

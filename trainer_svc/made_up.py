@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
-from trainer_svc.learner import Batch
+from trainer_svc.batch import Batch
 
 _FREQUENT_IDS: Final = 40
 _SHARE_FREQUENT: Final = 0.8

@@ -1,33 +1,34 @@
-"""A model's embedding tables behind blocks: reads rows for scoring, makes and updates them for learning."""
+"""A model's embedding tables behind blocks: reads rows as scoring sees them, makes and updates them for learning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from martlet.feature_spec import FeatureBlock
 from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
-from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+from trainer_svc.table.embedding_table import EmbeddingTable, RowRule, TableFull
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class RowAccess:
-    """The rows that a batch learns, for each table.
+class RowsRead:
+    """What a block's ids are in one table, and their rows.
 
     Attributes:
-        rows: int64[N], in the order of `TableLookup.spread`.
-        newborn: int64[N], the default row of an id that got its row just now, else -1.
-        gathered: float32[N, width].
+        ids: the ids.
+        found: int64[K], the row of each id, -1 where it has none.
+        gathered: float32[N, width], in the order of `TableLookup.spread`; default rows for ids that have none.
     """
 
-    rows: list[Int64s]
-    newborn: list[Int64s | None]
-    gathered: list[Floats]
+    ids: Ids
+    found: Int64s
+    gathered: torch.Tensor
 
 
 class RowStore:
@@ -42,54 +43,47 @@ class RowStore:
     def __init__(self, model: Model, buckets: int) -> None:
         numbers = {space: number for number, space in enumerate(model.spec.salts)}
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
-        self._settings = model.rows
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
         self._admission = RowAdmission([by_space[space].min_count for space in numbers])
         self.lookups = [TableLookup(model.spec, table, numbers) for table in model.tables]
         self.tables = {
-            table.name: EmbeddingTable(table.name, table.width, buckets, 1 + len(table.features))
+            table.name: EmbeddingTable(
+                table.name,
+                table.width,
+                buckets,
+                1 + len(table.features),
+                optimizer_columns=model.rows.columns(table.width),
+            )
             for table in model.tables
         }
         self.generation = 0
 
-    def read(self, block: FeatureBlock) -> list[Floats]:
-        """For each table the rows of the block's ids, float32[N, width]; changes nothing."""
-        gathered = []
-        for lookup, table in zip(self.lookups, self.tables.values(), strict=True):
-            ids = lookup.ids(block)
-            found = table.find(ids.keys)
-            rows = np.where(found < 0, table.slots + ids.specials, found)
-            gathered.append(table.gather(lookup.spread(ids.placed(rows, table.slots), block)))
-        return gathered
+    def read(self, block: FeatureBlock) -> list[RowsRead]:
+        """For each table the rows of the block's ids; changes nothing. The rows are the caller's."""
+        return [self._read(*pair, block) for pair in zip(self.lookups, self.tables.values(), strict=True)]
 
-    def write(self, block: FeatureBlock, now_s: int) -> RowAccess:
-        """For each table the rows of the block's ids; ids that may have one get one."""
-        access = RowAccess([], [], [])
-        for lookup, table in zip(self.lookups, self.tables.values(), strict=True):
-            ids = lookup.ids(block)
-            known = table.find(ids.keys) >= 0
+    def learn(
+        self, block: FeatureBlock, read: list[RowsRead], gradients: list[Floats], now_s: int, rule: RowRule
+    ) -> None:
+        """One step of the rows' optimizer, for what was read of the block and changed by nothing since.
+
+        Unknown ids that may have a row get one. What an id teaches when it is new teaches its default row, which it was
+        scored with, too: that is what the next unknown id is scored with.
+        """
+        for position, (lookup, table) in enumerate(zip(self.lookups, self.tables.values(), strict=True)):
+            ids, gradient = read[position].ids, gradients[position]
+            known = read[position].found >= 0
             allowed = known | self._admitted(ids, known)
             rows = self._rows(table, ids, allowed, now_s)
-            access.rows.append(lookup.spread(ids.placed(rows, table.slots), block))
-            access.newborn.append(None)
+            target = lookup.spread(ids.placed(rows, table.slots), block)
             born = allowed & ~known & (rows < table.slots)
             if born.any():
                 defaults = np.where(born, table.slots + ids.specials, NO_ROW)
-                access.newborn[-1] = lookup.spread(ids.placed(defaults, NO_ROW), block)
-            access.gathered.append(table.gather(access.rows[-1]))
-        return access
-
-    def update(self, access: RowAccess, gradients: list[Floats]) -> None:
-        """One step of the rows' optimizer.
-
-        What an id teaches when it is new teaches its default row too: that is what the next unknown id is scored with.
-        """
-        for position, table in enumerate(self.tables.values()):
-            rows, gradient, newborn = access.rows[position], gradients[position], access.newborn[position]
-            if newborn is not None:
+                newborn = lookup.spread(ids.placed(defaults, NO_ROW), block)
                 chosen = np.flatnonzero(newborn != NO_ROW)
-                rows, gradient = np.concatenate([rows, newborn[chosen]]), np.concatenate([gradient, gradient[chosen]])
-            table.row_wise_adagrad(rows, gradient, self._settings.rate, self._settings.epsilon, self._settings.l2)
+                target = np.concatenate([target, newborn[chosen]])
+                gradient = np.concatenate([gradient, gradient[chosen]])
+            table.update(target, gradient, rule)
 
     def evict(self, now_s: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""
@@ -110,6 +104,16 @@ class RowStore:
         self._admission.restore(_part(state, "admission/"))
         for table in self.tables.values():
             table.restore(_part(state, f"{table.name}/"))
+
+    def _read(self, lookup: TableLookup, table: EmbeddingTable, block: FeatureBlock) -> RowsRead:
+        ids = lookup.ids(block)
+        found = table.find(ids.keys)
+        rows = np.where(found < 0, table.slots + ids.specials, found)
+        index = lookup.spread(ids.placed(rows, table.slots), block)
+        # In torch's own memory, which is always aligned in the same way, so that sums have the same order.
+        gathered = torch.empty(index.shape[0], table.width)
+        table.gather(index, gathered.numpy())
+        return RowsRead(ids, found, gathered)
 
     def _admitted(self, ids: Ids, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         admitted = np.zeros_like(known)

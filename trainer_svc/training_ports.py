@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock
 from martlet.table_blobs import TableBase
+from trainer_svc.batch import Batch
+from trainer_svc.delta_tracker import Touched
 from trainer_svc.joiner import DeadLetter
 from trainer_svc.labelled_rows import Examples
-from trainer_svc.learner import Batch
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Floats = npt.NDArray[np.float32]
@@ -19,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 class TrackerPort(Protocol):
     """What is asked of a delta tracker."""
 
-    def take(self) -> npt.NDArray[np.int32]:
+    def take(self) -> Touched:
         """Everything that is not acknowledged."""
         ...
 
@@ -43,7 +44,7 @@ class TablePort(Protocol):
         """A copy of all of it."""
         ...
 
-    def changed(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    def whole_buckets(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
         """Copies of the keys and rows of buckets, and of the special rows."""
         ...
 
@@ -67,6 +68,10 @@ class LearnerPort(Protocol):
 
     def learn(self, batch: Batch, now_us: int) -> float:
         """One step; gives the loss before it."""
+        ...
+
+    def test_and_learn(self, batch: Batch, now_us: int) -> Floats:
+        """The logits that `predict` gives for the batch, and then the step that `learn` takes."""
         ...
 
     def evict(self, now_us: int) -> int:

@@ -248,13 +248,15 @@ class TrainingState:
         """Each example is scored before it is learned."""
         layout = self._rules.spec.layout
         batch = batch_of(examples, layout)
-        logits = self._learner.predict(batch.block)
+        prepared = self._prepare(examples, self.examples)
+        if prepared is examples:
+            logits = self._learner.test_and_learn(batch, self.intake.watermark_us)
+        else:
+            logits = self._learner.predict(batch.block)
+            self._learner.learn(batch_of(prepared, layout), self.intake.watermark_us)
         judged = np.repeat([group.judged for group in examples], [len(group) for group in examples])
         self._prequential.update(logits[judged], batch.labels[judged])
         self._scoreboard.update(examples)
-        prepared = self._prepare(examples, self.examples)
-        learned = batch if prepared is examples else batch_of(prepared, layout)
-        self._learner.learn(learned, self.intake.watermark_us)
         self.examples += batch.size
 
     def _evict(self) -> None:
@@ -264,12 +266,12 @@ class TrainingState:
             self._evicted_us = self.intake.watermark_us
 
     def _table(self, table: TablePort, kind: VersionKind) -> TableSnapshot | TableChange:
-        buckets = table.tracker.take()
+        buckets = table.tracker.take().buckets
         head = self.cursor.at.head
         if kind is VersionKind.SNAPSHOT or head is None:
             return TableSnapshot(table.name, table.width, table.base())
         parent = next(known for known in head.tables if known.name == table.name)
-        keys, rows, special = table.changed(buckets)
+        keys, rows, special = table.whole_buckets(buckets)
         return TableChange(parent, buckets, keys, rows, special)
 
     def _shift(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from martlet.feature_spec import Feature, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt
 from martlet.learn.inputs import Id, IdList, Input, Number, seconds
 from martlet.learn.objective import Binary
-from martlet.learn.optimizers import Adam, RowWiseAdaGrad
+from martlet.learn.optimizers import Adam, Dense, Rows, RowWiseAdaGrad
 from martlet.learn.probe import Probe, probe
 from martlet.signature import LOGIT, ROW_OF_USER, SCORE
 
@@ -38,6 +38,8 @@ class Model:
             seeded, so that it starts with the same weights in every process. (`martlet.learn.load` imports modules so,
             too.)
         inputs: for each parameter of the network's `forward` what it reads.
+        dense: how the dense weights learn; Adam unless told otherwise.
+        rows: how the rows of ids learn; row-wise AdaGrad unless told otherwise.
 
     Raises:
         InvalidInput: something cannot work; the message names the layer or the input.
@@ -50,8 +52,8 @@ class Model:
         *,
         inputs: Mapping[str, Input],
         label: Binary,
-        dense: Adam | None = None,
-        rows: RowWiseAdaGrad | None = None,
+        dense: Dense | None = None,
+        rows: Rows | None = None,
     ) -> None:
         if not name:
             raise InvalidInput("a model needs a name")
@@ -59,8 +61,8 @@ class Model:
         self.name = name
         self.net = net if isinstance(net, nn.Module) else seeded(net)
         self.label = label
-        self.dense = dense or Adam()
-        self.rows = rows or RowWiseAdaGrad()
+        self.dense: Dense = dense or Adam()
+        self.rows: Rows = rows or RowWiseAdaGrad()
         found = probe(self.net, inputs)
         self.weights = found.weights
         _check_weights(self.net, self.weights, set(found.layers.values()))

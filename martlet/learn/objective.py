@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from martlet.errors import InvalidInput
 from martlet.learn.inputs import seconds
+from martlet.learn.losses import BinaryCrossEntropy, Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Binary:
         return seconds(self.window) * 1_000_000
 
     @property
+    def loss(self) -> Loss:
+        """What it is learned with."""
+        return BinaryCrossEntropy()
+
+    @property
     def link(self) -> str:
         """How a logit becomes a score."""
-        return "sigmoid"
+        return self.loss.link

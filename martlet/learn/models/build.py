@@ -8,7 +8,7 @@ from torch import nn
 from martlet.learn.inputs import Input
 from martlet.learn.model import Model
 from martlet.learn.objective import Binary
-from martlet.learn.optimizers import Adam, RowWiseAdaGrad
+from martlet.learn.optimizers import Dense, Rows
 
 
 def model_of(
@@ -17,8 +17,8 @@ def model_of(
     *,
     inputs: Mapping[str, Input],
     label: Binary,
-    dense: Adam | None = None,
-    rows: RowWiseAdaGrad | None = None,
+    dense: Dense | None = None,
+    rows: Rows | None = None,
     **settings: Any,
 ) -> Model:
     """A model whose network is `network(inputs, **settings)`, such as `DeepFM` with `dim=16`.

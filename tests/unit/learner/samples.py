@@ -7,7 +7,8 @@ import numpy as np
 import martlet.learn as ml
 from martlet.feature_encoding import RankInput, Value, concatenate, encode
 from martlet.feature_spec import FeatureBlock, FeatureSpec
-from trainer_svc.learner import Batch, Learner
+from trainer_svc.batch import Batch
+from trainer_svc.learner import Learner
 from trainer_svc.made_up import made_up_batch
 
 NOW_US = 1_700_000_000_000_000

@@ -12,12 +12,14 @@ from martlet.digest import blob_digest
 from martlet.errors import Conflict, NotFound
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt
+from martlet.learn.optimizers import RowWiseAdaGrad
 from martlet.manifest import BlobRef, Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
+from trainer_svc.batch import Batch
 from trainer_svc.journal import PublishResult, Rewound
-from trainer_svc.learner import Batch
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+from trainer_svc.table.updates import RowUpdate
 from trainer_svc.training_state import Stepping
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -67,10 +69,15 @@ class LinearLearner:
         error = (1.0 / (1.0 + np.exp(-logits)) - batch.labels).astype(np.float32)
         gradients = np.zeros((rows.shape[0], 2), np.float32)
         gradients[:, 0] = np.concatenate([error, error])
-        self.table.row_wise_adagrad(rows, gradients, 0.1, 1e-6)
+        self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(), 0.1))
         price = np.nan_to_num(batch.block.item_numbers[:, 0])
         self.weights -= np.float32(0.01) * np.array([error.sum(), (error * price).sum()], np.float32)
         return float(np.abs(error).mean())
+
+    def test_and_learn(self, batch: Batch, now_us: int) -> npt.NDArray[np.float32]:
+        logits = self.predict(batch.block)
+        self.learn(batch, now_us)
+        return logits
 
     def evict(self, now_us: int) -> int:
         return self.table.evict(1, now_us // 1_000_000 - 7200)
