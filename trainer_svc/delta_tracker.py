@@ -39,16 +39,6 @@ class DeltaTracker:
         """The last publish that was taken has arrived: forgets it, unless it was touched again."""
         self.flags &= TOUCHED
 
-    def take_unsaved(self) -> npt.NDArray[np.int32]:
-        """Until the table marks them: all."""
-        return np.arange(self.flags.shape[0], dtype=np.int32)
-
-    def saved(self) -> None:
-        """Nothing to do."""
-
-    def unsaved_failed(self) -> None:
-        """Nothing to do."""
-
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Everything, as an array (not a copy)."""
         return {"flags": self.flags}
