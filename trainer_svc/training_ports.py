@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from martlet.feature_spec import FeatureBlock
 from martlet.table_blobs import TableBase
+from trainer_svc.delta_tracker import Touched
 from trainer_svc.joiner import DeadLetter, Example
 from trainer_svc.learner import Batch
 
@@ -18,7 +19,7 @@ Floats = npt.NDArray[np.float32]
 class TrackerPort(Protocol):
     """What is asked of a delta tracker."""
 
-    def take(self) -> npt.NDArray[np.int32]:
+    def take(self) -> Touched:
         """Everything that is not acknowledged."""
         ...
 
@@ -54,7 +55,7 @@ class TablePort(Protocol):
         """A copy of all of it."""
         ...
 
-    def changed(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    def whole_buckets(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
         """Copies of the keys and rows of buckets, and of the special rows."""
         ...
 

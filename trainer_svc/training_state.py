@@ -269,12 +269,12 @@ class TrainingState:
             self._evicted_us = self.intake.watermark_us
 
     def _table(self, table: TablePort, kind: VersionKind) -> TableSnapshot | TableChange:
-        buckets = table.tracker.take()
+        buckets = table.tracker.take().buckets
         head = self.cursor.at.head
         if kind is VersionKind.SNAPSHOT or head is None:
             return TableSnapshot(table.name, table.width, table.base())
         parent = next(known for known in head.tables if known.name == table.name)
-        keys, rows, special = table.changed(buckets)
+        keys, rows, special = table.whole_buckets(buckets)
         return TableChange(parent, buckets, keys, rows, special)
 
     def _shift(self) -> dict[str, float]:

@@ -80,10 +80,10 @@ class Publisher:
         made = []
         for parent in self._tables:
             table = self.learner.tables[parent.name]
-            buckets = table.tracker.take()
+            buckets = table.tracker.take().buckets
             table.tracker.acknowledge()
             previous = (parent.base, *parent.deltas)[-1].digest
-            delta = TableDelta(len(parent.deltas) + 1, previous, buckets, *table.changed(buckets))
+            delta = TableDelta(len(parent.deltas) + 1, previous, buckets, *table.whole_buckets(buckets))
             blob = self.store.put(encode_delta(delta))
             made.append(replace(parent, deltas=(*parent.deltas, blob)))
         return made

@@ -18,6 +18,7 @@ from serving_svc.table_arena import TableArena, TableView
 from trainer_svc.export.graph_builder import GraphBuilder
 from trainer_svc.export.lookup_graph import add_lookup, add_table
 from trainer_svc.table import EmbeddingTable, TableFull
+from trainer_svc.table.updates import RowWiseAdaGradStep
 
 WIDTH = 3
 SPECIALS = 2
@@ -102,7 +103,7 @@ def learn(table: EmbeddingTable, keys: list[int], rng: np.random.Generator, now_
         except TableFull:
             table.grow()
         else:
-            table.row_wise_adagrad(rows, rng.normal(size=(n, WIDTH)).astype(np.float32), 0.1, 1e-8)
+            table.update(rows, rng.normal(size=(n, WIDTH)).astype(np.float32), RowWiseAdaGradStep(0.1, 1e-8))
             return
 
 
@@ -152,7 +153,7 @@ def test_base_and_deltas_through_the_arena_equal_the_table(
         table.evict(0, now_s if evicts else 0)
         table.rows[table.slots + 1] += 1.0
         buckets = acknowledged(table)
-        delta = TableDelta(now_s, "p", buckets, *table.changed(buckets))
+        delta = TableDelta(now_s, "p", buckets, *table.whole_buckets(buckets))
         delta = decode_delta(encode_delta(delta), WIDTH, BUCKETS)
         views.append((arena.derive(views[-1][0], delta), trainer_rows(table, keys)))
     for view, expected in views:
@@ -166,7 +167,7 @@ def test_base_and_deltas_through_the_arena_equal_the_table(
 
 
 def acknowledged(table: EmbeddingTable) -> np.ndarray:
-    buckets = table.tracker.take()
+    buckets = table.tracker.take().buckets
     table.tracker.acknowledge()
     return buckets
 
@@ -179,7 +180,7 @@ def test_the_runtime_reads_more_buckets_than_the_graph_declares_and_copies_none(
     acknowledged(table)
     learn(table, [2], np.random.default_rng(0))
     buckets = acknowledged(table)
-    view = arena.derive(arena.root(), TableDelta(1, "p", buckets, *table.changed(buckets)))
+    view = arena.derive(arena.root(), TableDelta(1, "p", buckets, *table.whole_buckets(buckets)))
     arrays = arena_arrays(arena, view)
     runtime, values = session(lookup_model(BUCKETS), tmp_path, arrays, level)
     declared = BUCKETS * SLOTS + SPECIALS
