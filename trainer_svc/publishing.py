@@ -60,7 +60,7 @@ class Publishing:
             self.note_built()
 
     def settle(self) -> Recalled | None:
-        """Takes the registry's answer, if it has come; gives it back if learning has to go back before anything else."""
+        """Takes the registry's answer, if it has come; gives it back if learning has to go back first."""
         self.note_built()
         if self._job is None or not self._job.result.done():
             return None

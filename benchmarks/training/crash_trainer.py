@@ -1,7 +1,7 @@
 """A real trainer process that is killed at a named point, or decides by the log alone, or in a broken order.
 
-`python -m benchmarks.training.crash_trainer TRAINER-ARGUMENTS` runs `python -m trainer_svc` so; with `--serve` it imports
-everything once, and forks a trainer for each line of JSON that it reads.
+`python -m benchmarks.training.crash_trainer TRAINER-ARGUMENTS` runs `python -m trainer_svc` so; with `--serve` it
+imports everything once, and forks a trainer for each line of JSON that it reads.
 """
 
 import importlib
@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -39,7 +40,7 @@ class Inline(ThreadPoolExecutor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it belongs to whoever asks the future
             future.set_exception(error)
         return future
 
@@ -53,9 +54,10 @@ def decide_by_the_log(now_us: int) -> None:
         return (Inline if name == "publisher" else ThreadPoolExecutor)(workers, name)
 
     def every_so_many(view: Any) -> Any:
-        return None if view.has_head and view.learned < PUBLISH_EXAMPLES else policy(view)
+        due = view.learned >= PUBLISH_EXAMPLES or not view.has_head
+        return policy(replace(view, since_last_s=None)) if due else None
 
-    SystemClock.now_us = lambda self: now_us  # type: ignore[method-assign]
+    SystemClock.now_us = lambda _: now_us  # type: ignore[method-assign]
     app.ThreadPoolExecutor = executor  # type: ignore[misc,assignment]
     app.secrets.token_hex = lambda count: "0" * 2 * count  # type: ignore[misc,assignment]
     publishing.next_publish = every_so_many
@@ -79,8 +81,8 @@ def position_apart_from_weights() -> None:
     submit = Checkpointing._submit  # noqa: SLF001  a fault is planted
 
     def submit_early(self: Checkpointing) -> "Future[str]":
-        now, self._position = self._position, getattr(self, "_apart", self._position)  # noqa: SLF001
-        self._apart = now  # type: ignore[attr-defined]  # noqa: SLF001
+        now, self._position = self._position, getattr(self, "_apart", self._position)
+        self._apart = now  # type: ignore[attr-defined]
         return submit(self)
 
     Checkpointing._submit = submit_early  # type: ignore[method-assign]  # noqa: SLF001
@@ -132,7 +134,7 @@ def _be_trainer(order: dict[str, Any]) -> None:
 
 
 def _warm_up() -> None:
-    """Compiled kernels and imports are the children's too. Torch is not run here: it does not bear to be forked then."""
+    """Compiled kernels and imports are the children's too. Torch does not bear to be forked once it was run."""
     importlib.import_module("grpc_reflection.v1alpha.reflection")
     rows = RowStore(MODEL, 4)
     block = encode(MODEL.spec, RankInput(1, {}, [1, 2], [{}, {}]))

@@ -63,11 +63,7 @@ class Head(msgspec.Struct, frozen=True):
 def write_part(
     path: Path, journal_position: int, step: int, previous: str, arrays: Mapping[tuple[str, str], Array]
 ) -> tuple[str, int]:
-    """Writes a part durably under its name; gives its digest and size in bytes.
-
-    Args:
-        arrays: by role and name.
-    """
+    """Writes a part, its arrays by role and name, durably; gives its digest and size in bytes."""
     beside = path.with_suffix(path.suffix + ".part")
     entries = tuple(ArrayEntry(*key, array.dtype.str, array.shape) for key, array in arrays.items())
     with beside.open("wb") as file:

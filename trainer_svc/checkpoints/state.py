@@ -85,7 +85,7 @@ def copy_of(state: Mapping[str, Array]) -> Arrays:
 def is_small(state: Mapping[str, Array], unsaved: Mapping[str, npt.NDArray[np.int32]]) -> bool:
     """Whether less than half of the tables' buckets changed, so that their change is worth being told apart."""
     changed = sum(buckets.shape[0] for buckets in unsaved.values())
-    return 2 * changed < sum(len(state[prefix + "keys"]) for prefix in unsaved)
+    return bool(2 * changed < sum(state[prefix + "keys"].shape[0] for prefix in unsaved))
 
 
 def changed_since(
