@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from benchmarks.training.crash_events import EventLog
-from benchmarks.training.crash_trainer import BROKEN, FIXED, POINT
+from benchmarks.training.crash_trainer import BROKEN, FIXED, INITIAL_BUCKETS, POINT
 from benchmarks.training.crash_verdict import MODEL_REF, Verdict, crash_config, judge
 from benchmarks.training.failpoints import POINTS
 from benchmarks.training.faulty_link import FaultyLink
@@ -25,6 +26,8 @@ from trainer_svc.journal import PARTITION, Published, Stepped, read_journal
 FAULT_RATE: Final = 0.05
 NAMED: Final = 0.75  # so many of the kills are at a named point
 MEAN_HITS: Final = 4
+ANEW: Final = 0.04  # so many of the lives begin from nothing
+MODULE: Final = (sys.executable, "-m", "benchmarks.training.crash_trainer")
 LONGEST_LIFE: Final = 2.0  # of one that does not come to its point
 END_SECONDS: Final = 300.0
 QUIET_SECONDS: Final = 1.0
@@ -34,7 +37,7 @@ SETTINGS: Final = {
     "MARTLET_TRAINER_POLL_MS": "2",
     "MARTLET_TRAINER_CHECKPOINT_INTERVAL_SECONDS": "0.05",
     "MARTLET_TRAINER_CHAIN_LIMIT": "12",
-    "MARTLET_TRAINER_INITIAL_BUCKETS": "256",
+    "MARTLET_TRAINER_INITIAL_BUCKETS": str(INITIAL_BUCKETS),
     "MARTLET_TRAINER_BATCH_EXAMPLES": "16",
     "MARTLET_TRAINER_EVIDENCE_INTERVAL_MS": "100",
     "MARTLET_LOG_LEVEL": "warning",
@@ -69,24 +72,31 @@ class Outcome:
 
 
 class Trainers:
-    """Forks trainers from a process that has imported everything, one at a time."""
+    """Starts trainers, one at a time: most are forked from a process that has imported everything."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder / "trainer.log"
-        with self.log.open("ab") as log:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.training.crash_trainer", "--serve"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
+        self._path = folder / "trainer.log"
+        with self._path.open("ab") as log:
+            self._server = subprocess.Popen(  # noqa: S603  our own module
+                [*MODULE, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
 
     def start(self, arguments: list[str], environment: dict[str, str]) -> "Life":
-        """Starts one."""
+        """Forks one."""
         assert self._server.stdin is not None
-        order = {"arguments": arguments, "environment": environment, "log": str(self.log)}
+        order = {"arguments": arguments, "environment": environment, "log": str(self._path)}
         self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
-        return Life(self._server, int(self._line()))
+        return Life(int(self._line()), lambda: int(self._line()))
+
+    def start_anew(self, arguments: list[str], environment: dict[str, str]) -> "Life":
+        """Starts one from nothing, as an operator would."""
+        with self._path.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603  our own module
+                [*MODULE, *arguments], env=os.environ | environment, stdout=log, stderr=log
+            )
+        return Life(process.pid, process.wait)
 
     def close(self) -> None:
         """Ends the server; no trainer may run."""
@@ -94,20 +104,28 @@ class Trainers:
         self._server.stdin.close()
         self._server.wait(30)
 
+    def log_tail(self) -> str:
+        """The last lines that trainers wrote."""
+        return "\n".join(self._path.read_text(errors="replace").splitlines()[-30:])
+
     def _line(self) -> str:
         assert self._server.stdout is not None
         return self._server.stdout.readline()
 
 
 class Life:
-    """A trainer that runs."""
+    """A trainer that runs. `wait` returns its exit code once it has ended."""
 
-    def __init__(self, server: "subprocess.Popen[str]", process: int) -> None:
-        self._server = server
-        self.process = process
+    def __init__(self, process: int, wait: Callable[[], int]) -> None:
+        self._process = process
         self._ended = threading.Event()
         self.code = 0
-        threading.Thread(target=self._wait, daemon=True).start()
+
+        def watch() -> None:
+            self.code = wait()
+            self._ended.set()
+
+        threading.Thread(target=watch, daemon=True).start()
 
     def ends_within(self, seconds: float) -> bool:
         """Whether it has ended by then."""
@@ -116,15 +134,10 @@ class Life:
     def signal(self, number: signal.Signals) -> int:
         """Sends a signal that ends it, unless it has ended; gives its exit code."""
         if not self._ended.is_set():
-            os.kill(self.process, number)
+            os.kill(self._process, number)
         if not self._ended.wait(60):
-            raise RuntimeError(f"trainer {self.process} does not end")
+            raise RuntimeError(f"trainer {self._process} does not end")
         return self.code
-
-    def _wait(self) -> None:
-        assert self._server.stdout is not None
-        self.code = int(self._server.stdout.readline())
-        self._ended.set()
 
 
 @dataclass(slots=True)
@@ -189,20 +202,16 @@ class Run:
         named = self._dice.random() < NAMED
         point = self._dice.choice(POINTS) if named else ""
         hits = 1 + int(self._dice.expovariate(1 / MEAN_HITS))
-        life = self._start({POINT: f"{point}:{hits}"} if named else {})
-        if named and life.ends_within(LONGEST_LIFE):
-            if life.code != -signal.SIGKILL:
-                raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._log_tail()}")
-            self._kills[point] += 1
-            return
-        if life.ends_within(0.0 if named else self._dice.uniform(0.0, 1.2)):
-            raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._log_tail()}")
-        life.signal(signal.SIGKILL)
-        self._kills["any time"] += 1
+        life = self._start({POINT: f"{point}:{hits}"} if named else {}, anew=self._dice.random() < ANEW)
+        if not life.ends_within(LONGEST_LIFE if named else self._dice.uniform(0.0, LONGEST_LIFE)):
+            life.signal(signal.SIGKILL)
+            point = "any time"
+        if life.code != -signal.SIGKILL:
+            raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
+        self._kills[point] += 1
 
-    def _start(self, more: dict[str, str]) -> Life:
+    def _start(self, more: dict[str, str], *, anew: bool = False) -> Life:
         course, ports = self._course, self._folder / "trainer.ports"
-        ports.unlink(missing_ok=True)
         own = {
             "MARTLET_TRAINER_REGISTRY": f"127.0.0.1:{self._link.port}",
             "MARTLET_TRAINER_GRPC_PORT": "0",
@@ -211,7 +220,8 @@ class Run:
             BROKEN: course.broken,
         }
         arguments = ["--data-dir", str(self._folder / "data"), "--ports-file", str(ports)]
-        return self._trainers.start(arguments, {**SETTINGS, **own, **more})
+        start = self._trainers.start_anew if anew else self._trainers.start
+        return start(arguments, {**SETTINGS, **own, **more})
 
     def _grow(self, growing: threading.Event) -> None:
         while not growing.wait(self._dice.uniform(0.02, 0.1)):
@@ -227,7 +237,7 @@ class Run:
         self._await_the_end(life)
         code = life.signal(signal.SIGTERM)
         if code:
-            raise RuntimeError(f"the trainer ended with {code}:\n{self._log_tail()}")
+            raise RuntimeError(f"the trainer ended with {code}:\n{self._trainers.log_tail()}")
         self._events.close()
         self._link.close()
         self._services.stop_all()
@@ -240,10 +250,7 @@ class Run:
         end = time.monotonic() + END_SECONDS
         while time.monotonic() < end:
             if life.ends_within(QUIET_SECONDS):
-                raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._log_tail()}")
+                raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
             if not progress.read(crash_config(left).checkpoint_dir) and progress.is_at(told.ends):
                 return
-        raise RuntimeError(f"the trainer does not come to the end: {progress}\n{self._log_tail()}")
-
-    def _log_tail(self) -> str:
-        return "\n".join(self._trainers.log.read_text(errors="replace").splitlines()[-30:])
+        raise RuntimeError(f"the trainer does not come to the end: {progress}\n{self._trainers.log_tail()}")

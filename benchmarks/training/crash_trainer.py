@@ -26,9 +26,12 @@ from martlet.feature_encoding import RankInput, encode
 from trainer_svc.__main__ import main as run_trainer
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
+from trainer_svc.export.exporter import Exporter
+from trainer_svc.learner import Learner
 from trainer_svc.row_store import RowStore
 
 POINT, FIXED, BROKEN = "CRASH_POINT", "CRASH_FIXED_US", "CRASH_BROKEN"
+INITIAL_BUCKETS: Final = 256
 PUBLISH_EXAMPLES: Final = 200  # a run that decides by the log alone makes a version each time it learned so many
 
 
@@ -134,8 +137,14 @@ def _be_trainer(order: dict[str, Any]) -> None:
 
 
 def _warm_up() -> None:
-    """Compiled kernels and imports are the children's too. Torch does not bear to be forked once it was run."""
+    """Imports, compiled kernels and the exported network are the children's too.
+
+    Torch does not bear to be forked once it went backward.
+    """
     importlib.import_module("grpc_reflection.v1alpha.reflection")
+    learner, exporter = Learner(MODEL, INITIAL_BUCKETS), Exporter(MODEL)
+    exporter.graph(learner)
+    trainer_svc.app.Exporter = lambda _: exporter  # type: ignore[misc,assignment]
     rows = RowStore(MODEL, 4)
     block = encode(MODEL.spec, RankInput(1, {}, [1, 2], [{}, {}]))
     rows.read(block)
