@@ -34,7 +34,7 @@ from trainer_svc.audit import (
     rewind_targets,
     sample_answers,
 )
-from trainer_svc.checkpoint import FolderCheckpoints
+from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter

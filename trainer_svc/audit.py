@@ -16,7 +16,7 @@ from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.eventlog.port import EventReader
 from martlet.manifest import BlobRef, encode_manifest, manifest_digest
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
-from trainer_svc.checkpoint import Checkpoint, state_digest
+from trainer_svc.checkpoints.state import Checkpoint, state_digest
 from trainer_svc.event_source import Place
 from trainer_svc.joiner import DeadLetter
 from trainer_svc.journal import (

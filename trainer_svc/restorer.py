@@ -10,7 +10,7 @@ from typing import Protocol
 
 from martlet.errors import Conflict, Corrupt, NotFound
 from martlet.manifest import Manifest, encode_manifest, manifest_digest
-from trainer_svc.checkpoint import Checkpoint
+from trainer_svc.checkpoints.state import Checkpoint
 from trainer_svc.journal import (
     Acknowledged,
     Began,

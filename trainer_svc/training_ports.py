@@ -28,6 +28,18 @@ class TrackerPort(Protocol):
         """What was taken has arrived."""
         ...
 
+    def take_unsaved(self) -> npt.NDArray[np.int32]:
+        """The buckets that no finished checkpoint holds as they are, ascending; a checkpoint of them begins."""
+        ...
+
+    def saved(self) -> None:
+        """That checkpoint is durable."""
+        ...
+
+    def unsaved_failed(self) -> None:
+        """That checkpoint is not to be had."""
+        ...
+
 
 class TablePort(Protocol):
     """What is asked of an embedding table."""
@@ -83,7 +95,7 @@ class LearnerPort(Protocol):
         ...
 
     def state(self) -> Arrays:
-        """Everything that learning depends on (not copies)."""
+        """Everything that learning depends on (not copies); the arrays of table T under `rows/T/`."""
         ...
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -33,6 +33,7 @@ from trainer_svc.training_ports import (
     LearnerPort,
     LetterPort,
     TablePort,
+    TrackerPort,
     as_they_are,
 )
 from trainer_svc.version_builder import TableChange, TableSnapshot, VersionPayload
@@ -227,6 +228,10 @@ class TrainingState:
             "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
         }
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def trackers(self) -> dict[str, TrackerPort]:
+        """What tells which buckets changed, by the prefix of each table's arrays in `state`."""
+        return {f"learner/rows/{name}/": table.tracker for name, table in self._learner.tables.items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over, bit for bit."""

@@ -1,1 +1,1 @@
-"""What training costs: tables, steps, and the way from the log to the commit."""
+"""What training costs, from the table to the log, and that it learns exactly once."""

@@ -14,7 +14,7 @@ class TrainerStatus:
         consumed: partition → byte offset up to which the event log is learned.
         duplicates: repetitions that were recognised; not counted in the four.
         quality: prequential quality over the recent window, by name.
-        state_digest: digest of the whole learner state.
+        state_digest: of the last checkpoint, which names all that its state rests on.
     """
 
     model: str

@@ -24,7 +24,8 @@ from martlet.wire.events import encode_event
 from martlet.wire.trainer import TrainerStatus
 from tests.integration.rating_model import MODEL
 from tests.unit.trainer.streams import outcome, prediction
-from trainer_svc.checkpoint import FolderCheckpoints, state_digest
+from trainer_svc.checkpoints.folder import FolderCheckpoints
+from trainer_svc.checkpoints.state import state_digest
 
 REFERENCE = "tests.integration.rating_model:MODEL"
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,8 @@ import numpy as np
 from martlet.clock import Clock
 from martlet.errors import Corrupt, MartletError
 from martlet.evidence import EvidenceBatch
-from trainer_svc.checkpoint import Checkpoint, CheckpointStore
+from trainer_svc.checkpoints.folder import CheckpointStore
+from trainer_svc.checkpoints.state import Checkpoint
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import Journal, Stepped
 from trainer_svc.judge.evidence_state import EvidenceState

@@ -87,13 +87,13 @@ class LinearLearner:
 
     def state(self) -> Arrays:
         own: Arrays = {"weights": self.weights, "generation": np.array(self._generation, np.int64)}
-        return own | self.table.state()
+        return own | {f"rows/t2/{name}": array for name, array in self.table.state().items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         rest = dict(state)
         self.weights = np.array(rest.pop("weights"), np.float32)
         self._generation = int(rest.pop("generation"))
-        self.table.restore(rest)
+        self.table.restore({name.removeprefix("rows/t2/"): array for name, array in rest.items()})
 
     def _keys(self, block: FeatureBlock) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
         users, items = block.user_ids[block.row_of_user, 0], block.item_ids[:, 0]

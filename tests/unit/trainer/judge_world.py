@@ -9,7 +9,7 @@ from martlet.evidence import EvidenceBatch, EvidenceRow
 from tests.unit.trainer.fakes import SPEC
 from tests.unit.trainer.streams import MODEL, START, Label
 from tests.unit.trainer.world import Death, Fate, MortalCheckpoints, MortalJournal
-from trainer_svc.checkpoint import FolderCheckpoints
+from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import LogJournal

@@ -12,7 +12,8 @@ from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, Heard, LinearLearner, MemoryStore
 from tests.unit.trainer.streams import MODEL, SECOND, START, Label
 from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
-from trainer_svc.checkpoint import Checkpoint, FolderCheckpoints
+from trainer_svc.checkpoints.folder import FolderCheckpoints
+from trainer_svc.checkpoints.state import Checkpoint, StateChange
 from trainer_svc.dead_letters import DeadLetterLog, read_letters
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
@@ -103,6 +104,9 @@ class MortalCheckpoints:
 
     def write(self, checkpoint: Checkpoint) -> str:
         return str(self._fate.durable("checkpoint", lambda: self._inner.write(checkpoint)))
+
+    def extend(self, change: StateChange) -> str:
+        return str(self._fate.durable("change", lambda: self._inner.extend(change)))
 
     def newest(self) -> Checkpoint | None:
         return self._inner.newest()

@@ -1,0 +1,168 @@
+"""What became of a run: is its state that of one that was never interrupted, and where is each event?"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.training.crash_events import Fate, Told
+from benchmarks.training.crash_model import MODEL
+from martlet.eventlog.file_log import FileEventReader
+from martlet.keys import space_salt
+from martlet.runtime.config import Config
+from registry_svc.catalog_sql import SqlCatalog
+from registry_svc.catalog_tables import open_database
+from trainer_svc.app import CACHE_BYTES, make_state
+from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
+from trainer_svc.checkpoints.folder import FolderCheckpoints
+from trainer_svc.checkpoints.state import Arrays, state_digest
+from trainer_svc.event_source import EventSource
+from trainer_svc.journal import Acknowledged, Began, Entry, ReadOnlyJournal, Stepped, read_journal
+from trainer_svc.restorer import Restorer
+from trainer_svc.training_state import TrainingState
+from trainer_svc.version_builder import ModelIdentity, VersionBuilder
+
+_READ_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found.
+
+    Attributes:
+        state_equal: the state's SHA-256 is that of the same decisions taken without interruption, and so is that of
+            every version; the registry has each of these once, in their order, and no other.
+        versions: their digests.
+        lost, doubled: events that are in none of learned, excluded, dead-lettered, pending, or in more than one.
+    """
+
+    state_equal: bool
+    versions: tuple[str, ...]
+    steps: int
+    lost: int
+    doubled: int
+    digest: str
+    says: str
+
+    @property
+    def holds(self) -> bool:
+        """Learned exactly once."""
+        return self.state_equal and not self.lost and not self.doubled
+
+
+def judge(data: Path, told: Told) -> Verdict:
+    """Looks at what a trainer left behind, with nothing running. Learns everything again from the first entry."""
+    config = crash_config(data)
+    checkpoint = FolderCheckpoints(config.checkpoint_dir / "checkpoints", 3).newest()
+    entries = [entry for entry, _ in read_journal(FileEventReader(config.checkpoint_dir), 0)]
+    state = dict(checkpoint.state) if checkpoint is not None else {}
+    digest = state_digest(state) if state else ""
+    try:
+        report, again = _learned_again(config, entries)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
+        return Verdict(False, (), len(entries), 0, 0, digest, f"the journal cannot be executed again: {error}")
+    equal = report.digests_equal and report.state_digest == digest
+    lost, doubled = _coverage(entries, told)
+    lost_rows, doubled_rows = _rows(state, again, told)
+    missing = len(told.fates) - _accounted(report)
+    steps = sum(isinstance(entry, Stepped) for entry in entries)
+    published = tuple(entry.digest for entry in entries if isinstance(entry, Acknowledged))
+    registered = _registered(config)
+    odd = [_fates(report, told), "" if registered == published else "the registry has other versions"]
+    return Verdict(
+        equal and not any(odd), published, steps, max(lost + lost_rows, missing), max(doubled + doubled_rows, -missing),
+        digest, "; ".join([str(report.events), _unlike(state, again), *filter(None, odd)]),
+    )  # fmt: skip
+
+
+def crash_config(data: Path) -> Config:
+    """The settings of a run's data directory."""
+    config = Config(data_dir=data)
+    return replace(config, trainer=replace(config.trainer, model=f"{MODEL_REF}"))
+
+
+MODEL_REF = "benchmarks.training.crash_model:MODEL"
+
+
+def _learned_again(config: Config, entries: list[Entry]) -> tuple[AuditReport, Arrays]:
+    states: list[TrainingState] = []
+    reader, lookup, journal = (
+        FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
+    )
+    source = EventSource(reader, lookup, _READ_BYTES, CACHE_BYTES)
+    builder = VersionBuilder(NoStore(), ModelIdentity(MODEL.name, MODEL.spec))
+
+    def fresh(began: Began) -> TrainingState:
+        states.append(make_state(began, MODEL, config, source, NoLetters()))
+        return states[-1]
+
+    restorer = Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build)
+    report = Auditor(fresh, builder, {}, rewind_targets(entries), restorer.suspect).run(entries)
+    return report, dict(states[0].state())
+
+
+def _registered(config: Config) -> tuple[str, ...]:
+    engine = open_database(config.catalog_url)
+    records = SqlCatalog(engine).versions(MODEL.name, 0, 1_000_000, with_manifests=False)
+    engine.dispose()
+    return tuple(record.digest for record in sorted(records, key=lambda one: one.version))
+
+
+def _coverage(entries: list[Entry], told: Told) -> tuple[int, int]:
+    """Records of the log that no step reads, and that several do: the cuts of a partition must lie end to end."""
+    reached: Counter[str] = Counter()
+    lost = doubled = 0
+    for entry in entries:
+        for cut in entry.cut.ranges if isinstance(entry, Stepped) else ():
+            lost += cut.start > reached[cut.partition]
+            doubled += cut.start < reached[cut.partition]
+            reached[cut.partition] = cut.end
+    return lost + sum(reached[name] < end for name, end in told.ends.items()), doubled
+
+
+def _rows(state: Arrays, again: Arrays, told: Told) -> tuple[int, int]:
+    """Each event to be learned has an item of its own, whose row's optimizer state says how often it was."""
+    own, reference = _optimizer_of(state, told), _optimizer_of(again, told)
+    lost = sum(own[event] == 0 < reference[event] for event in told.items)
+    return lost, sum(own[event] != reference[event] and own[event] != 0 for event in told.items)
+
+
+def _optimizer_of(state: Arrays, told: Told) -> dict[str, float]:
+    found: dict[int, float] = {}
+    for name in [name for name in state if name.endswith("/keys")]:
+        optimizer = state[name.removesuffix("keys") + "optimizer"]
+        keys = state[name].reshape(-1).tolist()
+        found |= dict(zip(keys, optimizer[: len(keys), 0].tolist(), strict=True))
+    salt = space_salt("item")
+    return {event: found.get(_wrapped(item + salt), 0.0) for event, item in told.items.items()}
+
+
+def _wrapped(key: int) -> int:
+    return (key + 2**63) % 2**64 - 2**63
+
+
+def _accounted(report: AuditReport) -> int:
+    events = report.events
+    return events.learned + events.excluded + events.dead_lettered + events.pending
+
+
+def _fates(report: AuditReport, told: Told) -> str:
+    """What the log says must come of the outcomes, against what came; rewinds move learned ones to the excluded."""
+    events, want = report.events, Counter(told.fates.values())
+    found = (events.learned + events.excluded, events.dead_lettered + events.pending)
+    wanted = (want[Fate.LEARNED] + want[Fate.EXCLUDED], want[Fate.DEAD] + want[Fate.UNKNOWN])
+    return "" if found == wanted else f"{found} instead of {wanted}"
+
+
+def _unlike(state: Arrays, again: Arrays) -> str:
+    def same(name: str) -> bool:
+        return name in state and name in again and bool(_bytes(state[name]) == _bytes(again[name]))
+
+    unlike = [name for name in sorted(state.keys() | again.keys()) if not same(name)]
+    return f"unlike: {', '.join(unlike[:6])}" if unlike else "all alike"
+
+
+def _bytes(array: Any) -> bytes:
+    return np.ascontiguousarray(array).tobytes()

@@ -1,0 +1,1 @@
+"""Checkpoints: a base, and a log of what changed since, from which a restart goes on."""
