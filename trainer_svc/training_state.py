@@ -270,7 +270,8 @@ class TrainingState:
             return TableSnapshot(table.name, table.width, table.base())
         parent = next(known for known in head.tables if known.name == table.name)
         keys, rows, special = table.changed(buckets)
-        return TableChange(parent, buckets, keys, rows, special)
+        whole = np.full(buckets.shape[0], 15, np.uint8)
+        return TableChange(parent, buckets, whole, whole, keys.reshape(-1), rows.reshape(-1, rows.shape[2]), special)
 
     def _shift(self) -> dict[str, float]:
         """How far the head's recent answers would move: the state's logits against those that it gave."""

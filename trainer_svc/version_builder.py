@@ -1,7 +1,8 @@
 """From copies of the learner's state to a version: blobs in the artifact store, and a manifest that names them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,6 @@ from martlet.artifacts import ArtifactStore
 from martlet.feature_encoding import signature_of
 from martlet.feature_spec import FeatureSpec
 from martlet.manifest import (
-    BlobRef,
     Learned,
     Lineage,
     Manifest,
@@ -19,7 +19,9 @@ from martlet.manifest import (
     VersionKind,
     encode_manifest,
 )
+from martlet.row_encoding import RowEncoding
 from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta, encode_dense
+from martlet.table_chain import predecessor
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,29 @@ class TableChange:
     Attributes:
         parent: the table in the parent version, whose chain this extends.
         buckets: int32[m], ascending.
-        keys, rows: of those buckets.
+        row_mask, key_mask: uint8[m], the places whose rows and keys changed.
+        keys, rows: of those places, rows [r, width] as float32.
         special: all special rows.
+        encoding: how the rows travel.
     """
 
     parent: TableManifest
     buckets: npt.NDArray[np.int32]
+    row_mask: npt.NDArray[np.uint8]
+    key_mask: npt.NDArray[np.uint8]
     keys: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.float32]
-    special: npt.NDArray[np.float32]
+    rows: npt.NDArray[np.floating[Any]]
+    special: npt.NDArray[np.floating[Any]]
+    encoding: RowEncoding = RowEncoding.FLOAT32
+
+    def delta(self) -> TableDelta:
+        """The next link of the parent's chain, rows in the table's dtype."""
+        parent, dtype = self.parent, np.dtype(self.parent.dtype)
+        last = predecessor(parent, len(parent.deltas))
+        return TableDelta(
+            len(parent.deltas) + 1, last.digest, self.buckets, self.row_mask, self.key_mask, self.keys,
+            np.asarray(self.rows, dtype), np.asarray(self.special, dtype),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +121,7 @@ class VersionBuilder:
     def _table(self, table: TableSnapshot | TableChange) -> TableManifest:
         if isinstance(table, TableSnapshot):
             base = self._store.put(encode_base(table.base))
-            return TableManifest(table.name, table.width, table.base.buckets, "float32", base)
+            return TableManifest(table.name, table.width, table.base.buckets, str(table.base.rows.dtype), base)
         parent = table.parent
-        last: BlobRef = (parent.base, *parent.deltas)[-1]
-        delta = TableDelta(len(parent.deltas) + 1, last.digest, table.buckets, table.keys, table.rows, table.special)
-        blob = self._store.put(encode_delta(delta))
-        deltas = (*parent.deltas, blob)
-        return TableManifest(parent.name, parent.width, parent.buckets, parent.dtype, parent.base, deltas)
+        blob = self._store.put(encode_delta(table.delta(), table.encoding))
+        return replace(parent, deltas=(*parent.deltas, blob))

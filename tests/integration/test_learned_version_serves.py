@@ -83,7 +83,7 @@ class Publisher:
             buckets = table.tracker.take()
             table.tracker.acknowledge()
             previous = (parent.base, *parent.deltas)[-1].digest
-            delta = TableDelta(len(parent.deltas) + 1, previous, buckets, *table.changed(buckets))
+            delta = TableDelta.of_buckets(len(parent.deltas) + 1, previous, buckets, *table.changed(buckets))
             blob = self.store.put(encode_delta(delta))
             made.append(replace(parent, deltas=(*parent.deltas, blob)))
         return made

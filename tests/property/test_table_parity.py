@@ -152,7 +152,7 @@ def test_base_and_deltas_through_the_arena_equal_the_table(
         table.evict(0, now_s if evicts else 0)
         table.rows[table.slots + 1] += 1.0
         buckets = acknowledged(table)
-        delta = TableDelta(now_s, "p", buckets, *table.changed(buckets))
+        delta = TableDelta.of_buckets(now_s, "p", buckets, *table.changed(buckets))
         delta = decode_delta(encode_delta(delta), WIDTH, BUCKETS)
         views.append((arena.derive(views[-1][0], delta), trainer_rows(table, keys)))
     for view, expected in views:
@@ -179,7 +179,7 @@ def test_the_runtime_reads_more_buckets_than_the_graph_declares_and_copies_none(
     acknowledged(table)
     learn(table, [2], np.random.default_rng(0))
     buckets = acknowledged(table)
-    view = arena.derive(arena.root(), TableDelta(1, "p", buckets, *table.changed(buckets)))
+    view = arena.derive(arena.root(), TableDelta.of_buckets(1, "p", buckets, *table.changed(buckets)))
     arrays = arena_arrays(arena, view)
     runtime, values = session(lookup_model(BUCKETS), tmp_path, arrays, level)
     declared = BUCKETS * SLOTS + SPECIALS

@@ -30,7 +30,7 @@ def base(value: float = 0.0) -> TableBase:
 def delta(buckets: list[int], value: float) -> TableDelta:
     """The buckets get keys and rows of `value`, and so do the special rows."""
     m = len(buckets)
-    return TableDelta(
+    return TableDelta.of_buckets(
         1, "p", np.array(buckets, np.int32), np.full((m, SLOTS), int(value), np.int64),
         np.full((m, SLOTS, WIDTH), value, np.float32), np.full((SPECIALS, WIDTH), value, np.float32),
     )  # fmt: skip
@@ -168,7 +168,7 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
     wide = TableBase(
         np.zeros((n, SLOTS), np.int64), np.zeros((n, SLOTS, width), np.float32), np.zeros((1, width), np.float32)
     )
-    change = TableDelta(
+    change = TableDelta.of_buckets(
         1, "p", np.arange(n, dtype=np.int32), np.zeros((n, SLOTS), np.int64),
         np.ones((n, SLOTS, width), np.float32), np.ones((1, width), np.float32),
     )  # fmt: skip

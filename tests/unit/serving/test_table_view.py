@@ -80,7 +80,7 @@ class Stage:
         """Bucket `sequence` gets rows of `sequence`."""
         before = previous or (self.base, *self.deltas)[sequence - 1].digest
         blob = encode_delta(
-            TableDelta(
+            TableDelta.of_buckets(
                 sequence,
                 before,
                 np.array([sequence], np.int32),

@@ -133,8 +133,9 @@ def test_a_delta_extends_its_parents_chain() -> None:
     table = builder.build(payload()).tables[0]
     for sequence in (1, 2):
         change = TableChange(
-            table, np.array([2], np.int32), np.full((1, 4), 9, np.int64), np.zeros((1, 4, 2), np.float32), BASE.special
-        )
+            table, np.array([2], np.int32), np.array([3], np.uint8), np.array([8], np.uint8),
+            np.array([9]), np.zeros((2, 2), np.float32), BASE.special,
+        )  # fmt: skip
         table = builder.build(replace(payload(), tables=(change,))).tables[0]
         delta = decode_delta(store.get(table.deltas[-1]), 2, 4)
         before = (table.base, *table.deltas)[-2]
