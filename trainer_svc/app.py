@@ -274,6 +274,9 @@ def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
         threads=settings.threads,
         dedup_window_seconds=settings.dedup_window_seconds,
         recent_requests=settings.recent_requests,
+        table_dtype=settings.table_dtype,
+        delta_encoding=settings.delta_encoding,
+        exact_repair_every=settings.exact_repair_every,
     )
 
 
@@ -298,7 +301,7 @@ def make_state(
         )
     if began != own:
         logger.warning("settings of learning have changed; they take effect in a new data directory")
-    learner = Learner(model, began.initial_buckets, began.threads)
+    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype)
     exporter = Exporter(model)
     rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
     return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, prepare)

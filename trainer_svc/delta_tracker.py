@@ -1,52 +1,98 @@
-"""Which buckets changed since the last publish that was acknowledged.
+"""What changed since the last publish that was acknowledged, slot by slot, and since the last checkpoint.
 
 Nothing is forgotten before the acknowledgement: what was taken for a publish stays marked until it is acknowledged, and
-what changed again in the meantime stays marked after it.
+what changed again in the meantime stays marked after it. The same holds for checkpoints.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-TOUCHED: Final = 1
-IN_FLIGHT: Final = 2
+ROW: Final = 0x0001  # of the bucket's first slot; the others' bits follow
+KEY: Final = 0x0010
+CHANGED: Final = 0x00FF
+IN_FLIGHT_SHIFT: Final = 8
+ALL_ROWS: Final = 0x0F
+
+UNSAVED: Final = 1
+BEING_SAVED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Slots that changed.
+
+    Attributes:
+        buckets: int32[m], ascending.
+        rows: uint8[m], bit p says that the row in place p changed.
+        keys: uint8[m], bit p says that the key in place p did: placed, displaced or cleared.
+    """
+
+    buckets: npt.NDArray[np.int32]
+    rows: npt.NDArray[np.uint8]
+    keys: npt.NDArray[np.uint8]
 
 
 class DeltaTracker:
-    """One byte a bucket. One publish is in flight at a time. Not thread-safe."""
+    """Three bytes a bucket. One publish and one checkpoint are under way at a time. Not thread-safe.
+
+    Attributes:
+        marks: uint16[n]. Bits 0-3: the row in place 0-3 changed; bits 4-7: the key did. Bits 8-15: the same of the
+            publish in flight. Part of the state.
+        unsaved: uint8[n]. Bit 0: the bucket changed since the last copy for a checkpoint; bit 1: that checkpoint is
+            being written. No part of the state, which must not depend on when checkpoints were made.
+    """
 
     def __init__(self, buckets: int) -> None:
-        self.flags: npt.NDArray[np.uint8] = np.zeros(buckets, np.uint8)
-
-    def touch(self, buckets: npt.NDArray[np.int64]) -> None:
-        """Marks buckets as changed."""
-        self.flags[buckets] |= TOUCHED
+        self.marks: npt.NDArray[np.uint16] = np.zeros(buckets, np.uint16)
+        self.unsaved: npt.NDArray[np.uint8] = np.zeros(buckets, np.uint8)
 
     @property
     def touched(self) -> int:
         """How many buckets a publish would carry now."""
-        return int(np.count_nonzero(self.flags))
+        return int(np.count_nonzero(self.marks))
 
-    def take(self) -> npt.NDArray[np.int32]:
-        """Everything not acknowledged, an earlier publish in flight included: int32[m], ascending."""
-        taken = np.flatnonzero(self.flags)
-        self.flags[taken] = IN_FLIGHT
-        return taken.astype(np.int32)
+    def take(self) -> Touched:
+        """Everything not acknowledged, an earlier publish in flight included."""
+        buckets = np.flatnonzero(self.marks)
+        marks = self.marks[buckets]
+        taken = (marks | marks >> IN_FLIGHT_SHIFT) & CHANGED
+        self.marks[buckets] = taken << IN_FLIGHT_SHIFT
+        rows, keys = taken & ALL_ROWS, taken // KEY
+        return Touched(buckets.astype(np.int32), rows.astype(np.uint8), keys.astype(np.uint8))
 
     def acknowledge(self) -> None:
         """The last publish that was taken has arrived: forgets it, unless it was touched again."""
-        self.flags &= TOUCHED
+        self.marks &= np.uint16(CHANGED)
+
+    def take_unsaved(self) -> npt.NDArray[np.int32]:
+        """The buckets that no finished checkpoint holds as they are, for one to be written: int32[m], ascending."""
+        buckets = np.flatnonzero(self.unsaved)
+        self.unsaved[buckets] = BEING_SAVED
+        return buckets.astype(np.int32)
+
+    def saved(self) -> None:
+        """The checkpoint that was being written is durable."""
+        self.unsaved &= np.uint8(UNSAVED)
+
+    def unsaved_failed(self) -> None:
+        """The checkpoint that was being written is not to be had: what it held counts as changed."""
+        self.unsaved |= self.unsaved >> 1
+        self.unsaved &= np.uint8(UNSAVED)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Everything, as an array (not a copy)."""
-        return {"flags": self.flags}
+        """What publishes depend on, as an array (not a copy)."""
+        return {"marks": self.marks}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Takes a state over (copies)."""
-        self.flags = np.array(state["flags"], np.uint8)
+        """Takes a state over (copies). Every bucket counts as unsaved; whoever knows better says `saved`."""
+        self.marks = np.array(state["marks"], np.uint16)
+        self.unsaved = np.full(self.marks.shape[0], UNSAVED, np.uint8)
 
     def resize(self, buckets: int) -> None:
-        """The table was rebuilt: every bucket has changed."""
-        self.flags = np.full(buckets, TOUCHED, np.uint8)
+        """The table was rebuilt: every slot has changed."""
+        self.marks = np.full(buckets, CHANGED, np.uint16)
+        self.unsaved = np.full(buckets, UNSAVED, np.uint8)

@@ -17,6 +17,7 @@ from trainer_svc.dense_inputs import dense_inputs, numbers_of, owned
 from trainer_svc.dense_model import DenseModel, Moments
 from trainer_svc.optimizers import DenseAdam, FlatParameters
 from trainer_svc.row_store import RowStore
+from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable
 
 Floats = npt.NDArray[np.float32]
@@ -51,9 +52,12 @@ class Learner:
     Args:
         initial_buckets: of each table; a table doubles when it is full.
         threads: torch's.
+        table_dtype: what the tables' rows are stored as.
     """
 
-    def __init__(self, model: Model, initial_buckets: int = DEFAULT_BUCKETS, threads: int = 1) -> None:
+    def __init__(
+        self, model: Model, initial_buckets: int = DEFAULT_BUCKETS, threads: int = 1, table_dtype: RowType = "float32"
+    ) -> None:
         _set_up_torch(threads)
         self._threads = threads
         self._thread = threading.get_ident()
@@ -62,7 +66,7 @@ class Learner:
         self._moments = Moments(self.dense.numbers)
         self._parameters = FlatParameters(self.dense.parameters())
         self._optimizer = DenseAdam(model.dense, self._parameters)
-        self._rows = RowStore(model, initial_buckets)
+        self._rows = RowStore(model, initial_buckets, table_dtype)
         self._steps = 0
         self._skipped = 0
 

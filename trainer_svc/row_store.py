@@ -10,7 +10,9 @@ from martlet.feature_spec import FeatureBlock
 from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
+from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+from trainer_svc.table.updates import RowWiseAdaGradStep
 
 Floats = npt.NDArray[np.float32]
 
@@ -39,15 +41,15 @@ class RowStore:
         generation: how often a table grew.
     """
 
-    def __init__(self, model: Model, buckets: int) -> None:
+    def __init__(self, model: Model, buckets: int, dtype: RowType = "float32") -> None:
         numbers = {space: number for number, space in enumerate(model.spec.salts)}
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
-        self._settings = model.rows
+        self._rule = RowWiseAdaGradStep(model.rows.rate, model.rows.epsilon, model.rows.l2)
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
         self._admission = RowAdmission([by_space[space].min_count for space in numbers])
         self.lookups = [TableLookup(model.spec, table, numbers) for table in model.tables]
         self.tables = {
-            table.name: EmbeddingTable(table.name, table.width, buckets, 1 + len(table.features))
+            table.name: EmbeddingTable(table.name, table.width, buckets, 1 + len(table.features), dtype=dtype)
             for table in model.tables
         }
         self.generation = 0
@@ -89,7 +91,7 @@ class RowStore:
             if newborn is not None:
                 chosen = np.flatnonzero(newborn != NO_ROW)
                 rows, gradient = np.concatenate([rows, newborn[chosen]]), np.concatenate([gradient, gradient[chosen]])
-            table.row_wise_adagrad(rows, gradient, self._settings.rate, self._settings.epsilon, self._settings.l2)
+            table.update(rows, gradient, self._rule)
 
     def evict(self, now_s: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""

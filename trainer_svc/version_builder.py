@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from martlet.manifest import (
 from martlet.row_encoding import RowEncoding
 from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta, encode_dense
 from martlet.table_chain import predecessor
+from trainer_svc.table.embedding_table import TableCut
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +47,31 @@ class TableChange:
 
     Attributes:
         parent: the table in the parent version, whose chain this extends.
-        buckets: int32[m], ascending.
-        row_mask, key_mask: uint8[m], the places whose rows and keys changed.
-        keys, rows: of those places, rows [r, width] as float32.
-        special: all special rows.
+        cut: the slots that changed, and all special rows.
         encoding: how the rows travel.
     """
 
     parent: TableManifest
-    buckets: npt.NDArray[np.int32]
-    row_mask: npt.NDArray[np.uint8]
-    key_mask: npt.NDArray[np.uint8]
-    keys: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.floating[Any]]
-    special: npt.NDArray[np.floating[Any]]
+    cut: TableCut
     encoding: RowEncoding = RowEncoding.FLOAT32
+
+    @property
+    def name(self) -> str:
+        """The table's."""
+        return self.parent.name
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its rows arrive as they are."""
+        return self.encoding.is_exact(self.parent.dtype)
 
     def delta(self) -> TableDelta:
         """The next link of the parent's chain, rows in the table's dtype."""
-        parent, dtype = self.parent, np.dtype(self.parent.dtype)
-        last = predecessor(parent, len(parent.deltas))
-        return TableDelta(
-            len(parent.deltas) + 1, last.digest, self.buckets, self.row_mask, self.key_mask, self.keys,
-            np.asarray(self.rows, dtype), np.asarray(self.special, dtype),
-        )  # fmt: skip
+        parent, cut, dtype = self.parent, self.cut, np.dtype(self.parent.dtype)
+        length = len(parent.deltas)
+        rows, special = np.asarray(cut.rows, dtype), np.asarray(cut.special, dtype)
+        previous = predecessor(parent, length).digest
+        return TableDelta(length + 1, previous, cut.buckets, cut.row_mask, cut.key_mask, cut.keys, rows, special)
 
 
 @dataclass(frozen=True, slots=True)

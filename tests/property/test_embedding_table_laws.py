@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from martlet.table_layout import SLOTS, buckets_of, empty_keys
 from trainer_svc.table import EmbeddingTable, TableFull
+from trainer_svc.table.updates import RowWiseAdaGradStep
 
 EXTREMES = [0, 1, -1, (1 << 63) - 1, -(1 << 63)]
 KEYS = st.one_of(
@@ -56,7 +57,7 @@ class TableMachine(RuleBasedStateMachine):
         keys = [held[pick % len(held)] for pick in picks]
         rows = self.table.find(np.array(keys, np.int64))
         for table in (self.table, self.twin):
-            table.row_wise_adagrad(rows, np.full((len(keys), 2), gradient, np.float32), 0.1, 1e-8)
+            table.update(rows, np.full((len(keys), 2), gradient, np.float32), RowWiseAdaGradStep(0.1, 1e-8))
         for key, row in zip(keys, rows, strict=True):
             self.rows[key] = tuple(self.table.rows[row].tolist())
 
@@ -115,7 +116,7 @@ class TableMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_not_tracked_is_as_it_was_published(self) -> None:
-        same = np.flatnonzero(self.table.tracker.flags == 0)
+        same = np.flatnonzero(self.table.tracker.marks == 0)
         now = self.table.base()
         if same.shape[0]:
             np.testing.assert_array_equal(now.keys[same], self.published.keys[same])
@@ -135,7 +136,7 @@ def test_adagrad_is_the_dense_formula_on_touched_rows(picks: list[int], seed: in
     found = upsert(table, list(range(6)))
     gradients = rng.normal(size=(len(picks), 3)).astype(np.float32)
     before = table.rows.copy()
-    table.row_wise_adagrad(found[picks], gradients, 0.1, 1e-6, l2=0.01)
+    table.update(found[picks], gradients, RowWiseAdaGradStep(0.1, 1e-6, 0.01))
     for pick in set(picks):
         row = found[pick]
         total = gradients[[i for i, p in enumerate(picks) if p == pick]].astype(np.float64).sum(0)

@@ -71,7 +71,7 @@ def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learned_state(loop: TrainingLoop) -> dict[str, bytes]:
     learner, _ = loop.state.learning()
-    return {name: np.asarray(array).tobytes() for name, array in learner.items() if not name.endswith("flags")}
+    return {name: np.asarray(array).tobytes() for name, array in learner.items() if not name.endswith("marks")}
 
 
 @pytest.mark.parametrize("label", LABELS)

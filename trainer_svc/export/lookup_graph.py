@@ -7,9 +7,7 @@ from martlet.table_layout import C1, C2, C3, SHIFT1, SHIFT2, SLOTS
 from trainer_svc.export.graph_builder import GraphBuilder
 
 
-def add_table(
-    graph: GraphBuilder, table: str, buckets: int, width: int, specials: int, dtype: str = "float32"
-) -> None:
+def add_table(graph: GraphBuilder, table: str, buckets: int, width: int, specials: int, dtype: str = "float32") -> None:
     """Declares the table's arrays: what a version fills in. An arena may fill in more keys and rows than declared."""
     graph.external(f"{table}.directory", "int32", [buckets])
     graph.external(f"{table}.keys", "int64", [buckets, SLOTS])

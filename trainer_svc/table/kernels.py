@@ -1,15 +1,18 @@
-"""The table's inner loops, compiled. They release the GIL and touch nothing but the arrays they are given."""
+"""The basic steps of the table's compiled loops: where a key belongs, what a slot holds, that it changed.
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar, cast
+Kernels release the GIL and touch nothing but the arrays they are given; they do not check indices.
+"""
 
-import numba
+from typing import Any, Final
+
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
 from martlet.table_layout import C1, C2, C3, SHIFT1, SHIFT2, SLOTS
-
-F = TypeVar("F", bound=Callable[..., Any])
+from trainer_svc.table.columns import Columns
+from trainer_svc.table.compiling import compiled_form, kernel
+from trainer_svc.table.half import narrowed, widened
 
 _C1: Final = np.uint64(C1)
 _C2: Final = np.uint64(C2)
@@ -18,34 +21,6 @@ _S1: Final = np.uint64(SHIFT1)
 _S2: Final = np.uint64(SHIFT2)
 _S32: Final = np.uint64(32)
 _LOW: Final = np.uint64(0xFFFFFFFF)
-
-# A path of displacements is searched breadth first: 2 buckets, 8 one move away, 32, 128, and a part of those behind.
-MAX_SEARCH: Final = 340
-
-
-class Columns(NamedTuple):
-    """The arrays of one table, by slot (bucket * 4 + place); the special rows stand behind the slots.
-
-    Attributes:
-        keys: int64[n, 4].
-        marks: int64[n], what an empty slot of each bucket holds.
-        rows: float32[n * 4 + specials, width].
-        accumulators: float32[n * 4 + specials].
-        spaces: uint16[n, 4].
-        last_used: int64[n, 4].
-    """
-
-    keys: npt.NDArray[np.int64]
-    marks: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.float32]
-    accumulators: npt.NDArray[np.float32]
-    spaces: npt.NDArray[np.uint16]
-    last_used: npt.NDArray[np.int64]
-
-
-def kernel(function: F) -> F:
-    """Compiles a function of arrays and scalars. The one place where numba's untyped decorator is given a type."""
-    return cast("F", numba.njit(nogil=True, cache=True)(function))
 
 
 @kernel
@@ -83,64 +58,79 @@ def slot_of(keys: npt.NDArray[np.int64], first: int, second: int, key: int) -> i
 
 
 @kernel
-def find(keys: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], out: npt.NDArray[np.int64]) -> None:
-    """Slots of many keys, -1 where absent."""
-    for i in range(wanted.shape[0]):
-        first, second = pair_of(wanted[i], keys.shape[0])
-        out[i] = slot_of(keys, first, second, wanted[i])
-
-
-@kernel
-def open_path(
-    keys: npt.NDArray[np.int64],
-    marks: npt.NDArray[np.int64],
-    first: int,
-    second: int,
-    path: npt.NDArray[np.int64],
-    search: npt.NDArray[np.int64],
-) -> int:
-    """Finds where a new key can go: fills `path` with slots, the free one first, each to receive the next one's key.
-
-    Returns the number of slots in the path (the last lies in one of the key's buckets), or 0 when none is found.
-    Changes nothing else than `path` and `search`, its scratch int64[3, MAX_SEARCH]. Breadth first from both buckets, so
-    the path is shortest, and the same every time; a shortest path does not come to a slot twice.
-    """
-    bucket_at, came_from, moved = search[0], search[1], search[2]
-    bucket_at[0], bucket_at[1] = first, second
-    came_from[0] = came_from[1] = -1
-    count, at = 2, 0
-    while at < count:
-        bucket = bucket_at[at]
-        place = place_of(keys, bucket, marks[bucket])
-        if place >= 0:
-            return trace(path, at, bucket * SLOTS + place, came_from, moved)
-        for place in range(SLOTS):
-            if count < MAX_SEARCH:
-                one, other = pair_of(keys[bucket, place], keys.shape[0])
-                bucket_at[count] = other if one == bucket else one
-                came_from[count] = at
-                moved[count] = bucket * SLOTS + place
-                count += 1
-        at += 1
+def empty_key(empties: npt.NDArray[np.int64], bucket: int) -> int:
+    """What an empty slot of a bucket holds (see `martlet.table_layout.empty_keys`)."""
+    for i in range(empties.shape[0]):
+        if empties[i, 0] == bucket:
+            return int(empties[i, 1])
     return 0
 
 
 @kernel
-def trace(
-    path: npt.NDArray[np.int64],
-    node: int,
-    free_slot: int,
-    came_from: npt.NDArray[np.int64],
-    moved: npt.NDArray[np.int64],
-) -> int:
-    """Writes the way back from a free slot to one of the roots into `path`; returns its length."""
-    path[0] = free_slot
-    length = 1
-    while came_from[node] >= 0:
-        path[length] = moved[node]
-        length += 1
-        node = came_from[node]
-    return length
+def mark_row(marks: npt.NDArray[np.uint16], unsaved: npt.NDArray[np.uint8], slot: int) -> None:
+    """The row of a slot changed (see `trainer_svc.delta_tracker`). A special row, behind the slots, bears no mark."""
+    bucket = slot // SLOTS
+    if bucket < marks.shape[0]:
+        marks[bucket] |= np.uint16(1 << (slot % SLOTS))
+        unsaved[bucket] |= np.uint8(1)
+
+
+@kernel
+def mark_key(marks: npt.NDArray[np.uint16], unsaved: npt.NDArray[np.uint8], slot: int) -> None:
+    """The key of a slot was placed, displaced or cleared."""
+    bucket = slot // SLOTS
+    marks[bucket] |= np.uint16(1 << (SLOTS + slot % SLOTS))
+    unsaved[bucket] |= np.uint8(1)
+
+
+def load(rows: npt.NDArray[Any], row: int, column: int) -> Any:
+    """One number of a row, as float32. In kernels only."""
+    raise NotImplementedError
+
+
+def store(rows: npt.NDArray[Any], row: int, column: int, value: Any) -> None:
+    """Writes one number of a row; a float16 is the nearest, ties to even. In kernels only."""
+    raise NotImplementedError
+
+
+def _load_float(rows: npt.NDArray[Any], row: int, column: int) -> Any:
+    return rows[row, column]
+
+
+def _load_half(rows: npt.NDArray[Any], row: int, column: int) -> Any:
+    return widened(rows[row, column])
+
+
+def _store_float(rows: npt.NDArray[Any], row: int, column: int, value: Any) -> None:
+    rows[row, column] = np.float32(value)
+
+
+def _store_half(rows: npt.NDArray[Any], row: int, column: int, value: Any) -> None:
+    rows[row, column] = narrowed(float(np.float32(value)))
+
+
+@compiled_form(load)
+def _choose_load(rows: Any, row: Any, column: Any) -> Any:  # noqa: ARG001 - numba asks for the same parameters
+    return _load_half if rows.dtype == types.uint16 else _load_float
+
+
+@compiled_form(store)
+def _choose_store(rows: Any, row: Any, column: Any, value: Any) -> Any:  # noqa: ARG001 - as above
+    return _store_half if rows.dtype == types.uint16 else _store_float
+
+
+@kernel
+def read_row(rows: npt.NDArray[Any], row: int, out: npt.NDArray[np.float32]) -> None:
+    """Copies a row of float32, or of float16 kept as bits, into float32[width]."""
+    for column in range(rows.shape[1]):
+        out[column] = load(rows, row, column)
+
+
+@kernel
+def write_row(rows: npt.NDArray[Any], row: int, values: npt.NDArray[np.float32]) -> None:
+    """Writes float32[width] into a row of float32, or of float16 kept as bits: to nearest, ties to even."""
+    for column in range(rows.shape[1]):
+        store(rows, row, column, values[column])
 
 
 @kernel
@@ -160,7 +150,8 @@ def move(columns: Columns, source: int, target: int) -> None:
     columns.keys[t, tp] = columns.keys[s, sp]
     columns.spaces[t, tp] = columns.spaces[s, sp]
     columns.last_used[t, tp] = columns.last_used[s, sp]
-    columns.accumulators[target] = columns.accumulators[source]
+    for column in range(columns.optimizer.shape[1]):
+        columns.optimizer[target, column] = columns.optimizer[source, column]
     for column in range(columns.rows.shape[1]):
         columns.rows[target, column] = columns.rows[source, column]
 
@@ -172,121 +163,23 @@ def fill(columns: Columns, slot: int, key: int, space: int, default: int, now_s:
     columns.keys[bucket, place] = key
     columns.spaces[bucket, place] = space
     columns.last_used[bucket, place] = now_s
-    columns.accumulators[slot] = 0.0
+    for column in range(columns.optimizer.shape[1]):
+        columns.optimizer[slot, column] = 0.0
     if scale == 0.0:
         return
     for column in range(columns.rows.shape[1]):
-        columns.rows[slot, column] = columns.rows[default, column] + np.float32(scale * noise(key, column))
+        value = load(columns.rows, default, column) + np.float32(scale * noise(key, column))
+        store(columns.rows, slot, column, value)
 
 
 @kernel
-def insert(
-    columns: Columns,
-    flags: npt.NDArray[np.uint8],
-    size: int,
-    limit: int,
-    keys: npt.NDArray[np.int64],
-    spaces: npt.NDArray[np.uint16],
-    specials: npt.NDArray[np.int64],
-    now_s: int,
-    scale: float,
-) -> tuple[int, bool]:
-    """Gives each absent key a slot, and each present one of the same space its time of use.
-
-    Returns the table's size and whether all keys are in. A key that finds no place leaves the table as it was; those
-    before it are whole.
-    """
-    buckets = columns.keys.shape[0]
-    path = np.empty(MAX_SEARCH, np.int64)
-    search = np.empty((3, MAX_SEARCH), np.int64)
-    for i in range(keys.shape[0]):
-        key = keys[i]
-        first, second = pair_of(key, buckets)
-        slot = slot_of(columns.keys, first, second, key)
-        if slot >= 0:
-            bucket, place = slot // SLOTS, slot % SLOTS
-            if columns.spaces[bucket, place] == spaces[i] and columns.last_used[bucket, place] < now_s:
-                columns.last_used[bucket, place] = now_s
-            continue
-        length = open_path(columns.keys, columns.marks, first, second, path, search) if size < limit else 0
-        if length == 0:
-            return size, False
-        for j in range(length - 1):
-            move(columns, path[j + 1], path[j])
-            flags[path[j] // SLOTS] |= 1
-        slot = path[length - 1]
-        fill(columns, slot, key, spaces[i], buckets * SLOTS + specials[i], now_s, scale)
-        flags[slot // SLOTS] |= 1
-        size += 1
-    return size, True
-
-
-@kernel
-def gather(rows: npt.NDArray[np.float32], index: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
-    """Copies rows."""
-    for i in range(index.shape[0]):
-        for column in range(rows.shape[1]):
-            out[i, column] = rows[index[i], column]
-
-
-@kernel
-def sum_by_row(
-    index: npt.NDArray[np.int64],
-    gradients: npt.NDArray[np.float32],
-    groups: npt.NDArray[np.int32],
-    members: npt.NDArray[np.int64],
-    sums: npt.NDArray[np.float32],
-) -> int:
-    """Sums the gradients of each row in the order in which they came; returns how many different rows there are.
-
-    `groups` is scratch of one number for each row of the table, zero before and after. `members` receives the rows in
-    order of appearance, `sums` their sums.
-    """
-    count = 0
-    for i in range(index.shape[0]):
-        row = index[i]
-        group = groups[row] - 1
-        if group < 0:
-            group = count
-            count += 1
-            groups[row] = count
-            members[group] = row
-            for column in range(gradients.shape[1]):
-                sums[group, column] = gradients[i, column]
-        else:
-            for column in range(gradients.shape[1]):
-                sums[group, column] += gradients[i, column]
-    for group in range(count):
-        groups[members[group]] = 0
-    return count
-
-
-@kernel
-def adagrad(
-    columns: Columns,
-    flags: npt.NDArray[np.uint8],
-    members: npt.NDArray[np.int64],
-    sums: npt.NDArray[np.float32],
-    rate: float,
-    epsilon: float,
-    l2: float,
-) -> None:
-    """Row-wise AdaGrad on distinct rows: one accumulator a row, of the mean square of its gradient.
-
-    The zero row stays. `sums` is overwritten.
-    """
-    slots, width = columns.keys.shape[0] * SLOTS, columns.rows.shape[1]
-    for i in range(members.shape[0]):
-        row = members[i]
-        if row == slots:
-            continue
-        square = np.float32(0.0)
-        for column in range(width):
-            sums[i, column] += np.float32(l2) * columns.rows[row, column]
-            square += sums[i, column] * sums[i, column]
-        columns.accumulators[row] += square / np.float32(width)
-        step = np.float32(rate) / (np.sqrt(columns.accumulators[row]) + np.float32(epsilon))
-        for column in range(width):
-            columns.rows[row, column] -= step * sums[i, column]
-        if row < slots:
-            flags[row // SLOTS] |= 1
+def clear(columns: Columns, slot: int) -> None:
+    """Makes a slot as if no key had ever been in it."""
+    bucket, place = slot // SLOTS, slot % SLOTS
+    columns.keys[bucket, place] = empty_key(columns.empties, bucket)
+    columns.spaces[bucket, place] = 0
+    columns.last_used[bucket, place] = 0
+    for column in range(columns.optimizer.shape[1]):
+        columns.optimizer[slot, column] = 0.0
+    for column in range(columns.rows.shape[1]):
+        store(columns.rows, slot, column, np.float32(0.0))

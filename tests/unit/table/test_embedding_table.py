@@ -6,7 +6,10 @@ import pytest
 from martlet.errors import Corrupt
 from martlet.table_layout import SLOTS, buckets_of
 from trainer_svc.table import EmbeddingTable, TableFull
+from trainer_svc.table.columns import RowType
+from trainer_svc.table.updates import RowWiseAdaGradStep
 
+STEP = RowWiseAdaGradStep(0.1, 1e-8)
 GOLDEN_ROWS = [
     ["-0x1.2130700000000p-8", "0x1.4131380000000p-7", "0x1.eed57a0000000p-9", "-0x1.cfa1ae0000000p-10"],
     ["-0x1.7e3cb80000000p-8", "-0x1.caf8340000000p-9", "0x1.1261880000000p-7", "-0x1.62d9800000000p-8"],
@@ -56,8 +59,8 @@ def test_a_displaced_key_takes_everything_along_and_both_buckets_are_tracked() -
     guest = crowd(8, {2, 3}, 1)
     upsert(table, guest, now_s=5, space=3)
     rows = table.find(np.array(guest))
-    table.row_wise_adagrad(rows, np.ones((1, 2), np.float32), 0.1, 1e-8)
-    before = (table.rows[rows[0]].tolist(), float(table.accumulators[rows[0]]))
+    table.update(rows, np.ones((1, 2), np.float32), STEP)
+    before = (table.rows[rows[0]].tolist(), float(table.optimizer[rows[0], 0]))
     table.tracker.take()
     table.tracker.acknowledge()
     old = table.base()
@@ -65,11 +68,11 @@ def test_a_displaced_key_takes_everything_along_and_both_buckets_are_tracked() -
     upsert(table, crowd(8, {host, 6}, 8), now_s=6, space=3)
     now = int(table.find(np.array(guest))[0])
     assert now != rows[0], "the crowd of eight needs both buckets whole"
-    assert (table.rows[now].tolist(), float(table.accumulators[now])) == before
+    assert (table.rows[now].tolist(), float(table.optimizer[now, 0])) == before
     assert int(table.last_used.reshape(-1)[now]) == 5
     assert int(table.spaces.reshape(-1)[now]) == 3
     changed = (old.keys != table.keys).any(1)
-    assert set(np.flatnonzero(changed)) <= set(table.tracker.take().tolist())
+    assert set(np.flatnonzero(changed)) <= set(table.tracker.take().buckets.tolist())
     assert changed[now // SLOTS]
 
 
@@ -116,7 +119,7 @@ def test_a_key_of_another_space_keeps_its_default_row_and_is_counted() -> None:
 def test_the_zero_row_never_changes() -> None:
     table = EmbeddingTable("t2", 2, 16, 2)
     rows = np.array([table.slots, table.slots + 1], np.int64)
-    table.row_wise_adagrad(rows, np.ones((2, 2), np.float32), 0.1, 1e-8)
+    table.update(rows, np.ones((2, 2), np.float32), STEP)
     assert (table.rows[table.slots] == 0).all()
     assert (table.rows[table.slots + 1] != 0).all()
 
@@ -151,7 +154,7 @@ def test_indices_outside_the_table_are_refused() -> None:
     one, end = np.ones((1, 2), np.float32), table.slots + 2
     for row in (-1, end):
         with pytest.raises(ValueError, match="row numbers"):
-            table.row_wise_adagrad(np.array([row]), one, 0.1, 1e-8)
+            table.update(np.array([row]), one, STEP)
         with pytest.raises(ValueError, match="row numbers"):
             table.gather(np.array([row]))
     for special in (-1, 2):
@@ -160,7 +163,7 @@ def test_indices_outside_the_table_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in length"):
         table.upsert(np.array([1, 2]), np.zeros(1, np.uint16), np.array([1]), 1)
     with pytest.raises(ValueError, match="gradients"):
-        table.row_wise_adagrad(np.array([0]), np.ones((1, 3), np.float32), 0.1, 1e-8)
+        table.update(np.array([0]), np.ones((1, 3), np.float32), STEP)
 
 
 def test_a_strided_argument_is_read_as_it_stands() -> None:
@@ -177,7 +180,7 @@ def test_a_strided_argument_is_read_as_it_stands() -> None:
         ("rows", np.zeros((17, 2), np.float32)),
         ("rows", np.zeros((18, 2), np.float64)),
         ("spaces", np.zeros((3, 4), np.uint16)),
-        ("flags", np.zeros(3, np.uint8)),
+        ("marks", np.zeros(3, np.uint16)),
         ("stranger", np.zeros(1)),
     ],
 )
@@ -196,7 +199,7 @@ def held_slots(table: EmbeddingTable, keys: list[int]) -> list[tuple[object, ...
     return [
         (
             table.rows[row].tolist(),
-            float(table.accumulators[row]),
+            float(table.optimizer[row, 0]),
             int(table.spaces.reshape(-1)[row]),
             int(table.last_used.reshape(-1)[row]),
         )
@@ -210,15 +213,15 @@ def test_growing_keeps_all_that_is_known_of_keys_and_specials() -> None:
     upsert(table, list(range(20, 30)), now_s=4, space=2)
     touched = np.array([*table.find(np.arange(30)), table.slots + 1, table.slots + 2])
     gradients = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
-    table.row_wise_adagrad(touched, gradients, 0.1, 1e-8)
+    table.update(touched, gradients, STEP)
     before = held_slots(table, list(range(30)))
-    specials = table.rows[-3:].copy(), table.accumulators[-3:].copy()
+    specials = table.rows[-3:].copy(), table.optimizer[-3:].copy()
     assert specials[1][1:].all()
     table.grow()
     assert table.buckets == 32
     assert held_slots(table, list(range(30))) == before
     np.testing.assert_array_equal(table.rows[-3:], specials[0])
-    np.testing.assert_array_equal(table.accumulators[-3:], specials[1])
+    np.testing.assert_array_equal(table.optimizer[-3:], specials[1])
 
 
 def test_only_old_rows_of_the_space_are_evicted_and_nothing_of_them_stays() -> None:
@@ -227,9 +230,61 @@ def test_only_old_rows_of_the_space_are_evicted_and_nothing_of_them_stays() -> N
     upsert(table, [3], now_s=1, space=2)
     upsert(table, [2, 4], now_s=9, space=1)
     slot = int(table.find(np.array([1]))[0])
-    table.row_wise_adagrad(np.array([slot]), np.ones((1, 2), np.float32), 0.1, 1e-8)
+    table.update(np.array([slot]), np.ones((1, 2), np.float32), STEP)
     assert table.evict(1, 9) == 1
     assert (table.find(np.array([1, 2, 3, 4])) >= 0).tolist() == [False, True, True, True]
     assert table.rows[slot].tolist() == [0.0, 0.0]
-    assert table.accumulators[slot] == 0.0
+    assert table.optimizer[slot, 0] == 0.0
     assert table.last_used.reshape(-1)[slot] == table.spaces.reshape(-1)[slot] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_cut_holds_the_slots_that_changed_and_nothing_else(dtype: RowType) -> None:
+    table = EmbeddingTable("t2", 2, 64, 3, dtype=dtype)
+    rows = upsert(table, [1, 2, 3, 4])
+    table.tracker.take()
+    table.tracker.acknowledge()
+    table.update(rows[[2, 0]], np.ones((2, 2), np.float32), STEP)
+    (new,) = upsert(table, [5])
+    touched = table.tracker.take()
+    cut = table.changed(touched)
+    assert cut.buckets.tolist() == sorted({int(row) // SLOTS for row in (rows[0], rows[2], new)})
+    assert cut.keys.tolist() == [5]
+    slots = sorted([rows[0], rows[2], new])
+    np.testing.assert_array_equal(cut.rows, table.rows[slots].astype(np.float32))
+    np.testing.assert_array_equal(cut.special, table.rows[table.slots :].astype(np.float32))
+    unpacked = [
+        (bucket * SLOTS + place, bool(key >> place & 1))
+        for bucket, row, key in zip(cut.buckets.tolist(), cut.row_mask, cut.key_mask, strict=True)
+        for place in range(SLOTS)
+        if row >> place & 1
+    ]
+    assert unpacked == [(slot, slot == new) for slot in slots]
+
+
+def test_rows_of_float16_are_learned_in_float32_and_rounded_once() -> None:
+    half, full = (EmbeddingTable("t2", 2, 64, 2, dtype=dtype) for dtype in ("float16", "float32"))
+    gradients = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    found = [upsert(table, [1, 2, 3]) for table in (half, full)]
+    np.testing.assert_array_equal(half.rows[found[0]], full.rows[found[1]].astype(np.float16))
+    full.rows[found[1]] = half.rows[found[0]]
+    for table, rows in zip((half, full), found, strict=True):
+        table.update(rows, gradients, STEP)
+    np.testing.assert_array_equal(half.rows[found[0]], full.rows[found[1]].astype(np.float16))
+    np.testing.assert_array_equal(half.gather(found[0]), half.rows[found[0]].astype(np.float32))
+    other = EmbeddingTable("t2", 2, 4, 2, dtype="float16")
+    other.restore(half.state())
+    assert state_bytes(other) == state_bytes(half)
+
+
+def test_a_known_key_that_is_only_met_again_is_unsaved_and_not_touched() -> None:
+    """Its time of use is state, and not part of a version."""
+    table = EmbeddingTable("t2", 2, 64, 2)
+    (row,) = upsert(table, [1], now_s=1)
+    table.tracker.take()
+    table.tracker.acknowledge()
+    table.tracker.take_unsaved()
+    table.tracker.saved()
+    upsert(table, [1], now_s=2)
+    assert table.tracker.touched == 0
+    assert table.tracker.take_unsaved().tolist() == [row // SLOTS]

@@ -18,6 +18,7 @@ from martlet.versions import CatalogState, LineageState, VersionRecord
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.learner import Batch
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+from trainer_svc.table.updates import RowWiseAdaGradStep
 from trainer_svc.training_state import Stepping
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -67,7 +68,7 @@ class LinearLearner:
         error = (1.0 / (1.0 + np.exp(-logits)) - batch.labels).astype(np.float32)
         gradients = np.zeros((rows.shape[0], 2), np.float32)
         gradients[:, 0] = np.concatenate([error, error])
-        self.table.row_wise_adagrad(rows, gradients, 0.1, 1e-6)
+        self.table.update(rows, gradients, RowWiseAdaGradStep(0.1, 1e-6))
         price = np.nan_to_num(batch.block.item_numbers[:, 0])
         self.weights -= np.float32(0.01) * np.array([error.sum(), (error * price).sum()], np.float32)
         return float(np.abs(error).mean())

@@ -12,6 +12,7 @@ from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, MemoryStore
 from trainer_svc.journal import Acknowledged, Overtaken, PublishResult, Refused
 from trainer_svc.publish_policy import PublishView, next_publish
 from trainer_svc.publisher import Publisher, Stopped
+from trainer_svc.table.embedding_table import TableCut
 from trainer_svc.version_builder import ModelIdentity, TableChange, TableSnapshot, VersionBuilder, VersionPayload
 from trainer_svc.version_cursor import VersionCursor
 
@@ -132,10 +133,11 @@ def test_a_delta_extends_its_parents_chain() -> None:
     builder = VersionBuilder(store, ModelIdentity("shop", SPEC))
     table = builder.build(payload()).tables[0]
     for sequence in (1, 2):
-        change = TableChange(
-            table, np.array([2], np.int32), np.array([3], np.uint8), np.array([8], np.uint8),
-            np.array([9]), np.zeros((2, 2), np.float32), BASE.special,
+        cut = TableCut(
+            np.array([2], np.int32), np.array([3], np.uint8), np.array([8], np.uint8), np.array([9]),
+            np.zeros((2, 2), np.float32), np.zeros((3, 2), np.float32),
         )  # fmt: skip
+        change = TableChange(table, cut)
         table = builder.build(replace(payload(), tables=(change,))).tables[0]
         delta = decode_delta(store.get(table.deltas[-1]), 2, 4)
         before = (table.base, *table.deltas)[-2]
