@@ -138,7 +138,8 @@ class TrainingState:
         """Copies what a version is made of."""
         self.cursor.take_off(entry.number, self.examples, self.generation)
         began, at = self._began, self.cursor.at
-        tables = self._shipping.cut(self._learner.tables.values(), at.head and at.head.tables, entry.kind)
+        head = None if at.head is None else at.head.tables
+        tables = self._shipping.cut(self._learner.tables.values(), head, entry.kind)
         return VersionPayload(
             number=entry.number,
             kind=entry.kind,
