@@ -46,6 +46,7 @@ from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
+from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Offer, Publisher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
@@ -174,7 +175,7 @@ class TrainerApp:
             pace=Pace(
                 RECORDS_FOR_AN_EXAMPLE * settings.batch_examples,
                 settings.publish_interval_ms / 1000,
-                settings.chain_limit,
+                ChainLimits(settings.chain_limit, settings.chain_bytes_share),
                 settings.checkpoint_interval_seconds,
             ),
             clock=self._clock,

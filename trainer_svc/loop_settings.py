@@ -5,6 +5,7 @@ from typing import Protocol
 
 from martlet.measurement import MeasurementBatch
 from trainer_svc.journal import PublishResult, Rewound
+from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.training_state import Stepping
 
 
@@ -15,13 +16,13 @@ class Pace:
     Attributes:
         records: most records of one step.
         publish_interval_s: least time between two versions.
-        chain_limit: deltas before a new base.
+        chain_limits: when a new base is due.
         checkpoint_interval_s: least time between two checkpoints.
     """
 
     records: int
     publish_interval_s: float
-    chain_limit: int
+    chain_limits: ChainLimits
     checkpoint_interval_s: float
 
 

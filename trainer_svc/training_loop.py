@@ -313,8 +313,8 @@ class TrainingLoop:
             learned=self.state.examples - cursor.at.examples,
             in_flight=cursor.at.flying or self._must_tell() or self._telling is not None,
             has_head=cursor.at.head is not None,
-            chain_length=cursor.chain_length,
-            chain_limit=self._pace.chain_limit,
+            chain=cursor.chain,
+            limits=self._pace.chain_limits,
             rebased=cursor.at.rebased or cursor.at.generation != self.state.generation,
             refusals=cursor.at.refusals,
         )

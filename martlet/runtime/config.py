@@ -106,6 +106,7 @@ class TrainerConfig:
         read_bytes: most bytes read from one partition at once.
         publish_interval_ms: a delta is published about this often, if anything was learned.
         chain_limit: a new base is published when a chain has so many deltas.
+        chain_bytes_share: or when the deltas have so many bytes for each byte of the bases.
         checkpoint_interval_seconds: a checkpoint is written about this often.
         checkpoints_kept: older checkpoints are removed.
         initial_buckets: buckets of a new embedding table (four rows each).
@@ -131,6 +132,7 @@ class TrainerConfig:
     read_bytes: int = 4 << 20
     publish_interval_ms: int = 1000
     chain_limit: int = 64
+    chain_bytes_share: float = 1.0
     checkpoint_interval_seconds: float = 10.0
     checkpoints_kept: int = 3
     initial_buckets: int = 4096

@@ -20,6 +20,7 @@ from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
 from trainer_svc.loop_settings import Pace
+from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher, RegistryPort
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_loop import TrainingLoop
@@ -254,7 +255,7 @@ class World:
                 lambda seconds: self.publisher_gives_up,
             ),
             background=self.background,
-            pace=Pace(self.records, self.interval_s, self.chain_limit, 2.0),
+            pace=Pace(self.records, self.interval_s, ChainLimits(self.chain_limit), 2.0),
             clock=self.clock,
             observer=self.heard,
         )
