@@ -192,7 +192,7 @@ def test_the_cursor_holds_one_flight_and_survives_a_restart_in_the_air() -> None
 
 
 def test_the_cursor_weighs_the_heads_chain() -> None:
-    cursor, (manifest, digest) = VersionCursor(), built()
+    cursor, (manifest, _) = VersionCursor(), built()
     assert cursor.chain == Chain()
     table = manifest.tables[0]
     longer = replace(manifest, tables=(replace(table, deltas=(BlobRef("d1", 70), BlobRef("d2", 30))),))
