@@ -11,6 +11,8 @@ from typing import Final
 
 from typing_extensions import Buffer
 
+from martlet.errors import InvalidInput
+
 CHUNK_SIZE: Final = 4 << 20
 PREFIX: Final = "mt1-"
 _DIGEST_SIZE: Final = 32
@@ -41,6 +43,25 @@ def blob_digest(data: Buffer) -> str:
     'mt1-8e7605277b56046437f5aac4fe3d86917e81b2319e6e804a785b5816e41b07e7'
     """
     return digest_of_tree(tree_of(data))
+
+
+def chunk_digests(tree: bytes) -> tuple[int, list[bytes]]:
+    """The blob's size, and the SHA-256 of each of its chunks.
+
+    Raises:
+        InvalidInput: not a tree of format 1.
+
+    >>> chunk_digests(tree_of(b""))
+    (0, [])
+    """
+    header, _, body = tree.partition(b"\n")
+    words = header.split(b" ")
+    if words[:-1] != [b"martlet-tree", b"1"] or not words[-1].isdigit():
+        raise InvalidInput("not a tree of format 1")
+    size = int(words[-1])
+    if len(body) != -(-size // CHUNK_SIZE) * _DIGEST_SIZE:
+        raise InvalidInput(f"a tree of {size} bytes has other digests than {len(body)} bytes of them")
+    return size, [body[start : start + _DIGEST_SIZE] for start in range(0, len(body), _DIGEST_SIZE)]
 
 
 def is_digest(text: str) -> bool:

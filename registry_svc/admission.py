@@ -14,9 +14,9 @@ from martlet.feature_encoding import signature_of
 from martlet.feature_spec import FeatureKind, FeatureSpec
 from martlet.keys import text_id
 from martlet.manifest import Manifest, TableManifest, VersionKind
+from martlet.table_blobs import TABLE_DTYPES
 
 MEAN_SHIFT: Final = "mean_abs_logit_shift"
-TABLE_DTYPES: Final = frozenset({"float32"})
 LONGEST_NAME: Final = 200
 MAX_NUMBER: Final = (1 << 63) - 1
 
@@ -131,7 +131,12 @@ def _check_delta(manifest: Manifest, parent: Manifest) -> None:
 
 
 def _check_chain(table: TableManifest, before: TableManifest) -> None:
-    if (table.base, table.buckets, table.width) != (before.base, before.buckets, before.width):
+    if (table.base, table.buckets, table.width, table.dtype) != (
+        before.base,
+        before.buckets,
+        before.width,
+        before.dtype,
+    ):
         raise InvalidInput(f"table {table.name!r}: a delta has its parent's base")
     known = len(before.deltas)
     if table.deltas[:known] != before.deltas or len(table.deltas) > known + 1:

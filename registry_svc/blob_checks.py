@@ -1,14 +1,14 @@
 """What a version's blobs must hold: present, whole, finite, of the right shape, in the right place of their chain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from martlet.artifacts import ArtifactStore
 from martlet.errors import Corrupt, Unavailable
 from martlet.manifest import BlobRef, Manifest, TableManifest
-from martlet.table_blobs import decode_base, decode_delta, decode_dense
+from martlet.table_blobs import Rows, decode_base, decode_delta, decode_dense
+from martlet.table_chain import check_link, predecessor
 from registry_svc.admission import specials_of
 
 
@@ -18,7 +18,7 @@ class Claim:
 
     Attributes:
         kind: graph, dense, base or delta.
-        table, width, buckets, specials: where it belongs to, for a base or a delta.
+        table, width, buckets, specials, dtype: where it belongs to, for a base or a delta.
         sequence, previous: a delta's place in its chain, from 1, and the digest before it.
     """
 
@@ -28,6 +28,7 @@ class Claim:
     width: int = 0
     buckets: int = 0
     specials: int = 0
+    dtype: str = "float32"
     sequence: int = 0
     previous: str = ""
 
@@ -75,15 +76,15 @@ def claims_of(manifest: Manifest) -> tuple[Claim, ...]:
     """All that a version claims of its blobs; the small and new ones first, so that a fault is found early."""
     tables = [(table, specials_of(manifest.feature_spec, table.width)) for table in manifest.tables]
     deltas = [claim for table, specials in tables for claim in reversed(_chain(table, specials))]
-    bases = [Claim("base", t.base, t.name, t.width, t.buckets, specials) for t, specials in tables]
+    bases = [Claim("base", t.base, t.name, t.width, t.buckets, specials, t.dtype) for t, specials in tables]
     return (Claim("dense", manifest.dense), *deltas, Claim("graph", manifest.graph), *bases)
 
 
 def _chain(table: TableManifest, specials: int) -> list[Claim]:
-    before = (table.base, *table.deltas)
+    of_table = Claim("delta", table.base, table.name, table.width, table.buckets, specials, table.dtype)
     return [
-        Claim("delta", blob, table.name, table.width, table.buckets, specials, sequence, before[sequence - 1].digest)
-        for sequence, blob in enumerate(table.deltas, start=1)
+        replace(of_table, blob=blob, sequence=position + 1, previous=predecessor(table, position).digest)
+        for position, blob in enumerate(table.deltas)
     ]
 
 
@@ -94,19 +95,17 @@ def _check_dense(data: bytes) -> None:
 
 
 def _check_base(data: bytes, claim: Claim) -> None:
-    base = decode_base(data, claim.width, claim.buckets)
+    base = decode_base(data, claim.width, claim.buckets, claim.dtype)
     _check_rows(f"the base of table {claim.table!r}", base.rows, base.special, claim.specials)
 
 
 def _check_delta(data: bytes, claim: Claim) -> None:
-    what = f"table {claim.table!r}: delta {claim.sequence}"
-    delta = decode_delta(data, claim.width, claim.buckets)
-    if (delta.sequence, delta.previous) != (claim.sequence, claim.previous):
-        raise Corrupt(f"{what} says that it is delta {delta.sequence} after {delta.previous}")
-    _check_rows(what, delta.rows, delta.special, claim.specials)
+    delta = decode_delta(data, claim.width, claim.buckets, claim.dtype)
+    check_link(delta, claim.table, claim.sequence, claim.previous)
+    _check_rows(f"table {claim.table!r}: delta {claim.sequence}", delta.rows, delta.special, claim.specials)
 
 
-def _check_rows(what: str, rows: npt.NDArray[np.float32], special: npt.NDArray[np.float32], specials: int) -> None:
+def _check_rows(what: str, rows: Rows, special: Rows, specials: int) -> None:
     if special.shape[0] != specials:
         raise Corrupt(f"{what} has {special.shape[0]} special rows; the feature spec asks for {specials}")
     if not (np.isfinite(rows).all() and np.isfinite(special).all()):

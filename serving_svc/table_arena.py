@@ -1,29 +1,32 @@
 """The arena: one memory-mapped file that holds a base and the changed buckets of every version derived from it.
 
-A version is a directory from logical to physical buckets. A published bucket never changes: a changed one is written to
-a free place, and a place is free again when no live directory names it. The file is sparse, so headroom costs nothing
-until it is used, and it may be lost at any time: it is made from blobs. It is never truncated and never used twice.
+A version is a directory from logical to physical buckets. A published bucket never changes: a changed one is copied to
+a free place and changed there, and a place is free again when no live directory names it. The file is sparse, so
+headroom costs nothing until it is used, and it may be lost at any time: it is made from blobs. It is never truncated
+and never used twice.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import Corrupt, OverCapacity
-from martlet.table_blobs import TableBase, TableDelta
+from martlet.table_blobs import TABLE_DTYPES, TableBase, TableDelta, places
 from martlet.table_layout import SLOTS
+from serving_svc.free_list import FreeList
+from serving_svc.live_views import LiveViews
 from serving_svc.sparse_file import SparseFile
 
 _SPARE: Final = 64  # a tiny table still has room for some versions
 _CHUNK_BYTES: Final = 4 << 20  # disk is reserved in such pieces of rows
 _KEY_BYTES: Final = 8
-_NUMBER_BYTES: Final = 4
 _ALIGN: Final = 4096  # rows of a whole number of cache lines then begin with one
 
 T = TypeVar("T", bound=np.generic)
+Rows = npt.NDArray[np.floating[Any]]
 
 
 class ArenaFull(OverCapacity):
@@ -48,38 +51,42 @@ class TableView:
 class TableArena:
     """Buckets of one base and its descendants. One thread builds; any number of readers hold the arrays.
 
-    Deriving and releasing take time in the number of logical buckets (some bytes each), and in the rows written.
+    Deriving copies the directory (4 bytes for each logical bucket) and the changed buckets; releasing costs what
+    changed.
 
     Args:
         path: the file to make; one left by a process that died is replaced, not reused.
-        base: becomes the root view.
+        base: becomes the root view; its dtype is the arena's.
         width: columns of a row.
         headroom: room for changed buckets, in proportion to the base's.
 
     Attributes:
         keys: int64[P, 4], all physical buckets. Read-only.
-        rows: float32[P * 4, width]. Read-only.
+        rows: float32 or float16 [P * 4, width]. Read-only.
 
     Raises:
         ArenaFull: the disk has no room for the base.
-        Corrupt: the base has another width.
+        Corrupt: the base has another width, or rows of another dtype.
     """
 
     def __init__(self, path: Path, base: TableBase, width: int, headroom: float) -> None:
-        if base.rows.shape[2] != width:
-            raise Corrupt(f"the base has rows of {base.rows.shape[2]} columns, not {width}")
+        if base.rows.shape[2] != width or str(base.rows.dtype) not in TABLE_DTYPES:
+            raise Corrupt(f"the base has rows of {base.rows.shape[2]} columns of {base.rows.dtype}, not {width}")
         specials = _special_buckets(base.special.shape[0])
-        capacity = base.buckets + specials * 4 + _SPARE + int(base.buckets * headroom)
+        self._capacity = base.buckets + specials * 4 + _SPARE + int(base.buckets * headroom)
         self._width = width
-        self._row_start = -(-_KEY_BYTES * SLOTS * capacity // _ALIGN) * _ALIGN
-        self._file = SparseFile(path, self._row_start + _NUMBER_BYTES * SLOTS * width * capacity)
-        self._keys = self._file.array(np.int64, 0, capacity * SLOTS).reshape(capacity, SLOTS)
-        self._rows = self._file.array(np.float32, self._row_start, capacity * SLOTS * width).reshape(-1, width)
+        self._dtype = base.rows.dtype
+        self._row_bytes = SLOTS * width * self._dtype.itemsize
+        self._row_start = -(-_KEY_BYTES * SLOTS * self._capacity // _ALIGN) * _ALIGN
+        self._file = SparseFile(path, self._row_start + self._row_bytes * self._capacity)
+        self._keys = self._file.array(np.int64, 0, self._capacity * SLOTS).reshape(-1, SLOTS)
+        self._rows: Rows = self._file.array(self._dtype.type, self._row_start, self._capacity * SLOTS * width)
+        self._rows = self._rows.reshape(-1, width)
         self.keys, self.rows = _read_only(self._keys), _read_only(self._rows)
-        self._references = np.zeros(capacity, np.int32)
-        self._free = _FreeList(capacity)
+        self._free = FreeList(self._capacity)
         self._reserved = 0
         self._live: dict[int, TableView] = {}
+        self._views = LiveViews()
         try:
             self._root = self._written(base)
         except BaseException:
@@ -104,13 +111,18 @@ class TableArena:
             ValueError: the parent is not a live view of this arena.
         """
         self._check_live(parent)
-        if delta.special.shape != (parent.special.shape[0], self._width) or delta.rows.shape[2] != self._width:
+        if delta.special.shape != (parent.special.shape[0], self._width) or delta.rows.shape[1] != self._width:
             raise Corrupt("a delta has other special rows or another width than its base")
+        if not delta.rows.dtype == delta.special.dtype == self._dtype:
+            raise Corrupt(f"a delta has rows of {delta.rows.dtype}, its base of {self._dtype}")
         changed, outside = self._places(delta.buckets.shape[0], parent.outside.shape[0])
-        self._write(changed, delta.keys, delta.rows)
+        self._copy(parent.directory[delta.buckets], changed)
+        self._overlay(changed, delta)
         directory = parent.directory.copy()
         directory[delta.buckets] = changed
-        return self._published(directory, outside, delta.special)
+        view = self._published(directory, outside, delta.special)
+        self._views.add_child(id(view), directory, id(parent), delta.buckets)
+        return view
 
     def release(self, view: TableView) -> None:
         """Frees the buckets that only this view refers to. Call it once for each view, when nobody reads it.
@@ -120,9 +132,8 @@ class TableArena:
         """
         self._check_live(view)
         del self._live[id(view)]
-        for buckets in (view.directory, view.outside):
-            self._references[buckets] -= 1
-            self._free.give(buckets[self._references[buckets] == 0])
+        self._free.give(self._views.remove(id(view)))
+        self._free.give(view.outside)
 
     def close(self) -> None:
         """Forgets the file; the memory goes when the last array over it does."""
@@ -130,11 +141,13 @@ class TableArena:
 
     def _written(self, base: TableBase) -> TableView:
         directory, outside = self._places(base.buckets, _special_buckets(base.special.shape[0]))
-        self._write(directory, base.keys, base.rows)
+        self._keys[directory] = base.keys
+        self._by_bucket[directory] = base.rows
         view = self._published(directory, outside, base.special)
+        self._views.add_root(id(view), directory)
         used = directory.shape[0] + outside.shape[0]
         self._file.populate(0, used * SLOTS * _KEY_BYTES)
-        self._file.populate(self._row_start, used * SLOTS * self._width * _NUMBER_BYTES)
+        self._file.populate(self._row_start, used * self._row_bytes)
         return view
 
     def _places(self, inside: int, outside: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
@@ -149,73 +162,41 @@ class TableArena:
     def _reserve(self, end: int) -> None:
         if end <= self._reserved:
             return
-        row_bytes = SLOTS * self._width * _NUMBER_BYTES
-        end = min(end + _CHUNK_BYTES // row_bytes, self._references.shape[0])
+        end = min(end + _CHUNK_BYTES // self._row_bytes, self._capacity)
         new = end - self._reserved
         try:
             self._file.reserve(self._reserved * SLOTS * _KEY_BYTES, new * SLOTS * _KEY_BYTES)
-            self._file.reserve(self._row_start + self._reserved * row_bytes, new * row_bytes)
+            self._file.reserve(self._row_start + self._reserved * self._row_bytes, new * self._row_bytes)
         except OSError as error:
             raise ArenaFull(f"no disk for the arena: {error}") from error
         self._reserved = end
 
-    def _write(self, places: npt.NDArray[np.int32], keys: npt.NDArray[np.int64], rows: npt.NDArray[np.float32]) -> None:
-        self._keys[places] = keys
-        self._rows.reshape(-1, SLOTS, self._width)[places] = rows
+    @property
+    def _by_bucket(self) -> Rows:
+        return self._rows.reshape(-1, SLOTS, self._width)
 
-    def _published(
-        self, directory: npt.NDArray[np.int32], outside: npt.NDArray[np.int32], special: npt.NDArray[np.float32]
-    ) -> TableView:
+    def _copy(self, old: npt.NDArray[np.int32], new: npt.NDArray[np.int32]) -> None:
+        self._keys[new] = self._keys[old]
+        self._by_bucket[new] = self._by_bucket[old]
+
+    def _overlay(self, changed: npt.NDArray[np.int32], delta: TableDelta) -> None:
+        """Writes the changed slots into the copies of their buckets."""
+        bucket, place = places(delta.key_mask)
+        self._keys[changed[bucket], place] = delta.keys
+        bucket, place = places(delta.row_mask)
+        self._by_bucket[changed[bucket], place] = delta.rows
+
+    def _published(self, directory: npt.NDArray[np.int32], outside: npt.NDArray[np.int32], special: Rows) -> TableView:
         slots = outside.astype(np.int64)[:, None] * SLOTS + np.arange(SLOTS)
         special_rows = slots.reshape(-1)[: special.shape[0]].copy()
         self._rows[special_rows] = special
         view = TableView(directory, special_rows, outside)
-        self._references[directory] += 1
-        self._references[outside] += 1
         self._live[id(view)] = view
         return view
 
     def _check_live(self, view: TableView) -> None:
         if self._live.get(id(view)) is not view:
             raise ValueError("not a live view of this arena: released already, or another's")
-
-
-class _FreeList:
-    """Free physical buckets: given-back ones, and behind `_next` those never used."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._next = 0
-        self._given: list[npt.NDArray[np.int32]] = []
-        self._given_count = 0
-
-    @property
-    def count(self) -> int:
-        return self._capacity - self._next + self._given_count
-
-    def end_after(self, wanted: int) -> int:
-        """How far the buckets ever used will reach when so many are taken."""
-        return self._next + max(0, wanted - self._given_count)
-
-    def take(self, wanted: int) -> npt.NDArray[np.int32]:
-        """So many buckets, different ones; there must be as many."""
-        parts: list[npt.NDArray[np.int32]] = []
-        missing = wanted
-        while missing and self._given:
-            given = self._given.pop()
-            parts.append(given[:missing])
-            if given.shape[0] > missing:
-                self._given.append(given[missing:])
-            missing -= parts[-1].shape[0]
-        self._given_count -= wanted - missing
-        parts.append(np.arange(self._next, self._next + missing, dtype=np.int32))
-        self._next += missing
-        return np.concatenate(parts)
-
-    def give(self, buckets: npt.NDArray[np.int32]) -> None:
-        if buckets.shape[0]:
-            self._given.append(buckets)
-            self._given_count += buckets.shape[0]
 
 
 def _special_buckets(specials: int) -> int:

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.artifacts import ArtifactStore
-from martlet.errors import Corrupt, OverCapacity
+from martlet.errors import OverCapacity
 from martlet.manifest import BlobRef, TableManifest
-from martlet.table_blobs import TableBase, TableDelta, decode_base, decode_delta
+from martlet.table_blobs import TableBase, TableDelta
+from martlet.table_chain import read_delta, read_table
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ class Arena(Protocol):
         ...
 
     @property
-    def rows(self) -> npt.NDArray[np.float32]:
-        """float32[P * 4, width]."""
+    def rows(self) -> npt.NDArray[np.floating[Any]]:
+        """float32 or float16 [P * 4, width]."""
         ...
 
     def root(self) -> View:
@@ -93,8 +94,8 @@ class LoadedTable:
         return self.arena.keys
 
     @property
-    def rows(self) -> npt.NDArray[np.float32]:
-        """float32[P * 4, width]."""
+    def rows(self) -> npt.NDArray[np.floating[Any]]:
+        """float32 or float16 [P * 4, width]."""
         return self.arena.rows
 
 
@@ -150,7 +151,7 @@ class TableViews:
         arena, view = parent.arena, parent.view
         try:
             for position in range(len(parent.table.deltas), len(table.deltas)):
-                derived = arena.derive(view, self._delta(table, position))
+                derived = arena.derive(view, read_delta(self._artifacts, table, position))
                 if view is not parent.view:
                     arena.release(view)
                 view = derived
@@ -166,37 +167,19 @@ class TableViews:
         return LoadedTable(table, parent.path, arena, view)
 
     def _fresh(self, table: TableManifest) -> LoadedTable:
-        base = decode_base(self._artifacts.get(table.base), table.width, table.buckets)
-        deltas = [self._delta(table, position) for position in range(len(table.deltas))]
+        base = read_table(self._artifacts, table)
         path = self._folder / f"{table.name}-{next(self._numbers)}.arena"
         self._folder.mkdir(parents=True, exist_ok=True)
-        arena = self._make_arena(path, _folded(base, deltas), table.width)
+        arena = self._make_arena(path, base, table.width)
         return LoadedTable(table, path, arena, arena.root())
-
-    def _delta(self, table: TableManifest, position: int) -> TableDelta:
-        delta = decode_delta(self._artifacts.get(table.deltas[position]), table.width, table.buckets)
-        previous = (table.base, *table.deltas)[position].digest
-        if delta.sequence != position + 1 or delta.previous != previous:
-            raise Corrupt(f"delta {position + 1} of table {table.name!r} does not belong behind {previous}")
-        return delta
 
 
 def _begins(table: TableManifest, other: TableManifest) -> bool:
-    same = (table.base, table.width, table.buckets) == (other.base, other.width, other.buckets)
+    same = (table.base, table.width, table.buckets, table.dtype) == (
+        other.base, other.width, other.buckets, other.dtype,
+    )  # fmt: skip
     return same and _digests(table.deltas[: len(other.deltas)]) == _digests(other.deltas)
 
 
 def _digests(blobs: Sequence[BlobRef]) -> list[str]:
     return [blob.digest for blob in blobs]
-
-
-def _folded(base: TableBase, deltas: Sequence[TableDelta]) -> TableBase:
-    """The base with a chain applied."""
-    if not deltas:
-        return base
-    keys, rows, special = base.keys.copy(), base.rows.copy(), base.special
-    for delta in deltas:
-        if delta.special.shape != special.shape:
-            raise Corrupt("a delta has another number of special rows than its base")
-        keys[delta.buckets], rows[delta.buckets], special = delta.keys, delta.rows, delta.special
-    return TableBase(keys, rows, special)

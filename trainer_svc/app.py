@@ -46,6 +46,7 @@ from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
+from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Offer, Publisher
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
@@ -180,7 +181,7 @@ class TrainerApp:
             pace=Pace(
                 RECORDS_FOR_AN_EXAMPLE * settings.batch_examples,
                 settings.publish_interval_ms / 1000,
-                settings.chain_limit,
+                ChainLimits(settings.chain_limit, settings.chain_bytes_share),
                 settings.checkpoint_interval_seconds,
                 step_weight(settings.batch_examples),
             ),
@@ -286,6 +287,9 @@ def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
         threads=settings.threads,
         dedup_window_seconds=settings.dedup_window_seconds,
         recent_requests=settings.recent_requests,
+        table_dtype=settings.table_dtype,
+        delta_encoding=settings.delta_encoding,
+        exact_repair_every=settings.exact_repair_every,
     )
 
 
@@ -310,7 +314,7 @@ def make_state(
         )
     if began != own:
         logger.warning("settings of learning have changed; they take effect in a new data directory")
-    learner = Learner(model, began.initial_buckets, began.threads)
+    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype)
     exporter = Exporter(model)
     rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
     return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, prepare)

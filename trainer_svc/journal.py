@@ -13,6 +13,7 @@ from martlet.errors import Corrupt, NotReady
 from martlet.eventlog.port import EventReader, EventWriter
 from martlet.manifest import VersionKind
 from trainer_svc.event_source import Cut
+from trainer_svc.table.columns import RowType
 
 JOURNAL_FORMAT: Final = 1
 PARTITION: Final = "journal"
@@ -26,6 +27,9 @@ class Began(msgspec.Struct, frozen=True, tag="began"):
         lineage: its name.
         spec_digest: of the model's feature spec.
         learning_digest: of the label's and the optimizers' settings.
+        table_dtype: what the tables' rows are stored as.
+        delta_encoding: how the rows of a delta travel.
+        exact_repair_every: so many deltas of a chain, of which the last is exact.
     """
 
     lineage: str
@@ -39,6 +43,9 @@ class Began(msgspec.Struct, frozen=True, tag="began"):
     dedup_window_seconds: int
     recent_requests: int
     format: int = JOURNAL_FORMAT
+    table_dtype: RowType = "float32"
+    delta_encoding: str = "float32"
+    exact_repair_every: int = 16
 
 
 class Stepped(msgspec.Struct, frozen=True, tag="stepped"):

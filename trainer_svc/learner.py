@@ -22,6 +22,7 @@ from trainer_svc.passes.linear_passes import LinearPasses
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
 from trainer_svc.row_store import RowsRead, RowStore
+from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable
 from trainer_svc.table.updates import RowUpdate
 
@@ -40,9 +41,12 @@ class Learner:
     Args:
         initial_buckets: of each table; a table doubles when it is full.
         threads: torch's.
+        table_dtype: what the tables' rows are stored as.
     """
 
-    def __init__(self, model: Model, initial_buckets: int = DEFAULT_BUCKETS, threads: int = 1) -> None:
+    def __init__(
+        self, model: Model, initial_buckets: int = DEFAULT_BUCKETS, threads: int = 1, table_dtype: RowType = "float32"
+    ) -> None:
         _set_up_torch(threads)
         self._threads = threads
         self._thread = threading.get_ident()
@@ -51,7 +55,7 @@ class Learner:
         self._moments = Moments(self.dense.numbers)
         self._parameters = FlatParameters(self.dense.parameters())
         self._optimizer = DenseOptimizer(model.dense, self._parameters)
-        self._rows = RowStore(model, initial_buckets)
+        self._rows = RowStore(model, initial_buckets, table_dtype)
         self._row_rate = LearningRate(model.rows.rate)
         self._passes = self._passes_of(model)
         self._steps = 0

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from martlet.measurement import MeasurementBatch
 from trainer_svc.journal import PublishResult, Rewound
+from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.training_state import Stepping
 
 STEP_SECONDS: Final = 0.15
@@ -18,14 +19,14 @@ class Pace:
     Attributes:
         records: most records of one step.
         publish_interval_s: least time between two versions.
-        chain_limit: deltas before a new base.
+        chain_limits: when a new base is due.
         checkpoint_interval_s: least time between two checkpoints.
         weight: of one step's records, to begin with (see `StepWeight`); 0: any.
     """
 
     records: int
     publish_interval_s: float
-    chain_limit: int
+    chain_limits: ChainLimits
     checkpoint_interval_s: float
     weight: int = 0
 

@@ -3,9 +3,45 @@
 from dataclasses import dataclass
 from typing import Final
 
+from martlet.digest import CHUNK_SIZE
 from martlet.manifest import VersionKind
 
 _MAX_DOUBLINGS: Final = 6
+REFUSALS_BEFORE_A_BASE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What stands behind the head's bases.
+
+    Attributes:
+        length: deltas in the longest chain.
+        chain_bytes: of all deltas of all tables.
+        base_bytes: of all bases.
+    """
+
+    length: int = 0
+    chain_bytes: int = 0
+    base_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLimits:
+    """When a chain is long enough for a new base.
+
+    Attributes:
+        length: deltas.
+        bytes_share: bytes of deltas for each byte of bases: a replica that starts reads both. Less than one chunk of
+            deltas is never too much.
+    """
+
+    length: int
+    bytes_share: float = 1.0
+
+    def reached_by(self, chain: Chain) -> bool:
+        """Whether a new base is due."""
+        heavy = chain.chain_bytes >= CHUNK_SIZE and chain.chain_bytes >= self.bytes_share * chain.base_bytes
+        return chain.length >= self.length or heavy
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +54,8 @@ class PublishView:
         learned: examples learned since the last version was made.
         in_flight: a version is under way and not acknowledged.
         has_head: the registry has acknowledged a version of this lineage.
-        chain_length: deltas in the head's longest chain.
-        chain_limit: at that length a new base is due.
+        chain: what stands behind the head's bases.
+        limits: when that is too much.
         rebased: a new base is needed for another reason: a table grew, or the head is not this lineage's own.
         refusals: versions refused in a row.
     """
@@ -29,8 +65,8 @@ class PublishView:
     learned: int
     in_flight: bool
     has_head: bool
-    chain_length: int
-    chain_limit: int
+    chain: Chain
+    limits: ChainLimits
     rebased: bool
     refusals: int
 
@@ -38,8 +74,9 @@ class PublishView:
 def next_publish(view: PublishView) -> VersionKind | None:
     """The kind of version to make now, or None.
 
-    A lineage begins with a snapshot at once, so that there is something to serve. What is refused again and again is
-    offered less and less often.
+    One is under way at a time: what is learned meanwhile goes into the next one, however slow the registry is. A
+    lineage begins with a snapshot at once, so that there is something to serve. What is refused again and again is
+    offered less and less often, and then with a base of its own.
     """
     if view.in_flight:
         return None
@@ -50,4 +87,5 @@ def next_publish(view: PublishView) -> VersionKind | None:
         return VersionKind.SNAPSHOT
     if not view.learned:
         return None
-    return VersionKind.SNAPSHOT if view.chain_length >= view.chain_limit else VersionKind.DELTA
+    rebase = view.limits.reached_by(view.chain) or view.refusals >= REFUSALS_BEFORE_A_BASE
+    return VersionKind.SNAPSHOT if rebase else VersionKind.DELTA

@@ -90,8 +90,8 @@ class Publishing:
             learned=state.examples - cursor.at.examples,
             in_flight=cursor.at.flying or held_back,
             has_head=cursor.at.head is not None,
-            chain_length=cursor.chain_length,
-            chain_limit=self._pace.chain_limit,
+            chain=cursor.chain,
+            limits=self._pace.chain_limits,
             rebased=cursor.at.rebased or cursor.at.generation != state.generation,
             refusals=cursor.at.refusals,
         )

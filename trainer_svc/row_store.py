@@ -11,6 +11,7 @@ from martlet.feature_spec import FeatureBlock
 from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
+from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable, RowRule, TableFull
 
 Floats = npt.NDArray[np.float32]
@@ -40,7 +41,7 @@ class RowStore:
         generation: how often a table grew.
     """
 
-    def __init__(self, model: Model, buckets: int) -> None:
+    def __init__(self, model: Model, buckets: int, dtype: RowType = "float32") -> None:
         numbers = {space: number for number, space in enumerate(model.spec.salts)}
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
@@ -53,6 +54,7 @@ class RowStore:
                 buckets,
                 1 + len(table.features),
                 optimizer_columns=model.rows.columns(table.width),
+                dtype=dtype,
             )
             for table in model.tables
         }

@@ -1,7 +1,7 @@
 """What the training state asks of its neighbours: the learner and its tables, the graph, dead letters, preparation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from trainer_svc.batch import Batch
 from trainer_svc.delta_tracker import Touched
 from trainer_svc.joiner import DeadLetter
 from trainer_svc.labelled_rows import Examples
+from trainer_svc.table.embedding_table import TableCut
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Floats = npt.NDArray[np.float32]
@@ -56,8 +57,13 @@ class TablePort(Protocol):
         """A copy of all of it."""
         ...
 
-    def whole_buckets(self, buckets: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
-        """Copies of the keys and rows of buckets, and of the special rows."""
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """Its rows by slot, the special ones behind them; may be written."""
+        ...
+
+    def changed(self, touched: Touched) -> TableCut:
+        """Copies of the slots that changed, and of the special rows."""
         ...
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from martlet.manifest import Learned, Lineage, Provenance, VersionKind, canonical_json
+from martlet.manifest import Learned, Lineage, Provenance, canonical_json
 from martlet.measurement import MeasurementBatch
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.event_source import EventSource, Place
@@ -25,6 +25,7 @@ from trainer_svc.labelled_rows import Examples, LabelledRows, count, in_batches
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential
 from trainer_svc.scoreboard import Scoreboard, ScoreboardState
+from trainer_svc.table_shipping import TableShipping
 from trainer_svc.training_ports import (
     Arrays,
     ExamplePreparation,
@@ -32,11 +33,10 @@ from trainer_svc.training_ports import (
     GraphPort,
     LearnerPort,
     LetterPort,
-    TablePort,
     TrackerPort,
     as_they_are,
 )
-from trainer_svc.version_builder import TableChange, TableSnapshot, VersionPayload
+from trainer_svc.version_builder import VersionPayload
 from trainer_svc.version_cursor import VersionCursor
 
 QUALITY_WINDOW: Final = 4096
@@ -105,6 +105,7 @@ class TrainingState:
         self._letters = letters
         self.intake = Intake(rules, source.payload)
         self.cursor = VersionCursor()
+        self._shipping = TableShipping(began.delta_encoding, began.exact_repair_every)
         self._prequential = Prequential(QUALITY_WINDOW)
         self._scoreboard = Scoreboard(began.model, f"trainer/{began.lineage}", REPORT_INTERVAL_US)
         self._recent: deque[Place] = deque(maxlen=began.recent_requests)
@@ -139,6 +140,8 @@ class TrainingState:
         """Copies what a version is made of."""
         self.cursor.take_off(entry.number, self.examples, self.generation)
         began, at = self._began, self.cursor.at
+        head = None if at.head is None else at.head.tables
+        tables = self._shipping.cut(self._learner.tables.values(), head, entry.kind)
         return VersionPayload(
             number=entry.number,
             kind=entry.kind,
@@ -147,7 +150,7 @@ class TrainingState:
             provenance=Provenance(entry.martlet, began.model_ref, config_digest(began)),
             graph=self._graph(),
             dense=self._learner.dense_weights(),
-            tables=tuple(self._table(table, entry.kind) for table in self._learner.tables.values()),
+            tables=tables,
             metrics=self.quality() | self._shift(),
         )
 
@@ -157,6 +160,8 @@ class TrainingState:
             self.cursor.acknowledged(entry)
             for table in self._learner.tables.values():
                 table.tracker.acknowledge()
+            if self.cursor.at.head is not None:
+                self._shipping.acknowledged(self.cursor.at.head.tables)
         elif isinstance(entry, Refused):
             self.cursor.refused(entry)
         else:
@@ -164,8 +169,9 @@ class TrainingState:
 
     def rewind(self, entry: Rewound, restored: "TrainingState") -> None:
         """Learning goes back to a version's state. What was read and joined stays; only its learning is undone."""
-        learner, prequential = restored.learning()
+        learner, prequential, shipping = restored.learning()
         self._learner.restore(learner)
+        self._shipping.restore(shipping)
         self._prequential.restore(prequential)
         self.cursor.rewound(entry, restored.cursor.at, self.examples)
         reason = Excluded.REFUSED if entry.refused else Excluded.REWOUND
@@ -197,9 +203,12 @@ class TrainingState:
         self.learn_again(suspect)
         self.cursor.readmitted(entry)
 
-    def learning(self) -> tuple[Arrays, Arrays]:
-        """What a rewind takes back: the learner's state, and the quality of its tests (not copies)."""
-        return self._learner.state(), self._prequential.state()
+    def learning(self) -> tuple[Arrays, Arrays, Arrays]:
+        """What a rewind takes back: the learner's state, the quality of its tests, and what was shipped how exactly.
+
+        Not copies.
+        """
+        return self._learner.state(), self._prequential.state(), self._shipping.state()
 
     def quality(self) -> dict[str, float]:
         """Prequential quality over the recent window."""
@@ -208,6 +217,11 @@ class TrainingState:
     def predict(self, predictions: Sequence[RecordedPrediction]) -> Floats:
         """The learner's logits for all rows of recorded predictions."""
         return self._learner.predict(whole_block(predictions, self._rules.spec.layout))
+
+    def predict_as_published(self, predictions: Sequence[RecordedPrediction]) -> Floats:
+        """The same, as the version that was taken off just now answers: with the rows that arrive."""
+        with self._shipping.as_published(self._learner.tables.values()):
+            return self.predict(predictions)
 
     def state(self) -> Arrays:
         """Everything, as arrays of which some are not copies: encode or copy them before going on."""
@@ -225,6 +239,7 @@ class TrainingState:
             "intake": self.intake.state(),
             "prequential": self._prequential.state(),
             "cursor": self.cursor.state(),
+            "shipping": self._shipping.state(),
             "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
         }
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
@@ -248,6 +263,7 @@ class TrainingState:
         self.intake.restore(parts["intake"])
         self._prequential.restore(parts["prequential"])
         self.cursor.restore(parts["cursor"])
+        self._shipping.restore(parts.get("shipping", {}))
 
     def _test_and_learn(self, examples: Examples) -> None:
         """Each example is scored before it is learned."""
@@ -270,22 +286,13 @@ class TrainingState:
             self._learner.evict(self.intake.watermark_us)
             self._evicted_us = self.intake.watermark_us
 
-    def _table(self, table: TablePort, kind: VersionKind) -> TableSnapshot | TableChange:
-        buckets = table.tracker.take().buckets
-        head = self.cursor.at.head
-        if kind is VersionKind.SNAPSHOT or head is None:
-            return TableSnapshot(table.name, table.width, table.base())
-        parent = next(known for known in head.tables if known.name == table.name)
-        keys, rows, special = table.whole_buckets(buckets)
-        return TableChange(parent, buckets, keys, rows, special)
-
     def _shift(self) -> dict[str, float]:
-        """How far the head's recent answers would move: the state's logits against those that it gave."""
+        """How far the head's recent answers would move: the version's logits against those that it gave."""
         predictions = list(self._recent_predictions())
         if not predictions:
             return {"recent_requests": 0.0, "mean_abs_logit_shift": 0.0, "max_abs_logit_shift": 0.0}
         given = np.concatenate([prediction.lane_logits() for prediction in predictions])
-        moved = np.abs(self.predict(predictions).astype(np.float64) - given)
+        moved = np.abs(self.predict_as_published(predictions).astype(np.float64) - given)
         return {
             "recent_requests": float(len(predictions)),
             "mean_abs_logit_shift": _finite(float(moved.mean())),

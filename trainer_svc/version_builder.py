@@ -1,7 +1,7 @@
 """From copies of the learner's state to a version: blobs in the artifact store, and a manifest that names them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,6 @@ from martlet.artifacts import ArtifactStore
 from martlet.feature_encoding import signature_of
 from martlet.feature_spec import FeatureSpec
 from martlet.manifest import (
-    BlobRef,
     Learned,
     Lineage,
     Manifest,
@@ -19,7 +18,10 @@ from martlet.manifest import (
     VersionKind,
     encode_manifest,
 )
+from martlet.row_encoding import RowEncoding
 from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta, encode_dense
+from martlet.table_chain import predecessor
+from trainer_svc.table.embedding_table import TableCut
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,31 @@ class TableChange:
 
     Attributes:
         parent: the table in the parent version, whose chain this extends.
-        buckets: int32[m], ascending.
-        keys, rows: of those buckets.
-        special: all special rows.
+        cut: the slots that changed, and all special rows.
+        encoding: how the rows travel.
     """
 
     parent: TableManifest
-    buckets: npt.NDArray[np.int32]
-    keys: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.float32]
-    special: npt.NDArray[np.float32]
+    cut: TableCut
+    encoding: RowEncoding = RowEncoding.FLOAT32
+
+    @property
+    def name(self) -> str:
+        """The table's."""
+        return self.parent.name
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its rows arrive as they are."""
+        return self.encoding.is_exact(self.parent.dtype)
+
+    def delta(self) -> TableDelta:
+        """The next link of the parent's chain, rows in the table's dtype."""
+        parent, cut, dtype = self.parent, self.cut, np.dtype(self.parent.dtype)
+        length = len(parent.deltas)
+        rows, special = np.asarray(cut.rows, dtype), np.asarray(cut.special, dtype)
+        previous = predecessor(parent, length).digest
+        return TableDelta(length + 1, previous, cut.buckets, cut.row_mask, cut.key_mask, cut.keys, rows, special)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +122,7 @@ class VersionBuilder:
     def _table(self, table: TableSnapshot | TableChange) -> TableManifest:
         if isinstance(table, TableSnapshot):
             base = self._store.put(encode_base(table.base))
-            return TableManifest(table.name, table.width, table.base.buckets, "float32", base)
+            return TableManifest(table.name, table.width, table.base.buckets, str(table.base.rows.dtype), base)
         parent = table.parent
-        last: BlobRef = (parent.base, *parent.deltas)[-1]
-        delta = TableDelta(len(parent.deltas) + 1, last.digest, table.buckets, table.keys, table.rows, table.special)
-        blob = self._store.put(encode_delta(delta))
-        deltas = (*parent.deltas, blob)
-        return TableManifest(parent.name, parent.width, parent.buckets, parent.dtype, parent.base, deltas)
+        blob = self._store.put(encode_delta(table.delta(), table.encoding))
+        return replace(parent, deltas=(*parent.deltas, blob))

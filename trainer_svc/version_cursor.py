@@ -10,6 +10,7 @@ from msgspec import structs
 from martlet.errors import Corrupt
 from martlet.manifest import Manifest, canonical_json, encode_manifest, manifest_digest
 from trainer_svc.journal import Acknowledged, Offered, Overtaken, Readmitted, Refused, Rewound
+from trainer_svc.publish_policy import Chain
 
 
 class CursorState(msgspec.Struct):
@@ -53,10 +54,14 @@ class VersionCursor:
         self.at = CursorState()
 
     @property
-    def chain_length(self) -> int:
-        """Deltas in the head's longest chain."""
-        head = self.at.head
-        return max((len(table.deltas) for table in head.tables), default=0) if head else 0
+    def chain(self) -> Chain:
+        """What stands behind the head's bases."""
+        tables = self.at.head.tables if self.at.head else ()
+        return Chain(
+            length=max((len(table.deltas) for table in tables), default=0),
+            chain_bytes=sum(delta.size for table in tables for delta in table.deltas),
+            base_bytes=sum(table.base.size for table in tables),
+        )
 
     def take_off(self, number: int, examples: int, generation: int) -> None:
         """A version is being made."""

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainer_svc.checkpoint import FolderCheckpoints
+
 import martlet.learn as ml
 from martlet.artifacts import FolderStore
 from martlet.clock import SystemClock
@@ -14,7 +16,6 @@ from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
 from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, learning_digest, step_weight
 from trainer_svc.audit import NoLetters
-from trainer_svc.checkpoint import FolderCheckpoints
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules

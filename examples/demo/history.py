@@ -14,7 +14,8 @@ from martlet.events import Outcome, Prediction
 from martlet.feature_encoding import concatenate
 from martlet.feature_spec import FeatureBlock
 from martlet.manifest import Manifest
-from martlet.table_blobs import decode_base, decode_delta, decode_dense
+from martlet.table_blobs import decode_dense
+from martlet.table_chain import read_table
 from martlet.wire.events import decode_event
 from trainer_svc.export.parity import OnnxScorer
 from trainer_svc.learner import Batch, Learner
@@ -81,16 +82,12 @@ def version_arrays(store: FolderStore, manifest: Manifest) -> dict[str, npt.NDAr
     """A version's arrays as a full export: base and deltas put together, identity directory."""
     arrays: dict[str, npt.NDArray[np.generic]] = dict(decode_dense(store.get(manifest.dense)))
     for table in manifest.tables:
-        base = decode_base(store.get(table.base), table.width, table.buckets)
-        keys, rows, special = base.keys.copy(), base.rows.copy(), base.special
-        for blob in table.deltas:
-            delta = decode_delta(store.get(blob), table.width, table.buckets)
-            keys[delta.buckets], rows[delta.buckets], special = delta.keys, delta.rows, delta.special
-        slots = table.buckets * keys.shape[1]
+        base = read_table(store, table)
+        slots = table.buckets * base.keys.shape[1]
         arrays[f"{table.name}.directory"] = np.arange(table.buckets, dtype=np.int32)
-        arrays[f"{table.name}.keys"] = keys
-        arrays[f"{table.name}.rows"] = np.concatenate([rows.reshape(slots, table.width), special])
-        arrays[f"{table.name}.special"] = slots + np.arange(special.shape[0])
+        arrays[f"{table.name}.keys"] = base.keys
+        arrays[f"{table.name}.rows"] = np.concatenate([base.rows.reshape(slots, table.width), base.special])
+        arrays[f"{table.name}.special"] = slots + np.arange(base.special.shape[0])
     return arrays
 
 

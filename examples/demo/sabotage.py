@@ -14,8 +14,9 @@ import numpy.typing as npt
 from martlet.artifacts import FolderStore
 from martlet.client.registry import RegistryClient
 from martlet.errors import Conflict
-from martlet.manifest import Manifest, TableManifest, VersionKind, decode_manifest, encode_manifest
-from martlet.table_blobs import TableBase, decode_base, decode_delta, decode_dense, encode_base, encode_dense
+from martlet.manifest import Manifest, VersionKind, decode_manifest, encode_manifest
+from martlet.table_blobs import TableBase, decode_dense, encode_base, encode_dense
+from martlet.table_chain import read_table
 from martlet.versions import VersionRecord
 
 Floats = npt.NDArray[np.float32]
@@ -92,16 +93,8 @@ class Saboteur:
 
     def _weights(self, manifest: Manifest) -> Weights:
         dense = decode_dense(self._store.get(manifest.dense))
-        tables = tuple(self._table(table) for table in manifest.tables)
+        tables = tuple(read_table(self._store, table) for table in manifest.tables)
         return Weights({name: array.astype(np.float32) for name, array in dense.items()}, tables)
-
-    def _table(self, table: TableManifest) -> TableBase:
-        base = decode_base(self._store.get(table.base), table.width, table.buckets)
-        keys, rows, special = base.keys.copy(), base.rows.copy(), base.special
-        for blob in table.deltas:
-            delta = decode_delta(self._store.get(blob), table.width, table.buckets)
-            keys[delta.buckets], rows[delta.buckets], special = delta.keys, delta.rows, delta.special
-        return TableBase(keys, rows, special)
 
 
 def scaled(weights: Weights, factor: float) -> Weights:

@@ -1,13 +1,13 @@
 """The embedded artifact store: a folder, one file a blob, verified whole on reading."""
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 from typing_extensions import Buffer
 
-from martlet.digest import digest_of_tree, is_digest, tree_of
+from martlet.artifacts.durable import write_durably
+from martlet.artifacts.folder_upload import FolderUpload
+from martlet.artifacts.upload import send
+from martlet.digest import CHUNK_SIZE, digest_of_tree, is_digest, tree_of
 from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.manifest import BlobRef, manifest_digest
 
@@ -16,19 +16,29 @@ class FolderStore:
     """Blobs in `blobs/ab/<digest>`, manifests in `manifests/<digest>.json`.
 
     Thread-safe and safe across processes: a file appears whole (written aside, fsynced, renamed) and never changes.
+    What an interrupted upload of a large blob has stored waits in `uploads/<digest>`.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def put(self, data: Buffer) -> BlobRef:
-        """Stores a blob durably."""
+        """Stores a blob durably. A large one goes by an upload: what an earlier try has stored is not written again."""
         view = memoryview(data).cast("B")
-        digest = digest_of_tree(tree_of(view))
+        tree = tree_of(view)
+        digest = digest_of_tree(tree)
         path = self.blob_path(digest)
-        if not path.exists():
-            _write_durably(path, view)
+        if path.exists():
+            return BlobRef(digest, view.nbytes)
+        if view.nbytes > CHUNK_SIZE:
+            return send(view, self.upload(tree))
+        write_durably(path, view)
         return BlobRef(digest, view.nbytes)
+
+    def upload(self, tree: bytes) -> FolderUpload:
+        """Begins to store a large blob, or goes on with it: its parts gather in `uploads/<digest>`."""
+        digest = digest_of_tree(tree)
+        return FolderUpload(tree, self._root / "uploads" / digest, self.blob_path(digest))
 
     def get(self, blob: BlobRef) -> bytes:
         """The blob's bytes, verified."""
@@ -46,7 +56,7 @@ class FolderStore:
         digest = manifest_digest(encoded)
         path = self._manifest_path(digest)
         if not path.exists():
-            _write_durably(path, memoryview(encoded))
+            write_durably(path, memoryview(encoded))
         return digest
 
     def get_manifest(self, digest: str) -> bytes:
@@ -72,27 +82,3 @@ class FolderStore:
 def _check(digest: str) -> None:
     if not is_digest(digest):
         raise InvalidInput(f"{digest!r} is not a digest")
-
-
-def _write_durably(path: Path, data: memoryview) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,10 +1,45 @@
 """What any artifact store does."""
 
+# How an object store fits: an upload is a multipart upload whose object key is the digest, so that any process finds it
+# again by listing; a part is one or more chunks (its least part may be larger than a chunk), sent with its checksum.
+
 from typing import Protocol
 
 from typing_extensions import Buffer
 
 from martlet.manifest import BlobRef
+
+
+class UploadSession(Protocol):
+    """One blob on its way into a store, in parts of whole chunks of its tree. Not thread-safe.
+
+    It belongs to the blob's digest, not to a process: whoever opens it again goes on where it stood.
+    """
+
+    @property
+    def part_bytes(self) -> int:
+        """Bytes of each part but the last: a multiple of the tree's chunks."""
+        ...
+
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of the parts that are not there, from 0, ascending."""
+        ...
+
+    def put_part(self, number: int, data: Buffer) -> None:
+        """Stores a part, verified against the tree.
+
+        Raises:
+            Corrupt: not the part that the tree names.
+        """
+        ...
+
+    def complete(self) -> BlobRef:
+        """Makes the blob durable and readable, whole.
+
+        Raises:
+            Corrupt: a part is missing or damaged; the others stay.
+        """
+        ...
 
 
 class ArtifactStore(Protocol):
@@ -33,5 +68,17 @@ class ArtifactStore(Protocol):
         Raises:
             NotFound: no such manifest.
             Corrupt: the stored bytes are not what the digest says.
+        """
+        ...
+
+
+class ResumableStore(ArtifactStore, Protocol):
+    """A store whose uploads survive the process that began them."""
+
+    def upload(self, tree: bytes) -> UploadSession:
+        """Begins to store the blob of this tree (see `martlet.digest`), or goes on with it.
+
+        Raises:
+            InvalidInput: not a tree.
         """
         ...

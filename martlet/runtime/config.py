@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 import yaml
@@ -106,6 +106,7 @@ class TrainerConfig:
         read_bytes: most bytes read from one partition at once.
         publish_interval_ms: a delta is published about this often, if anything was learned.
         chain_limit: a new base is published when a chain has so many deltas.
+        chain_bytes_share: or when the deltas have so many bytes for each byte of the bases.
         checkpoint_interval_seconds: a checkpoint is written about this often.
         checkpoints_kept: older checkpoints are removed.
         initial_buckets: buckets of a new embedding table (four rows each).
@@ -113,6 +114,12 @@ class TrainerConfig:
         dedup_window_seconds: how long (in event time) an outcome's id is remembered beyond its attribution window.
         recent_requests: how many recent requests the gate compares on.
         evidence_interval_ms: the judge gets labelled scores about this often.
+        table_dtype: what embedding rows are stored as: `float32`, or `float16` (half the memory). Of a new data
+            directory.
+        delta_encoding: how the rows of a delta travel: `float32` (exactly), `float16`, or `int8` with a scale for each
+            row. Of a new data directory.
+        exact_repair_every: with an inexact encoding every so many deltas all rows that were shipped inexactly are
+            shipped exactly. Of a new data directory.
     """
 
     host: str = "127.0.0.1"
@@ -125,6 +132,7 @@ class TrainerConfig:
     read_bytes: int = 4 << 20
     publish_interval_ms: int = 1000
     chain_limit: int = 64
+    chain_bytes_share: float = 1.0
     checkpoint_interval_seconds: float = 10.0
     checkpoints_kept: int = 3
     initial_buckets: int = 4096
@@ -132,6 +140,9 @@ class TrainerConfig:
     dedup_window_seconds: int = 86400
     recent_requests: int = 256
     evidence_interval_ms: int = 200
+    table_dtype: Literal["float32", "float16"] = "float32"
+    delta_encoding: Literal["float32", "float16", "int8"] = "float32"
+    exact_repair_every: int = 16
 
 
 @dataclass(frozen=True, slots=True)

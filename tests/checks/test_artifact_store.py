@@ -1,13 +1,15 @@
 """Laws of the artifact store, for every implementation."""
 
-import threading
+import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from typing_extensions import Buffer
 
-from martlet.artifacts import ArtifactStore, FolderStore
-from martlet.digest import blob_digest
+from martlet.artifacts import ArtifactStore, FolderStore, ResumableStore, UploadSession
+from martlet.digest import CHUNK_SIZE, blob_digest, tree_of
 from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.manifest import BlobRef
 
@@ -57,7 +59,7 @@ def check_a_name_that_is_no_digest_is_refused(store: ArtifactStore) -> None:
 def check_racing_writers_agree(store: ArtifactStore) -> None:
     data = b"x" * 100_000
     refs: list[BlobRef] = []
-    threads = [threading.Thread(target=lambda: refs.append(store.put(data))) for _ in range(8)]
+    threads = [Thread(target=lambda: refs.append(store.put(data))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -67,6 +69,84 @@ def check_racing_writers_agree(store: ArtifactStore) -> None:
     assert store.get(refs[0]) == data
 
 
+def large(parts: int = 3) -> bytes:
+    """A blob whose chunks all differ, the last one short."""
+    return b"".join(bytes([number + 1]) * CHUNK_SIZE for number in range(parts - 1)) + b"end"
+
+
+def parts_of(session: UploadSession, data: bytes) -> list[bytes]:
+    return [data[start : start + session.part_bytes] for start in range(0, len(data), session.part_bytes)]
+
+
+def check_an_upload_goes_on_where_it_stood(store: ResumableStore) -> None:
+    data = large()
+    first = store.upload(tree_of(data))
+    parts = parts_of(first, data)
+    assert first.missing() == tuple(range(len(parts)))
+    first.put_part(1, parts[1])
+    again = store.upload(tree_of(data))
+    assert again.missing() == (0, *range(2, len(parts)))
+    for number in again.missing():
+        again.put_part(number, parts[number])
+    assert store.get(again.complete()) == data
+
+
+def check_an_upload_that_lacks_a_part_is_no_blob(store: ResumableStore) -> None:
+    data = large()
+    session = store.upload(tree_of(data))
+    session.put_part(0, parts_of(session, data)[0])
+    with pytest.raises(Corrupt, match="lacks"):
+        session.complete()
+    with pytest.raises(NotFound):
+        store.get(BlobRef(blob_digest(data), len(data)))
+    assert store.put(data) == BlobRef(blob_digest(data), len(data))
+
+
+def check_a_part_that_the_tree_does_not_name_is_refused(store: ResumableStore) -> None:
+    data = large()
+    session = store.upload(tree_of(data))
+    parts = parts_of(session, data)
+    for number, part in ((0, parts[1]), (0, parts[0][:-1]), (len(parts), b""), (-1, parts[-1])):
+        with pytest.raises(Corrupt, match="is another"):
+            session.put_part(number, part)
+    assert session.missing() == tuple(range(len(parts)))
+
+
+def check_an_upload_of_what_is_there_lacks_nothing(store: ResumableStore) -> None:
+    data = large()
+    ref = store.put(data)
+    session = store.upload(tree_of(data))
+    assert session.missing() == ()
+    assert session.complete() == ref
+    assert store.get(ref) == data
+
+
+def check_what_is_no_tree_is_refused(store: ResumableStore) -> None:
+    for tree in (b"", b"noise", b"martlet-tree 2 5\n" + bytes(32), tree_of(b"x")[:-1], b"martlet-tree 1 -5\n"):
+        with pytest.raises(InvalidInput):
+            store.upload(tree)
+
+
+def check_racing_uploads_agree(store: ResumableStore) -> None:
+    data = large()
+    refs: list[BlobRef] = []
+    threads = [Thread(target=lambda: refs.append(store.put(data))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(refs), len(set(refs))) == (6, 1)
+    assert store.get(refs[0]) == data
+
+
+RESUMABLE_LAWS: list[Callable[[ResumableStore], None]] = [
+    check_an_upload_goes_on_where_it_stood,
+    check_an_upload_that_lacks_a_part_is_no_blob,
+    check_a_part_that_the_tree_does_not_name_is_refused,
+    check_an_upload_of_what_is_there_lacks_nothing,
+    check_what_is_no_tree_is_refused,
+    check_racing_uploads_agree,
+]
 LAWS: list[Law] = [
     check_what_is_put_comes_back,
     check_the_empty_blob_is_a_blob,
@@ -77,13 +157,54 @@ LAWS: list[Law] = [
     check_a_name_that_is_no_digest_is_refused,
     check_racing_writers_agree,
 ]
-STORES: dict[str, Callable[[Path], ArtifactStore]] = {"folder": FolderStore}
+STORES: dict[str, Callable[[Path], ResumableStore]] = {"folder": FolderStore}
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("store", STORES.values(), ids=STORES.keys())
 def test_artifact_store(store: Callable[[Path], ArtifactStore], law: Law, tmp_path: Path) -> None:
     law(store(tmp_path))
+
+
+@pytest.mark.parametrize("law", RESUMABLE_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES.keys())
+def test_uploads(
+    store: Callable[[Path], ResumableStore], law: Callable[[ResumableStore], None], tmp_path: Path
+) -> None:
+    law(store(tmp_path))
+
+
+def test_an_interrupted_put_writes_only_what_was_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, written, room = large(4), list[int](), [2]
+    pwrite = os.pwrite
+
+    def limited(handle: int, part: Buffer, offset: int) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        room[0] -= 1
+        written.append(offset // CHUNK_SIZE)
+        return pwrite(handle, part, offset)
+
+    monkeypatch.setattr("martlet.artifacts.folder_upload.os.pwrite", limited)
+    with pytest.raises(OSError, match="space"):
+        FolderStore(tmp_path).put(data)
+    room[0] = 9
+    ref = FolderStore(tmp_path).put(data)
+    assert written == [0, 1, 2, 3]
+    assert FolderStore(tmp_path).get(ref) == data
+    assert not list((tmp_path / "uploads").iterdir())
+
+
+def test_a_torn_part_is_sent_again(tmp_path: Path) -> None:
+    data, store = large(), FolderStore(tmp_path)
+    session = store.upload(tree_of(data))
+    session.put_part(0, data[:CHUNK_SIZE])
+    (file,) = (tmp_path / "uploads").iterdir()
+    with file.open("r+b") as torn:
+        torn.seek(CHUNK_SIZE // 2)
+        torn.write(b"torn")
+    assert store.upload(tree_of(data)).missing() == (0, 1, 2)
+    assert store.get(store.put(data)) == data
 
 
 def test_a_flipped_bit_in_the_folder_is_corrupt(tmp_path: Path) -> None:
@@ -99,7 +220,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("martlet.artifacts.folder.os.fsync", full)
+    monkeypatch.setattr("martlet.artifacts.durable.os.fsync", full)
     with pytest.raises(OSError, match="space"):
         FolderStore(tmp_path).put(b"too much")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -18,7 +18,7 @@ from martlet.manifest import (
     VersionKind,
     encode_manifest,
 )
-from martlet.table_blobs import TableDelta, encode_base, encode_delta, encode_dense
+from martlet.table_blobs import encode_base, encode_delta, encode_dense
 from serving_svc.onnx_loader import OnnxLoader, OnnxLoaders
 from serving_svc.servable import ServableId
 from serving_svc.table_arena import TableArena
@@ -31,15 +31,17 @@ from trainer_svc.export.exporter import Exporter
 from trainer_svc.export.parity import MAX_LOGIT_DIFFERENCE, MAX_SCORE_DIFFERENCE
 from trainer_svc.learner import Learner
 from trainer_svc.made_up import made_up_block
+from trainer_svc.table.columns import RowType
+from trainer_svc.version_builder import TableChange
 
 
 class Publisher:
     """Puts versions of a learner into a store."""
 
-    def __init__(self, model: ml.Model, root: Path) -> None:
+    def __init__(self, model: ml.Model, root: Path, dtype: RowType = "float32") -> None:
         self.model = model
         self.store = FolderStore(root / "artifacts")
-        self.learner = Learner(model, 1024)
+        self.learner = Learner(model, 1024, table_dtype=dtype)
         tables = TableViews(
             self.store, root / "tables", lambda path, base, width: TableArena(path, base, width, headroom=1.0)
         )
@@ -73,25 +75,25 @@ class Publisher:
             table.tracker.take()
             table.tracker.acknowledge()
             blob = self.store.put(encode_base(table.base()))
-            made.append(TableManifest(name, table.width, table.buckets, "float32", blob))
+            made.append(TableManifest(name, table.width, table.buckets, table.dtype, blob))
         return made
 
     def _deltas(self) -> list[TableManifest]:
         made = []
         for parent in self._tables:
             table = self.learner.tables[parent.name]
-            buckets = table.tracker.take().buckets
+            touched = table.tracker.take()
             table.tracker.acknowledge()
-            previous = (parent.base, *parent.deltas)[-1].digest
-            delta = TableDelta(len(parent.deltas) + 1, previous, buckets, *table.whole_buckets(buckets))
-            blob = self.store.put(encode_delta(delta))
+            change = TableChange(parent, table.changed(touched))
+            blob = self.store.put(encode_delta(change.delta()))
             made.append(replace(parent, deltas=(*parent.deltas, blob)))
         return made
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("model", [SHOP, DEEP_FM, WIDE], ids=lambda model: model.name)
-def test_served_scores_are_the_learners(model: ml.Model, tmp_path: Path) -> None:
-    publisher, random = Publisher(model, tmp_path), np.random.default_rng(3)
+def test_served_scores_are_the_learners(model: ml.Model, tmp_path: Path, dtype: RowType) -> None:
+    publisher, random = Publisher(model, tmp_path, dtype), np.random.default_rng(3)
     for step, batch in enumerate(batches(4, seed=2, spec=model.spec)):
         publisher.learner.learn(batch, NOW_US)
         assert publisher.learner.generation == 0

@@ -127,7 +127,7 @@ class TinyTrainer:
     def _delta(self) -> TableDelta:
         numbers = np.array(sorted(self.touched), np.int32)
         previous = (self.deltas[-1] if self.deltas else self.base) or BlobRef("", 0)
-        return TableDelta(
+        return TableDelta.of_buckets(
             len(self.deltas) + 1, previous.digest, numbers, self.keys[numbers], self.rows[numbers], self.special
         )
 

@@ -14,12 +14,13 @@ from martlet.errors import Corrupt
 from martlet.events import Outcome
 from martlet.wire.events import decode_event
 from tests.unit.trainer.streams import Label, messy_events, write_log
-from tests.unit.trainer.world import World, until_quiet
+from tests.unit.trainer.world import BEGAN, INEXACT, World, until_quiet
 from trainer_svc.outcome_account import AccountState
 from trainer_svc.training_loop import TrainingLoop
 
 SEED, EVENTS = 11, 70
 LABELS = {"explicit": Label(), "window": Label("rating", 20_000_000, explicit=False)}
+BEGANS = {"explicit": BEGAN, "window": INEXACT}
 
 
 def told_and_unreadable() -> tuple[set[str], int]:
@@ -55,6 +56,7 @@ class Course:
 
 def run(deaths: frozenset[int], label: str, root: Path) -> Course:
     world = World(root, LABELS[label])
+    world.began = BEGANS[label]
     write_log(root / "events", messy_events(SEED, EVENTS))
     world.fate.deaths = set(deaths)
     ends: list[TrainingLoop] = []
@@ -125,6 +127,7 @@ def test_what_a_killed_trainer_did_is_what_its_journal_says(
     """The log grows while the trainer is dead, so that a cut which was not journalled would be taken otherwise."""
     root = tmp_path_factory.mktemp("growing")
     world = World(root, LABELS[label])
+    world.began = BEGANS[label]
     world.records = 1000
     events = messy_events(SEED, EVENTS)
     parts = [events[start : start + 15] for start in range(0, len(events), 15)]

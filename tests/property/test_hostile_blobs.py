@@ -20,7 +20,7 @@ BASE = TableBase(
 
 def delta(buckets: list[int], specials: int = SPECIALS, width: int = WIDTH) -> TableDelta:
     m = len(buckets)
-    return TableDelta(
+    return TableDelta.of_buckets(
         1, "p", np.array(buckets, np.int32), np.ones((m, SLOTS), np.int64), np.ones((m, SLOTS, width), np.float32),
         np.ones((specials, width), np.float32),
     )  # fmt: skip

@@ -16,13 +16,14 @@ from martlet.events import Outcome
 from martlet.wire.events import decode_event
 from tests.unit.trainer.fakes import LinearLearner
 from tests.unit.trainer.streams import Label, messy_events, write_log
-from tests.unit.trainer.world import World, until_quiet
+from tests.unit.trainer.world import BEGAN, INEXACT, World, until_quiet
 from trainer_svc.journal import Acknowledged, Rewound, read_journal
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.publisher import Stopped
 from trainer_svc.training_loop import TrainingLoop
 
 LABELS = {"explicit": Label(), "window": Label("rating", 20_000_000, explicit=False)}
+BEGANS = {"explicit": BEGAN, "window": INEXACT}
 PARTS = 5
 
 
@@ -41,6 +42,7 @@ def run(root: Path, label: str, seed: int, deaths: frozenset[int] = frozenset())
     """The log grows in parts; between them the registry takes versions back, now and then."""
     dice = random.Random(seed)
     world = World(root, LABELS[label])
+    world.began = BEGANS[label]
     world.chain_limit = 3
     events = messy_events(seed, 60)
     size = len(events) // PARTS
@@ -70,7 +72,7 @@ def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def learned_state(loop: TrainingLoop) -> dict[str, bytes]:
-    learner, _ = loop.state.learning()
+    learner, *_ = loop.state.learning()
     return {name: np.asarray(array).tobytes() for name, array in learner.items() if not name.endswith("marks")}
 
 

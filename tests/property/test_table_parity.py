@@ -1,5 +1,6 @@
 """One table, four readers: the trainer, onnxruntime, ONNX's reference evaluator, and serving's arena."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from martlet.learn.optimizers import RowWiseAdaGrad
+from martlet.manifest import BlobRef, TableManifest
 from martlet.table_blobs import TableDelta, decode_base, decode_delta, encode_base, encode_delta
 from martlet.table_layout import SLOTS
 from serving_svc.table_arena import TableArena, TableView
+from trainer_svc.delta_tracker import Touched
 from trainer_svc.export.graph_builder import GraphBuilder
-from trainer_svc.export.lookup_graph import add_lookup, add_table
+from trainer_svc.export.lookup_graph import add_gather, add_lookup, add_table
 from trainer_svc.table import EmbeddingTable, TableFull
+from trainer_svc.table.columns import RowType
 from trainer_svc.table.updates import RowUpdate
+from trainer_svc.version_builder import TableChange
 
 WIDTH = 3
 SPECIALS = 2
@@ -32,10 +37,11 @@ KEYS = st.one_of(
 )
 
 
-def lookup_model(buckets: int) -> onnx.ModelProto:
+def lookup_model(buckets: int, dtype: RowType = "float32") -> onnx.ModelProto:
     graph = GraphBuilder("lookup")
-    add_table(graph, "t", buckets, WIDTH, SPECIALS)
-    graph.add("Gather", ["t.rows", add_lookup(graph, "t", buckets, "keys", "defaults")], "rows")
+    add_table(graph, "t", buckets, WIDTH, SPECIALS, dtype)
+    found = add_gather(graph, "t", add_lookup(graph, "t", buckets, "keys", "defaults"), dtype)
+    graph.add("Identity", [found], "rows")
     info = helper.make_tensor_value_info
     inputs = [info(name, onnx.TensorProto.INT64, ["n"]) for name in ("keys", "defaults")]
     output = info("rows", onnx.TensorProto.FLOAT, ["n", WIDTH])
@@ -43,6 +49,7 @@ def lookup_model(buckets: int) -> onnx.ModelProto:
     return helper.make_model(body, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+DTYPES = st.sampled_from(["float32", "float16"])
 Level = onnxruntime.GraphOptimizationLevel
 
 
@@ -77,8 +84,9 @@ def table_arrays(table: EmbeddingTable) -> dict[str, np.ndarray]:
     }
 
 
-def reference_rows(buckets: int, arrays: dict[str, np.ndarray], keys: np.ndarray, defaults: np.ndarray) -> np.ndarray:
-    model = lookup_model(buckets)
+def reference_rows(
+    model: onnx.ModelProto, arrays: dict[str, np.ndarray], keys: np.ndarray, defaults: np.ndarray
+) -> np.ndarray:
     for tensor in model.graph.initializer:
         if tensor.name in arrays:
             tensor.CopyFrom(onnx.numpy_helper.from_array(arrays[tensor.name], tensor.name))
@@ -87,8 +95,8 @@ def reference_rows(buckets: int, arrays: dict[str, np.ndarray], keys: np.ndarray
     return np.asarray(rows)
 
 
-def filled(buckets: int, keys: list[int], seed: int) -> EmbeddingTable:
-    table = EmbeddingTable("t", WIDTH, buckets, SPECIALS)
+def filled(buckets: int, keys: list[int], seed: int, dtype: RowType = "float32") -> EmbeddingTable:
+    table = EmbeddingTable("t", WIDTH, buckets, SPECIALS, dtype=dtype)
     rng = np.random.default_rng(seed)
     table.rows[table.slots + 1] = rng.normal(size=WIDTH)
     learn(table, keys, rng)
@@ -118,47 +126,48 @@ def trainer_rows(table: EmbeddingTable, keys: np.ndarray) -> np.ndarray:
     held=st.lists(KEYS, max_size=20),
     asked=st.lists(KEYS, min_size=1, max_size=20),
     seed=st.integers(0, 100),
+    dtype=DTYPES,
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_trainer_runtime_and_reference_agree(
-    tmp_path_factory: pytest.TempPathFactory, buckets: int, held: list[int], asked: list[int], seed: int
+    tmp_path_factory: pytest.TempPathFactory, buckets: int, held: list[int], asked: list[int], seed: int, dtype: RowType
 ) -> None:
-    table = filled(buckets, held, seed)
+    table = filled(buckets, held, seed, dtype)
     keys = np.array([*asked, *held], np.int64)
     expected = trainer_rows(table, keys)
     arrays = table_arrays(table)
     feed = {"keys": keys, "defaults": np.full(keys.shape[0], table.slots + 1)}
-    runtime, _alive = session(lookup_model(table.buckets), tmp_path_factory.mktemp("s"), arrays)
+    model = lookup_model(table.buckets, dtype)
+    runtime, _alive = session(model, tmp_path_factory.mktemp("s"), arrays)
     np.testing.assert_array_equal(runtime.run(None, feed)[0], expected)
-    np.testing.assert_array_equal(reference_rows(table.buckets, arrays, keys, feed["defaults"]), expected)
+    np.testing.assert_array_equal(reference_rows(model, arrays, keys, feed["defaults"]), expected)
 
 
 @given(
     rounds=st.lists(st.tuples(st.lists(KEYS, min_size=1, max_size=12), st.booleans()), min_size=1, max_size=6),
     seed=st.integers(0, 100),
+    dtype=DTYPES,
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_base_and_deltas_through_the_arena_equal_the_table(
-    tmp_path_factory: pytest.TempPathFactory, rounds: list[tuple[list[int], bool]], seed: int
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[tuple[list[int], bool]], seed: int, dtype: RowType
 ) -> None:
     """Keys come, move and are evicted. Every version, the old ones too, keeps reading what it read when published."""
     folder = tmp_path_factory.mktemp("arena")
-    table, rng = filled(BUCKETS, [1, 2, 3], seed), np.random.default_rng(seed)
+    table, rng = filled(BUCKETS, [1, 2, 3], seed, dtype), np.random.default_rng(seed)
     keys = np.array([9, *EXTREMES, *(key for keys, _ in rounds for key in keys)], np.int64)
     acknowledged(table)
-    base = decode_base(encode_base(table.base()), WIDTH, BUCKETS)
+    base = decode_base(encode_base(table.base()), WIDTH, BUCKETS, dtype)
     arena = TableArena(folder / "arena", base, WIDTH, headroom=8.0)
     views = [(arena.root(), trainer_rows(table, keys))]
     for now_s, (new, evicts) in enumerate(rounds, start=2):
         learn(table, new, rng, now_s)
         table.evict(0, now_s if evicts else 0)
         table.rows[table.slots + 1] += 1.0
-        buckets = acknowledged(table)
-        delta = TableDelta(now_s, "p", buckets, *table.whole_buckets(buckets))
-        delta = decode_delta(encode_delta(delta), WIDTH, BUCKETS)
+        delta = decode_delta(encode_delta(changes(table, now_s)), WIDTH, BUCKETS, dtype)
         views.append((arena.derive(views[-1][0], delta), trainer_rows(table, keys)))
     for view, expected in views:
-        runtime, _alive = session(lookup_model(BUCKETS), folder, arena_arrays(arena, view))
+        runtime, _alive = session(lookup_model(BUCKETS, dtype), folder, arena_arrays(arena, view))
         feed = {"keys": keys, "defaults": np.full(keys.shape[0], view.special[1])}
         np.testing.assert_array_equal(runtime.run(None, feed)[0], expected)
     np.testing.assert_array_equal(arena.keys[views[-1][0].directory], table.keys)
@@ -167,10 +176,16 @@ def test_base_and_deltas_through_the_arena_equal_the_table(
     arena.close()
 
 
-def acknowledged(table: EmbeddingTable) -> np.ndarray:
-    buckets = table.tracker.take().buckets
+def acknowledged(table: EmbeddingTable) -> Touched:
+    touched = table.tracker.take()
     table.tracker.acknowledge()
-    return buckets
+    return touched
+
+
+def changes(table: EmbeddingTable, sequence: int) -> TableDelta:
+    """What changed since the last acknowledgement, as the trainer ships it."""
+    parent = TableManifest("t", WIDTH, table.buckets, table.dtype, BlobRef("p", 0))
+    return replace(TableChange(parent, table.changed(acknowledged(table))).delta(), sequence=sequence)
 
 
 @pytest.mark.parametrize("level", [Level.ORT_DISABLE_ALL, Level.ORT_ENABLE_ALL])
@@ -180,12 +195,12 @@ def test_the_runtime_reads_more_buckets_than_the_graph_declares_and_copies_none(
     arena = TableArena(tmp_path / "arena", table.base(), WIDTH, headroom=1.0)
     acknowledged(table)
     learn(table, [2], np.random.default_rng(0))
-    buckets = acknowledged(table)
-    view = arena.derive(arena.root(), TableDelta(1, "p", buckets, *table.whole_buckets(buckets)))
+    delta = changes(table, 1)
+    view = arena.derive(arena.root(), delta)
     arrays = arena_arrays(arena, view)
     runtime, values = session(lookup_model(BUCKETS), tmp_path, arrays, level)
     declared = BUCKETS * SLOTS + SPECIALS
-    moved = int(view.directory[buckets[0]])
+    moved = int(view.directory[delta.buckets[0]])
     assert moved * SLOTS >= declared
     assert arena.rows.shape[0] > declared
     for value, array in zip(values, arrays.values(), strict=True):

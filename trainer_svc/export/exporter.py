@@ -10,6 +10,7 @@ from trainer_svc.dense_model import DenseModel
 from trainer_svc.export.compose import TableSpec, compose
 from trainer_svc.export.dense_graph import dense_graph
 from trainer_svc.learner import Learner
+from trainer_svc.table.columns import RowType
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 _KEPT = 4
@@ -24,7 +25,7 @@ class Exporter:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._dense: onnx.ModelProto | None = None
-        self._graphs: dict[tuple[int, ...], bytes] = {}
+        self._graphs: dict[tuple[tuple[int, RowType], ...], bytes] = {}
 
     def graph(self, learner: Learner) -> bytes:
         """The ONNX graph for the learner's tables as large as they are now. The same in every process.
@@ -32,7 +33,7 @@ class Exporter:
         Raises:
             InvalidInput: the network cannot be exported (see `dense_graph`).
         """
-        sizes = tuple(table.buckets for table in learner.tables.values())
+        sizes = tuple((table.buckets, table.dtype) for table in learner.tables.values())
         if sizes not in self._graphs:
             while len(self._graphs) >= _KEPT:
                 del self._graphs[next(iter(self._graphs))]
@@ -51,13 +52,13 @@ class Exporter:
             arrays[f"{name}.special"] = np.arange(n * SLOTS, n * SLOTS + specials, dtype=np.int64)
         return arrays
 
-    def _composed(self, sizes: tuple[int, ...]) -> onnx.ModelProto:
+    def _composed(self, sizes: tuple[tuple[int, RowType], ...]) -> onnx.ModelProto:
         model = self._model
         if self._dense is None:
             # A module of its own: only its shape matters, and the learner's is not to be touched.
             self._dense = dense_graph(model.spec, DenseModel(model))
         tables = tuple(
-            TableSpec(table.name, table.width, size, table.features)
-            for table, size in zip(model.tables, sizes, strict=True)
+            TableSpec(table.name, table.width, size, table.features, dtype)
+            for table, (size, dtype) in zip(model.tables, sizes, strict=True)
         )
         return compose(model.spec, tables, self._dense, model.label.link)

@@ -14,17 +14,21 @@ from martlet.feature_encoding import MASK_SUFFIX
 from martlet.feature_spec import Feature, FeatureKind, FeatureSpec, Side
 from martlet.signature import ROW_OF_USER
 from trainer_svc.export.graph_builder import GraphBuilder
-from trainer_svc.export.lookup_graph import add_lookup, add_table
+from trainer_svc.export.lookup_graph import add_gather, add_lookup, add_table
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table of a graph: the id features of its width in order; feature i has the default row special 1 + i."""
+    """One table of a graph: the id features of its width in order; feature i has the default row special 1 + i.
+
+    `dtype`: what its rows are stored as; the dense part reads float32.
+    """
 
     name: str
     width: int
     buckets: int
     features: tuple[str, ...]
+    dtype: str = "float32"
 
     @property
     def specials(self) -> int:
@@ -46,7 +50,7 @@ class _Group:
 
 def add_id_inputs(graph: GraphBuilder, spec: FeatureSpec, table: TableSpec) -> dict[str, str]:
     """Declares a table and looks its features up; gives, by the dense part's input name, what to feed it with."""
-    add_table(graph, table.name, table.buckets, table.width, table.specials)
+    add_table(graph, table.name, table.buckets, table.width, table.specials, table.dtype)
     groups = _groups(spec, table)
     keys = [_keys(graph, spec, group) for group in groups]
     shapes = [graph.add("Shape", [part]) for part in keys]
@@ -112,7 +116,7 @@ def _single_inputs(graph: GraphBuilder, table: TableSpec, groups: Sequence[tuple
         return {}
     names = [feature.name for group, _ in groups for feature in group.features]
     rows = _flat(graph, [spread(graph, group.side, part, axis=1) for group, part in groups])
-    values = graph.add("Gather", [f"{table.name}.rows", rows])
+    values = add_gather(graph, table.name, rows, table.dtype)
     return dict(zip(names, graph.split(values, len(names)), strict=True))
 
 
@@ -123,9 +127,9 @@ def _list_inputs(graph: GraphBuilder, table: TableSpec, feature: Feature, rows: 
     zero_row = graph.add("Gather", [f"{table.name}.special", graph.constant(0)])
     rows = graph.add("Where", [present, rows, zero_row])
     if feature.pool:
-        values = graph.add("Gather", [f"{table.name}.rows", rows])
+        values = add_gather(graph, table.name, rows, table.dtype)
         return {feature.name: spread(graph, side, _pooled(graph, feature, values, mask))}
-    values = graph.add("Gather", [f"{table.name}.rows", spread(graph, side, rows)])
+    values = add_gather(graph, table.name, spread(graph, side, rows), table.dtype)
     return {feature.name: values, mask: spread(graph, side, mask)}
 
 

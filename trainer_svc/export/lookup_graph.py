@@ -7,12 +7,18 @@ from martlet.table_layout import C1, C2, C3, SHIFT1, SHIFT2, SLOTS
 from trainer_svc.export.graph_builder import GraphBuilder
 
 
-def add_table(graph: GraphBuilder, table: str, buckets: int, width: int, specials: int) -> None:
+def add_table(graph: GraphBuilder, table: str, buckets: int, width: int, specials: int, dtype: str = "float32") -> None:
     """Declares the table's arrays: what a version fills in. An arena may fill in more keys and rows than declared."""
     graph.external(f"{table}.directory", "int32", [buckets])
     graph.external(f"{table}.keys", "int64", [buckets, SLOTS])
-    graph.external(f"{table}.rows", "float32", [buckets * SLOTS + specials, width])
+    graph.external(f"{table}.rows", dtype, [buckets * SLOTS + specials, width])
     graph.external(f"{table}.special", "int64", [specials])
+
+
+def add_gather(graph: GraphBuilder, table: str, rows: str, dtype: str) -> str:
+    """The rows of these numbers as float32, whatever the table holds."""
+    values = graph.add("Gather", [f"{table}.rows", rows])
+    return values if dtype == "float32" else graph.add("Cast", [values], to=TensorProto.FLOAT)
 
 
 def add_lookup(graph: GraphBuilder, table: str, buckets: int, keys: str, defaults: str) -> str:

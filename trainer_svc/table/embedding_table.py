@@ -224,8 +224,8 @@ class EmbeddingTable:
         self.tracker.resize(buckets)
 
     def base(self) -> TableBase:
-        """A copy of the whole table, as a version's base."""
-        return TableBase(self.keys.copy(), self._by_bucket().astype(np.float32), self._special())
+        """A copy of the whole table, as a version's base; rows as they are stored."""
+        return TableBase(self.keys.copy(), self._by_bucket().copy(), self.rows[self.slots :].copy())
 
     def changed(self, touched: Touched) -> TableCut:
         """Copies of what changed, and of the special rows."""
@@ -236,12 +236,8 @@ class EmbeddingTable:
             key_mask=touched.keys,
             keys=self.keys.reshape(-1)[keys],
             rows=self.gather(rows),
-            special=self._special(),
+            special=self.rows[self.slots :].astype(np.float32),
         )
-
-    def whole_buckets(self, buckets: npt.NDArray[np.int32]) -> tuple[Int64s, Floats, Floats]:
-        """Copies of all keys and rows of the given buckets, int64[m, 4] and float32[m, 4, width], and special rows."""
-        return self.keys[buckets], self._by_bucket()[buckets].astype(np.float32), self._special()
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Everything, as arrays (not copies)."""
@@ -282,9 +278,6 @@ class EmbeddingTable:
             "spaces": columns.spaces,
             "last_used": columns.last_used,
         }
-
-    def _special(self) -> Floats:
-        return self.rows[self.slots :].astype(np.float32)
 
     def _by_bucket(self) -> npt.NDArray[Any]:
         return self.rows[: self.slots].reshape(self.buckets, SLOTS, self.width)

@@ -21,7 +21,7 @@ BASE = TableBase(
     np.arange(32, dtype=np.float32).reshape(4, 4, 2),
     np.ones((3, 2), np.float32),
 )
-DELTA = TableDelta(
+DELTA = TableDelta.of_buckets(
     5,
     "mt1-" + "a" * 64,
     np.array([1, 3], np.int32),
@@ -61,7 +61,7 @@ def test_dense_weights_come_back() -> None:
 
 @pytest.mark.parametrize("buckets", [[3, 1], [1, 1], [-1, 2], [1, 4]])
 def test_bucket_numbers_must_ascend_inside_the_table(buckets: list[int]) -> None:
-    bad = TableDelta(1, "", np.array(buckets, np.int32), DELTA.keys, DELTA.rows, DELTA.special)
+    bad = TableDelta.of_buckets(1, "", np.array(buckets, np.int32), DELTA.keys, DELTA.rows, DELTA.special)
     with pytest.raises(Corrupt, match="ascend"):
         decode_delta(encode_delta(bad), 2, 4)
 

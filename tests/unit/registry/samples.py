@@ -70,7 +70,7 @@ class SmallVersions:
         rows = np.full((1, 4, WIDTH), value, np.float32)
         keys = np.full((1, 4), empty_keys(BUCKETS)[2], np.int64)
         buckets, special = np.array([2], np.int32), np.zeros((specials, WIDTH), np.float32)
-        return self.store.put(encode_delta(TableDelta(sequence, previous, buckets, keys, rows, special)))
+        return self.store.put(encode_delta(TableDelta.of_buckets(sequence, previous, buckets, keys, rows, special)))
 
     def delta(self, value: float = 1.0) -> Manifest:
         """A child of the newest version, with one more delta."""

@@ -80,7 +80,7 @@ class Stage:
         """Bucket `sequence` gets rows of `sequence`."""
         before = previous or (self.base, *self.deltas)[sequence - 1].digest
         blob = encode_delta(
-            TableDelta(
+            TableDelta.of_buckets(
                 sequence,
                 before,
                 np.array([sequence], np.int32),
@@ -180,18 +180,18 @@ def test_a_delta_out_of_place_is_refused_and_leaves_nothing(stage: Stage) -> Non
     stage.table(2)
     parent = stage.views.open(stage.table(0))
     stage.deltas[1] = stage.delta(2, previous=stage.base.digest)
-    with pytest.raises(Corrupt, match="delta 2 of table 't' does not belong"):
+    with pytest.raises(Corrupt, match="table 't': delta 2 does not belong"):
         stage.views.open(stage.table(2))
     assert stage.arenas[0].views == [parent.view]
     stage.views.close(parent)
-    with pytest.raises(Corrupt, match="delta 2 of table 't' does not belong"):
+    with pytest.raises(Corrupt, match="table 't': delta 2 does not belong"):
         stage.views.open(stage.table(2))
 
 
 def test_a_swapped_delta_is_refused(stage: Stage) -> None:
     stage.table(2)
     stage.deltas.reverse()
-    with pytest.raises(Corrupt, match="delta 1 of table 't' does not belong"):
+    with pytest.raises(Corrupt, match="table 't': delta 2 stands where delta 1"):
         stage.views.open(stage.table(2))
 
 

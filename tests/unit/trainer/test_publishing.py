@@ -6,18 +6,28 @@ import numpy as np
 import pytest
 
 from martlet.errors import Corrupt, Unavailable
-from martlet.manifest import Learned, Lineage, Manifest, Provenance, VersionKind, encode_manifest, manifest_digest
+from martlet.manifest import (
+    BlobRef,
+    Learned,
+    Lineage,
+    Manifest,
+    Provenance,
+    VersionKind,
+    encode_manifest,
+    manifest_digest,
+)
 from martlet.table_blobs import TableBase, decode_base, decode_delta
 from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, MemoryStore
 from trainer_svc.journal import Acknowledged, Overtaken, PublishResult, Refused
-from trainer_svc.publish_policy import PublishView, next_publish
+from trainer_svc.publish_policy import Chain, ChainLimits, PublishView, next_publish
 from trainer_svc.publisher import Publisher, Stopped
+from trainer_svc.table.embedding_table import TableCut
 from trainer_svc.version_builder import ModelIdentity, TableChange, TableSnapshot, VersionBuilder, VersionPayload
 from trainer_svc.version_cursor import VersionCursor
 
 DUE = PublishView(
-    since_last_s=1.0, interval_s=1.0, learned=5, in_flight=False, has_head=True, chain_length=3, chain_limit=10,
-    rebased=False, refusals=0,
+    since_last_s=1.0, interval_s=1.0, learned=5, in_flight=False, has_head=True, chain=Chain(3, 9 << 20, 10 << 20),
+    limits=ChainLimits(10), rebased=False, refusals=0,
 )  # fmt: skip
 
 
@@ -29,7 +39,14 @@ DUE = PublishView(
         (replace(DUE, since_last_s=0.99), None),
         (replace(DUE, learned=0), None),
         (replace(DUE, since_last_s=None, learned=0, has_head=False), VersionKind.SNAPSHOT),
-        (replace(DUE, chain_length=10), VersionKind.SNAPSHOT),
+        (replace(DUE, chain=Chain(10)), VersionKind.SNAPSHOT),
+        (replace(DUE, chain=Chain(3, 10 << 20, 10 << 20)), VersionKind.SNAPSHOT),
+        (replace(DUE, chain=Chain(3, 10 << 20, 10 << 20), learned=0), None),
+        (replace(DUE, chain=Chain(3, 10 << 20, 10 << 20), limits=ChainLimits(10, 2.0)), VersionKind.DELTA),
+        (replace(DUE, chain=Chain(3, 5000, 100)), VersionKind.DELTA),
+        (replace(DUE, refusals=2, since_last_s=4.0), VersionKind.DELTA),
+        (replace(DUE, refusals=3, since_last_s=8.0), VersionKind.SNAPSHOT),
+        (replace(DUE, refusals=3, since_last_s=7.9), None),
         (replace(DUE, rebased=True, learned=0), VersionKind.SNAPSHOT),
         (replace(DUE, refusals=1, rebased=True), None),
         (replace(DUE, refusals=1, rebased=True, since_last_s=2.0), VersionKind.SNAPSHOT),
@@ -132,9 +149,11 @@ def test_a_delta_extends_its_parents_chain() -> None:
     builder = VersionBuilder(store, ModelIdentity("shop", SPEC))
     table = builder.build(payload()).tables[0]
     for sequence in (1, 2):
-        change = TableChange(
-            table, np.array([2], np.int32), np.full((1, 4), 9, np.int64), np.zeros((1, 4, 2), np.float32), BASE.special
-        )
+        cut = TableCut(
+            np.array([2], np.int32), np.array([3], np.uint8), np.array([8], np.uint8), np.array([9]),
+            np.zeros((2, 2), np.float32), np.zeros((3, 2), np.float32),
+        )  # fmt: skip
+        change = TableChange(table, cut)
         table = builder.build(replace(payload(), tables=(change,))).tables[0]
         delta = decode_delta(store.get(table.deltas[-1]), 2, 4)
         before = (table.base, *table.deltas)[-2]
@@ -170,3 +189,14 @@ def test_the_cursor_holds_one_flight_and_survives_a_restart_in_the_air() -> None
     assert (restored.at.parent, restored.at.version, restored.at.sequence) == (digest, 3, 1)
     with pytest.raises(Corrupt, match="not under way"):
         restored.acknowledged(Acknowledged(1, digest, 3))
+
+
+def test_the_cursor_weighs_the_heads_chain() -> None:
+    cursor, (manifest, _) = VersionCursor(), built()
+    assert cursor.chain == Chain()
+    table = manifest.tables[0]
+    longer = replace(manifest, tables=(replace(table, deltas=(BlobRef("d1", 70), BlobRef("d2", 30))),))
+    cursor.take_off(1, 0, 0)
+    cursor.built(longer)
+    cursor.acknowledged(Acknowledged(1, manifest_digest(encode_manifest(longer)), 1))
+    assert cursor.chain == Chain(2, 100, table.base.size)

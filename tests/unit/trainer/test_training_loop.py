@@ -11,7 +11,7 @@ import pytest
 from martlet.errors import Corrupt
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import Manifest, VersionKind
-from martlet.table_blobs import decode_base, decode_delta
+from martlet.table_chain import read_table
 from martlet.wire.events import encode_event
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import LinearLearner, MemoryStore
@@ -70,12 +70,8 @@ def world(tmp_path: Path) -> World:
 def rows_of(store: MemoryStore, manifest: Manifest) -> tuple[bytes, bytes, bytes]:
     """The table that a loader would put together: base, then every delta."""
     table = manifest.tables[0]
-    base = decode_base(store.get(table.base), table.width, table.buckets)
-    keys, rows, special = base.keys.copy(), base.rows.copy(), base.special
-    for blob in table.deltas:
-        delta = decode_delta(store.get(blob), table.width, table.buckets)
-        keys[delta.buckets], rows[delta.buckets], special = delta.keys, delta.rows, delta.special
-    return keys.tobytes(), rows.tobytes(), special.tobytes()
+    base = read_table(store, table)
+    return base.keys.tobytes(), base.rows.tobytes(), base.special.tobytes()
 
 
 def test_base_and_deltas_are_the_learners_table_however_long_a_publish_takes(world: World) -> None:

@@ -5,6 +5,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import BlobRef
 from martlet.versions import LineageState, VersionRecord
@@ -19,7 +21,8 @@ from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
 from trainer_svc.loop_settings import Pace
-from trainer_svc.publisher import Publisher
+from trainer_svc.publish_policy import ChainLimits
+from trainer_svc.publisher import Publisher, RegistryPort
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_ports import LetterPort
@@ -27,6 +30,7 @@ from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
 BEGAN = Began("shop-1", MODEL, "tests:MODEL", "spec", "learning", 8, 4, 1, 3600, 6)
+INEXACT = msgspec.structs.replace(BEGAN, delta_encoding="int8", exact_repair_every=2)
 
 
 class Death(BaseException):
@@ -84,7 +88,7 @@ class MortalStore:
 
 
 class MortalRegistry:
-    def __init__(self, inner: FakeRegistry, fate: Fate) -> None:
+    def __init__(self, inner: RegistryPort, fate: Fate) -> None:
         self._inner, self._fate = inner, fate
 
     def publish(self, manifest: bytes) -> VersionRecord:
@@ -175,6 +179,9 @@ class World:
         self.background: Executor = AtOnce()
         self._readers: list[FileEventReader] = []
         self.make_learner: Callable[[], LinearLearner] = LinearLearner
+        self.began = BEGAN
+        self.registry_seen: RegistryPort = self.registry
+        self.publisher_gives_up = True
 
     def life(self, live: Callable[[TrainingLoop], None]) -> bool:
         """Starts a process and lets it live; False: it died."""
@@ -243,13 +250,16 @@ class World:
             checkpoints=checkpoints,
             restorer=Restorer(kept, checkpoints, lambda began: self._state(began, source, NoLetters()), builder.build),
             make_state=lambda began: self._state(began, source, letter_log),
-            begin=lambda: BEGAN,
+            begin=lambda: self.began,
             source=source,
             publisher=Publisher(
-                builder, MortalRegistry(self.registry, self.fate), self.publishing, lambda seconds: True
+                builder,
+                MortalRegistry(self.registry_seen, self.fate),
+                self.publishing,
+                lambda seconds: self.publisher_gives_up,
             ),
             background=self.background,
-            pace=Pace(self.records, self.interval_s, self.chain_limit, 2.0),
+            pace=Pace(self.records, self.interval_s, ChainLimits(self.chain_limit), 2.0),
             clock=self.clock,
             observer=self.heard,
         )
