@@ -1,6 +1,7 @@
 """A model's embedding tables behind blocks: reads rows for scoring, makes and updates them for learning."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
+from trainer_svc.table.statistics import TableStatistics
 from trainer_svc.table.updates import RowWiseAdaGradStep
 
 Floats = npt.NDArray[np.float32]
@@ -45,10 +47,13 @@ class RowStore:
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
         self._rule = RowWiseAdaGradStep(model.rows.rate, model.rows.epsilon, model.rows.l2)
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
+        self._budgets = [(number, model.budgets[space]) for space, number in numbers.items() if space in model.budgets]
+        # Its thread starts with the first growth, and ends with the store.
+        self._helper = ThreadPoolExecutor(1, "table-growth")
         self._admission = RowAdmission([by_space[space].min_count for space in numbers])
         self.lookups = [TableLookup(model.spec, table, numbers) for table in model.tables]
         self.tables = {
-            table.name: EmbeddingTable(table.name, table.width, buckets, 1 + len(table.features))
+            table.name: EmbeddingTable(table.name, table.width, buckets, 1 + len(table.features), helper=self._helper)
             for table in model.tables
         }
         self.generation = 0
@@ -68,9 +73,10 @@ class RowStore:
         access = RowAccess([], [], [])
         for lookup, table in zip(self.lookups, self.tables.values(), strict=True):
             ids = lookup.ids(block)
-            known = table.find(ids.keys) >= 0
+            found = table.find(ids.keys)
+            known = found >= 0
             allowed = known | self._admitted(ids, known)
-            rows = self._rows(table, ids, allowed, now_s)
+            rows = self._rows(table, ids, allowed, now_s, found)
             access.rows.append(lookup.spread(ids.placed(rows, table.slots), block))
             access.newborn.append(None)
             born = allowed & ~known & (rows < table.slots)
@@ -91,6 +97,19 @@ class RowStore:
                 chosen = np.flatnonzero(newborn != NO_ROW)
                 rows, gradient = np.concatenate([rows, newborn[chosen]]), np.concatenate([gradient, gradient[chosen]])
             table.update(rows, gradient, self._rule)
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Keeps spaces within their limits and lets tables grow. To be called when a batch was learned, not else."""
+        for table in self.tables.values():
+            for space, most in self._budgets:
+                table.limit(space, most)
+            self.generation += table.end_step()
+
+    @property
+    def statistics(self) -> dict[str, TableStatistics]:
+        """What each table counted; spaces in the order of the feature spec's salts."""
+        return {name: table.statistics for name, table in self.tables.items()}
 
     def evict(self, now_s: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""
@@ -119,17 +138,23 @@ class RowStore:
             admitted[unknown] = self._admission.admit(ids.keys[unknown], ids.spaces[unknown])
         return admitted
 
-    def _rows(self, table: EmbeddingTable, ids: Ids, allowed: npt.NDArray[np.bool_], now_s: int) -> Int64s:
+    def _rows(
+        self, table: EmbeddingTable, ids: Ids, allowed: npt.NDArray[np.bool_], now_s: int, found: Int64s
+    ) -> Int64s:
         """Rows of the ids, default rows for those that may not have one. Grows the table when it is full."""
+        table.refuse(ids.spaces[~allowed])
+        keys, spaces, specials = ids.keys[allowed], ids.spaces[allowed], ids.specials[allowed]
+        known: Int64s | None = found[allowed]
         while True:
             try:
-                found = table.upsert(ids.keys[allowed], ids.spaces[allowed], ids.specials[allowed], now_s)
+                placed = table.upsert(keys, spaces, specials, now_s, found=known)
             except TableFull:
                 table.grow()
                 self.generation += 1
+                known = None
                 continue
             rows = table.slots + ids.specials
-            rows[allowed] = found
+            rows[allowed] = placed
             return rows
 
 

@@ -69,7 +69,7 @@ class RowRule(Protocol):
 class EmbeddingTable:
     """Rows by key, optimizer state beside them. Not thread-safe; reading while nothing writes is.
 
-    The same calls give the same bits, with a helper or without. Arrays are exchanged by `begin_step`, `grow` and
+    The same calls give the same bits, with a helper or without. Arrays are exchanged by `end_step`, `grow` and
     `restore`: do not keep them across these.
 
     Args:
@@ -192,14 +192,16 @@ class EmbeddingTable:
         self._count_from(spaces)
         count_occurrences(self._counters, spaces, (REFUSED, DEFAULTED))
 
-    def gather(self, rows: Int64s) -> Floats:
-        """A copy of rows: float32[N, width].
+    def gather(self, rows: Int64s, out: Floats | None = None) -> Floats:
+        """A copy of rows: float32[N, width], in `out` if it is given.
 
         Raises:
             ValueError: a row that the table does not have, such as `find`'s -1.
         """
         _check_range("row", rows, self.slots + self.specials)
-        out = np.empty((rows.shape[0], self.width), np.float32)
+        out = np.empty((rows.shape[0], self.width), np.float32) if out is None else out
+        if out.shape != (rows.shape[0], self.width) or out.dtype != np.float32:
+            raise ValueError(f"{rows.shape[0]} rows of {self.width} do not go into {out.dtype}{list(out.shape)}")
         reading.gather(self._columns.rows, np.ascontiguousarray(rows, np.int64), out)
         return out
 
@@ -237,8 +239,8 @@ class EmbeddingTable:
         self.size -= cleared
         return cleared
 
-    def begin_step(self) -> bool:
-        """To be called before each batch is learned: begins to grow when nearly full, and takes the larger table over.
+    def end_step(self) -> bool:
+        """To be called after each batch: begins to grow when nearly full, or takes the larger table over in time.
 
         Returns whether it was taken over: buckets and rows are others now, and every bucket counts as changed.
         """
