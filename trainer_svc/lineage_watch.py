@@ -105,7 +105,7 @@ class LineageWatch:
                 self._checkpoints.hold(takeoff.position)
 
     def _rewind(self, digest: str, version: int, epoch: int, *, refused: bool) -> None:
-        began, state, model = self._clock.monotonic(), self._committed.state, self._committed.began.model
+        began, state = self._clock.monotonic(), self._committed.state
         restored = self._restorer.restored(digest, version)
         suspect = {name: (restored.positions.get(name, 0), end) for name, end in sorted(state.positions.items())}
         entry = Rewound(digest, version, epoch, refused, suspect)

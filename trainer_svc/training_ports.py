@@ -12,7 +12,7 @@ from trainer_svc.batch import Batch
 from trainer_svc.delta_tracker import Touched
 from trainer_svc.joiner import DeadLetter
 from trainer_svc.labelled_rows import Examples
-from trainer_svc.table.embedding_table import TableCut
+from trainer_svc.table.cut import TableCut
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Floats = npt.NDArray[np.float32]

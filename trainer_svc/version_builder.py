@@ -21,7 +21,7 @@ from martlet.manifest import (
 from martlet.row_encoding import RowEncoding
 from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta, encode_dense
 from martlet.table_chain import predecessor
-from trainer_svc.table.embedding_table import TableCut
+from trainer_svc.table.cut import TableCut
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from martlet.errors import InvalidInput, Unavailable
+from martlet.learn.optimizers import RowWiseAdaGrad
 from martlet.manifest import Learned, Lineage, Provenance, TableManifest, VersionKind
 from martlet.row_encoding import RowEncoding, as_served
 from martlet.table_blobs import TableBase
@@ -23,7 +24,7 @@ from tests.unit.trainer.test_training_loop import Later
 from tests.unit.trainer.world import BEGAN, World
 from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable
-from trainer_svc.table.updates import RowWiseAdaGradStep
+from trainer_svc.table.updates import RowUpdate
 from trainer_svc.table_shipping import TableShipping
 from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_state import TrainingState
@@ -52,7 +53,7 @@ class Trainer:
         n = len(keys)
         rows = self.table.upsert(np.array(keys, np.int64), np.zeros(n, np.uint16), np.ones(n, np.int64), now_s)
         gradients = self.random.normal(size=(n, WIDTH)).astype(np.float32)
-        self.table.update(rows, gradients, RowWiseAdaGradStep(0.1, 1e-8))
+        self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(epsilon=1e-8), 0.1))
         if evicts:
             self.table.evict(0, now_s)
 
