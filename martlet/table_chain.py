@@ -86,4 +86,6 @@ def read_table(store: ArtifactStore, table: TableManifest, length: int = WHOLE) 
     if not 0 <= count <= len(table.deltas):
         raise InvalidInput(f"table {table.name!r} has a chain of {len(table.deltas)} deltas, not {length}")
     base = decode_base(store.get(table.base), table.width, table.buckets, table.dtype)
+    if not count:
+        return base  # which may be most of the memory: not copied for nothing
     return replayed(base, (read_delta(store, table, position) for position in range(count)))

@@ -23,7 +23,7 @@ from trainer_svc.training_ports import Arrays, TablePort
 from trainer_svc.version_builder import TableChange, TableSnapshot
 
 Masks = npt.NDArray[np.uint8]
-_CHUNK: Final = 1 << 16  # rows rounded at once
+_CHUNK: Final = 1 << 13  # rows rounded at once: what fits a cache
 
 
 class TableShipping:

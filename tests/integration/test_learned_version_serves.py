@@ -19,10 +19,11 @@ from martlet.manifest import (
     encode_manifest,
 )
 from martlet.table_blobs import encode_base, encode_delta, encode_dense
-from serving_svc.onnx_loader import OnnxLoader, OnnxLoaders
+from serving_svc.onnx_loader import OnnxLoader, OnnxLoaders, OnnxServable
 from serving_svc.servable import ServableId
 from serving_svc.table_arena import TableArena
 from serving_svc.table_view import TableViews
+from tests.unit.arena.test_table_arena import poisoned
 from tests.unit.learn.shop import MODEL as SHOP
 from tests.unit.learner.samples import MODEL as DEEP_FM
 from tests.unit.learner.samples import NOW_US, batches
@@ -43,7 +44,7 @@ class Publisher:
         self.store = FolderStore(root / "artifacts")
         self.learner = Learner(model, 1024, table_dtype=dtype)
         tables = TableViews(
-            self.store, root / "tables", lambda path, base, width: TableArena(path, base, width, headroom=1.0)
+            self.store, root / "tables", lambda path, base, width: poisoned(TableArena(path, base, width, headroom=1.0))
         )
         self._loaders = OnnxLoaders(self.store, tables, root / "graphs", intra_op_threads=1)
         self._graph = self.store.put(Exporter(model).graph(self.learner))
@@ -104,3 +105,25 @@ def test_served_scores_are_the_learners(model: ml.Model, tmp_path: Path, dtype: 
             np.testing.assert_allclose(found.logit, expected, rtol=MAX_LOGIT_DIFFERENCE, atol=MAX_LOGIT_DIFFERENCE)
             probability = 1 / (1 + np.exp(-expected.astype(np.float64)))
             assert np.abs(found.score - probability).max() <= MAX_SCORE_DIFFERENCE, f"step {step}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_versions_score_as_they_did_whatever_was_loaded_and_unloaded_since(tmp_path: Path, dtype: RowType) -> None:
+    """Freed buckets are overwritten at once; sessions read the arena without a copy, so they would see it."""
+    publisher, random = Publisher(DEEP_FM, tmp_path, dtype), np.random.default_rng(8)
+    block = made_up_block(DEEP_FM.spec, random, 30, 3)
+    live: list[tuple[OnnxLoader, OnnxServable, bytes]] = []
+    for batch in batches(60, seed=5, size=6, spec=DEEP_FM.spec):
+        publisher.learner.learn(batch, NOW_US)
+        loader = publisher.publish()
+        servable = loader.load()
+        live.append((loader, servable, servable.predict(block).logit.tobytes()))
+        np.testing.assert_allclose(
+            servable.predict(block).logit, publisher.learner.predict(block), rtol=1e-4, atol=1e-5
+        )
+        while len(live) > 4:
+            gone = live.pop(int(random.integers(len(live))))  # the head too: the next one then hangs on another
+            gone[0].unload()
+        for _, older, expected in live:
+            assert older.predict(block).logit.tobytes() == expected
+    assert publisher.learner.generation == 0

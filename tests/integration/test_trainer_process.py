@@ -137,11 +137,17 @@ def audit(data: Path) -> dict[str, Any]:
     return report
 
 
-def test_a_trainer_that_is_killed_learns_and_publishes_as_if_it_had_not_been(tmp_path: Path) -> None:
+ROUNDED = {"trainer_table_dtype": "float16", "trainer_delta_encoding": "int8", "trainer_exact_repair_every": 3}
+
+
+@pytest.mark.parametrize("rows", [{}, ROUNDED], ids=["exact", "rounded"])
+def test_a_trainer_that_is_killed_learns_and_publishes_as_if_it_had_not_been(
+    tmp_path: Path, rows: dict[str, object]
+) -> None:
     shop = Shop(tmp_path)
     with service("registry", tmp_path) as (_, registry):
         for life in range(4):
-            with service("trainer", tmp_path, trainer_registry=registry, **FAST) as (process, trainer):
+            with service("trainer", tmp_path, trainer_registry=registry, **FAST, **rows) as (process, trainer):
                 for _ in range(6):
                     position = shop.visit(40)
                     time.sleep(0.03)

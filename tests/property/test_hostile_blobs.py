@@ -8,7 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from martlet.errors import Corrupt
+from martlet.row_encoding import RowEncoding
 from martlet.table_blobs import TableBase, TableDelta, decode_base, decode_delta, encode_base, encode_delta
+from martlet.table_chain import replayed
 from martlet.table_layout import MIN_BUCKETS, SLOTS
 from serving_svc.table_arena import TableArena
 
@@ -47,14 +49,22 @@ def test_a_damaged_base_is_corrupt_or_whole(edits: list[tuple[int, int]], keep: 
     assert (base.keys.shape, base.rows.shape) == ((N, SLOTS), (N, SLOTS, WIDTH))
 
 
-@given(EDITS, st.sampled_from([1.0, 1.0, 0.5, 0.9]))
-@settings(max_examples=300, deadline=None)
-def test_a_damaged_delta_is_corrupt_or_fits(edits: list[tuple[int, int]], keep: float) -> None:
+SLOTS_DELTA = TableDelta(
+    1, "p", np.array([1, 5], np.int32), np.array([9, 4], np.uint8), np.array([1, 0], np.uint8), np.array([7]),
+    np.ones((3, WIDTH), np.float32), np.ones((SPECIALS, WIDTH), np.float32),
+)  # fmt: skip
+
+
+@given(EDITS, st.sampled_from([1.0, 1.0, 0.5, 0.9]), st.sampled_from(list(RowEncoding)))
+@settings(max_examples=400, deadline=None)
+def test_a_damaged_delta_is_corrupt_or_fits(edits: list[tuple[int, int]], keep: float, encoding: RowEncoding) -> None:
     try:
-        read = decode_delta(edited(encode_delta(delta([1, 5])), edits, keep), WIDTH, N)
+        read = decode_delta(edited(encode_delta(SLOTS_DELTA, encoding), edits, keep), WIDTH, N)
     except Corrupt:
         return
     assert all(0 <= bucket < N for bucket in read.buckets.tolist())
+    if read.special.shape == BASE.special.shape:
+        assert replayed(BASE, [read]).keys.shape == BASE.keys.shape
 
 
 @given(st.lists(INT32, max_size=6))

@@ -42,6 +42,13 @@ def test_a_good_snapshot_passes_with_any_parent_or_none() -> None:
         check_manifest(SNAPSHOT, parent, POLICY)
 
 
+def test_tables_of_float16_pass() -> None:
+    child, parent = (
+        replace(manifest, tables=(replace(manifest.tables[0], dtype="float16"),)) for manifest in (MANIFEST, PARENT)
+    )
+    check_manifest(child, parent, POLICY)
+
+
 def test_whether_an_unknown_parent_is_the_head_is_not_asked_here() -> None:
     check_manifest(MANIFEST, None, POLICY)
 
@@ -56,6 +63,7 @@ def test_whether_an_unknown_parent_is_the_head_is_not_asked_here() -> None:
         (replace(MANIFEST, tables=(TABLE, TABLE)), "of its own"),
         (replace(MANIFEST, tables=(TABLE, replace(TABLE, name="t5"))), "of its own"),
         (with_table(dtype="int8"), "int8"),
+        (with_table(dtype="float16"), "parent's base"),
         (with_table(width=5), "no id feature of width 5"),
         (with_table(base=blob(b"other")), "base"),
         (with_table(buckets=17), "base"),

@@ -11,7 +11,8 @@ from typing_extensions import Buffer
 from martlet.artifacts import FolderStore
 from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from martlet.manifest import BlobRef, Manifest
-from martlet.table_blobs import TableBase, encode_base
+from martlet.row_encoding import RowEncoding
+from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta
 from martlet.table_layout import empty_keys
 from registry_svc.blob_checks import BlobChecks, claims_of
 from tests.unit.registry.samples import BUCKETS, WIDTH, SmallVersions
@@ -130,6 +131,29 @@ def test_what_is_unfit_for_its_place_is_refused(stage: Stage, fault: Fault, kind
     with pytest.raises(kind, match=reason):
         stage.checks.check(fault(stage, good))
     stage.checks.check(good)
+
+
+@pytest.mark.parametrize("encoding", list(RowEncoding))
+@pytest.mark.parametrize("value", [1.0, float("nan")])
+def test_deltas_of_every_encoding_are_looked_into(stage: Stage, encoding: RowEncoding, value: float) -> None:
+    """What is not finite stays so on its way, and is found."""
+    table = stage.versions.newest.tables[0]
+    delta = TableDelta(
+        1, table.base.digest, np.array([2], np.int32), np.array([4], np.uint8), np.zeros(1, np.uint8),
+        np.zeros(0, np.int64), np.full((1, WIDTH), value, np.float32), np.zeros((4, WIDTH), np.float32),
+    )  # fmt: skip
+    made = with_last_delta(stage.versions.delta(), stage.store.put(encode_delta(delta, encoding)))
+    if np.isfinite(value):
+        stage.checks.check(made)
+    else:
+        with pytest.raises(Corrupt, match="not finite"):
+            stage.checks.check(made)
+
+
+def test_a_blob_of_another_dtype_than_its_table_is_found(stage: Stage) -> None:
+    table = replace(stage.versions.newest.tables[0], dtype="float16")
+    with pytest.raises(Corrupt, match="tensor 'rows' is float32"):
+        stage.checks.check(replace(stage.versions.newest, tables=(table,)))
 
 
 def test_a_damaged_delta_is_found(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from martlet.wire.events import encode_event
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import LinearLearner, MemoryStore
 from tests.unit.trainer.streams import SECOND, START, messy_events, outcome, prediction, write_log
-from tests.unit.trainer.world import World, until_quiet
+from tests.unit.trainer.world import INEXACT, World, until_quiet
 from trainer_svc.journal import (
     PARTITION,
     Acknowledged,
@@ -288,3 +288,30 @@ def test_the_audit_compares_answers_with_the_state_that_gave_them(world: World) 
     assert good.parity_max_abs_diff < 1e-7
     bad = world.audit(answer((states[0] + 0.01).tolist()))
     assert bad.parity_max_abs_diff > 1e-4
+
+
+def test_the_audit_compares_with_the_rows_that_were_served(world: World) -> None:
+    """Of a version whose rows travelled as int8: the trainer's own rows would not do."""
+    world.began = INEXACT
+    world.life(lambda loop: until_quiet(world, loop))
+    manifest, digest = world.registry.accepted[3], world.registry.digests[3]
+    assert len(manifest.tables[0].deltas) % INEXACT.exact_repair_every == 1
+    learners: list[LinearLearner] = []
+    again, made = World(world.root / "again"), prediction(5000)
+    again.make_learner = lambda: learners.append(LinearLearner()) or learners[-1]  # type: ignore[func-returns-value]
+
+    def live(loop: TrainingLoop) -> None:
+        while loop.state.step < manifest.learned.step:
+            loop.turn(lambda: None)
+        served = read_table(world.store, manifest.tables[0])
+        answers = {}
+        for name, rows in (("own", learners[0].table.base().rows), ("served", served.rows)):
+            learners[0].table.rows[: learners[0].table.slots] = rows.reshape(-1, rows.shape[2])
+            answers[name] = loop.state.predict([RecordedPrediction(encode_event(made))])
+        for name, worst in (("served", 1e-7), ("own", None)):
+            logged = RecordedPrediction(encode_event(prediction(5000, logits=answers[name].tolist())))
+            found = world.audit({digest: [logged]}).parity_max_abs_diff
+            assert found <= worst if worst else found > 1e-6
+
+    write_log(again.root / "events", messy_events(3, 80))
+    assert again.life(live)
