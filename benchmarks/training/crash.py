@@ -24,7 +24,7 @@ class Size:
     events: int
 
 
-QUICK = Size(growing=10, fixed=8, events=1500)
+QUICK = Size(growing=12, fixed=8, events=1500)
 FULL = Size(growing=330, fixed=170, events=20_000)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.training.crash_events import EventLog
+from benchmarks.training.crash_operator import Operator
 from benchmarks.training.crash_trainer import BROKEN, FIXED, INITIAL_BUCKETS, POINT
 from benchmarks.training.crash_verdict import MODEL_REF, Verdict, crash_config, judge
 from benchmarks.training.failpoints import POINTS
@@ -26,6 +27,7 @@ from trainer_svc.journal import PARTITION, Published, Stepped, read_journal
 FAULT_RATE: Final = 0.05
 NAMED: Final = 0.75  # so many of the kills are at a named point
 MEAN_HITS: Final = 4
+PAUSE_SECONDS: Final = 2.0  # between two actions of the operator
 ANEW: Final = 0.04  # so many of the lives begin from nothing
 MODULE: Final = (sys.executable, "-m", "benchmarks.training.crash_trainer")
 LONGEST_LIFE: Final = 2.0  # of one that does not come to its point
@@ -38,7 +40,7 @@ SETTINGS: Final = {
     "MARTLET_TRAINER_CHECKPOINT_INTERVAL_SECONDS": "0.05",
     "MARTLET_TRAINER_CHAIN_LIMIT": "12",
     "MARTLET_TRAINER_INITIAL_BUCKETS": str(INITIAL_BUCKETS),
-    "MARTLET_TRAINER_BATCH_EXAMPLES": "16",
+    "MARTLET_TRAINER_BATCH_EXAMPLES": "8",
     "MARTLET_TRAINER_EVIDENCE_INTERVAL_MS": "100",
     "MARTLET_LOG_LEVEL": "warning",
 }
@@ -174,36 +176,39 @@ class Run:
         self._course = course
         self._dice = random.Random(course.seed)  # noqa: S311  a harness's choices are no secret
         self._services = Services(folder, SETTINGS)
-        registry = self._services.start("registry")
-        self._link = FaultyLink(registry.address, FAULT_RATE, course.seed)
+        self._registry = self._services.start("registry").address
+        self._link = FaultyLink(self._registry, FAULT_RATE, course.seed)
         self._trainers = trainers
         self._events = EventLog(folder / "data" / "events", course.seed)
         self._kills: Counter[str] = Counter()
 
     def go(self) -> Outcome:
         """Kills as often as the course says, lets one trainer come to the end, and judges."""
-        course, growing = self._course, threading.Event()
-        visitor = threading.Thread(target=self._grow, args=(growing,), daemon=True)
-        if course.fixed_us:
+        if self._course.fixed_us:
             self._write_all()
-        else:
-            visitor.start()
-        try:
-            while self._kills.total() < course.kills:
-                self._live_and_die()
-        finally:
-            growing.set()
-        if not course.fixed_us:
-            visitor.join()
+            self._kill_all()
+            return self._end()
+        ending, operator = threading.Event(), Operator(self._registry, PAUSE_SECONDS, self._course.seed)
+        visitor = threading.Thread(target=self._grow, args=(ending,), daemon=True)
+        visitor.start()
+        self._kill_all()
+        operator.end()
+        ending.set()
+        visitor.join()
         return self._end()
+
+    def _kill_all(self) -> None:
+        while self._kills.total() < self._course.kills:
+            self._live_and_die()
 
     def _live_and_die(self) -> None:
         """One life: to a named point, or for as long as chance says, the start included."""
         named = self._dice.random() < NAMED
         point = self._dice.choice(POINTS) if named else ""
-        hits = 1 + int(self._dice.expovariate(1 / MEAN_HITS))
+        mean = MEAN_HITS if self._course.fixed_us else 3 * MEAN_HITS  # there the log is to last
+        hits = 1 + int(self._dice.expovariate(1 / mean))
         life = self._start({POINT: f"{point}:{hits}"} if named else {}, anew=self._dice.random() < ANEW)
-        if not life.ends_within(LONGEST_LIFE if named else self._dice.uniform(0.0, LONGEST_LIFE)):
+        if not life.ends_within(LONGEST_LIFE if named else self._dice.uniform(0.0, LONGEST_LIFE / 2)):
             life.signal(signal.SIGKILL)
             point = "any time"
         if life.code != -signal.SIGKILL:
