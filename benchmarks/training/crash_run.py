@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +71,10 @@ class Outcome:
     verdict: Verdict
     kills: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+
+
+class TrainerEnded(RuntimeError):
+    """A trainer ended where it should not: it refuses to go on."""
 
 
 class Trainers:
@@ -184,18 +188,38 @@ class Run:
 
     def go(self) -> Outcome:
         """Kills as often as the course says, lets one trainer come to the end, and judges."""
-        if self._course.fixed_us:
+        refusal = ""
+        try:
+            self._live()
+        except TrainerEnded as end:
+            refusal = str(end)
+        self._events.close()
+        self._link.close()
+        self._services.stop_all()
+        verdict = judge(self._folder / "data", self._events.told)
+        if refusal:
+            verdict = replace(verdict, state_equal=False, says=f"{verdict.says}; {refusal}")
+        return Outcome(verdict, self._kills, self._link.faults)
+
+    def _live(self) -> None:
+        course = self._course
+        if course.fixed_us:
             self._write_all()
             self._kill_all()
-            return self._end()
-        ending, operator = threading.Event(), Operator(self._registry, PAUSE_SECONDS, self._course.seed)
+            self._end()
+            return
+        ending, operator = threading.Event(), None
         visitor = threading.Thread(target=self._grow, args=(ending,), daemon=True)
         visitor.start()
-        self._kill_all()
-        operator.end()
-        ending.set()
-        visitor.join()
-        return self._end()
+        try:
+            operator = None if course.broken else Operator(self._registry, PAUSE_SECONDS, course.seed)
+            self._kill_all()
+        finally:
+            if operator is not None:
+                operator.end()
+            ending.set()
+            visitor.join()
+        self._end()
 
     def _kill_all(self) -> None:
         while self._kills.total() < self._course.kills:
@@ -212,7 +236,7 @@ class Run:
             life.signal(signal.SIGKILL)
             point = "any time"
         if life.code != -signal.SIGKILL:
-            raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
+            raise TrainerEnded(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
         self._kills[point] += 1
 
     def _start(self, more: dict[str, str], *, anew: bool = False) -> Life:
@@ -237,17 +261,12 @@ class Run:
         for number in range(0, self._course.events, 50):
             self._events.visit(50, start + number * 5000)
 
-    def _end(self) -> Outcome:
+    def _end(self) -> None:
         life = self._start({})
         self._await_the_end(life)
         code = life.signal(signal.SIGTERM)
         if code:
-            raise RuntimeError(f"the trainer ended with {code}:\n{self._trainers.log_tail()}")
-        self._events.close()
-        self._link.close()
-        self._services.stop_all()
-        verdict = judge(self._folder / "data", self._events.told)
-        return Outcome(verdict, self._kills, self._link.faults)
+            raise TrainerEnded(f"the trainer ended with {code}:\n{self._trainers.log_tail()}")
 
     def _await_the_end(self, life: Life) -> None:
         """Returns once everything is learned, and nothing has been under way for a while."""
@@ -255,7 +274,7 @@ class Run:
         end = time.monotonic() + END_SECONDS
         while time.monotonic() < end:
             if life.ends_within(QUIET_SECONDS):
-                raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
+                raise TrainerEnded(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
             if not progress.read(crash_config(left).checkpoint_dir) and progress.is_at(told.ends):
                 return
-        raise RuntimeError(f"the trainer does not come to the end: {progress}\n{self._trainers.log_tail()}")
+        raise TrainerEnded(f"the trainer does not come to the end: {progress}\n{self._trainers.log_tail()}")

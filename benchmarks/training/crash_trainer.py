@@ -23,14 +23,12 @@ from benchmarks.training.crash_model import MODEL
 from benchmarks.training.failpoints import Failpoint, install
 from martlet.clock import SystemClock
 from martlet.feature_encoding import RankInput, encode
-from martlet.manifest import Manifest
 from trainer_svc.__main__ import main as run_trainer
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.learner import Learner
 from trainer_svc.row_store import RowStore
-from trainer_svc.version_cursor import VersionCursor
 
 POINT, FIXED, BROKEN = "CRASH_POINT", "CRASH_FIXED_US", "CRASH_BROKEN"
 INITIAL_BUCKETS: Final = 256
@@ -93,15 +91,9 @@ def position_apart_from_weights() -> None:
     Checkpointing._submit = submit_early  # type: ignore[method-assign]  # noqa: SLF001
 
 
-def silence() -> None:
-    """The trainer notices a version that comes out otherwise by itself. Here the harness is to notice it alone."""
-
-    def land_anything(self: VersionCursor, *_: object) -> Manifest | None:
-        landed = self.at.flight or self.at.head
-        self.at.flying, self.at.flight = False, None
-        return landed
-
-    VersionCursor._land = land_anything  # type: ignore[method-assign,assignment]  # noqa: SLF001
+def publish_nothing() -> None:
+    """The trainer notices by itself if a version comes out otherwise. Here the harness is to notice it alone."""
+    trainer_svc.publishing.next_publish = lambda _: None  # type: ignore[assignment]
 
 
 BREAKS: Final = {
@@ -116,7 +108,7 @@ def prepare(environment: dict[str, str]) -> None:
     if environment.get(FIXED):
         decide_by_the_log(int(environment[FIXED]))
     if environment.get(BROKEN):
-        silence()
+        publish_nothing()
         BREAKS[environment[BROKEN]]()
     if environment.get(POINT):
         point, _, hits = environment[POINT].partition(":")

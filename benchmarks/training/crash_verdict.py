@@ -76,10 +76,9 @@ def judge(data: Path, told: Told) -> Verdict:
     published = tuple(entry.digest for entry in entries if isinstance(entry, Acknowledged))
     rewinds = sum(isinstance(entry, Rewound) for entry in entries)
     odd = [_fates(report, told), _strays(published, _registered(config), rewinds)]
-    return Verdict(
-        equal and not any(odd), published, steps, max(lost + lost_rows, missing), max(doubled + doubled_rows, -missing),
-        digest, "; ".join([f"{rewinds} rewinds", str(report.events), _unlike(state, again), *filter(None, odd)]), learned,
-    )  # fmt: skip
+    says = "; ".join([f"{rewinds} rewinds", str(report.events), _unlike(state, again), *filter(None, odd)])
+    lost, doubled = max(lost + lost_rows, missing), max(doubled + doubled_rows, -missing)
+    return Verdict(equal and not any(odd), published, steps, lost, doubled, digest, says, learned)
 
 
 def crash_config(data: Path) -> Config:
