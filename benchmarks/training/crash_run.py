@@ -31,7 +31,7 @@ PAUSE_SECONDS: Final = 2.0  # between two actions of the operator
 ANEW: Final = 0.04  # so many of the lives begin from nothing
 MODULE: Final = (sys.executable, "-m", "benchmarks.training.crash_trainer")
 LONGEST_LIFE: Final = 2.0  # of one that does not come to its point
-END_SECONDS: Final = 300.0
+STALLED_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 1.0
 SETTINGS: Final = {
     "MARTLET_TRAINER_MODEL": MODEL_REF,
@@ -271,10 +271,13 @@ class Run:
     def _await_the_end(self, life: Life) -> None:
         """Returns once everything is learned, and nothing has been under way for a while."""
         told, left, progress = self._events.told, self._folder / "data", Progress()
-        end = time.monotonic() + END_SECONDS
-        while time.monotonic() < end:
+        moved = time.monotonic()
+        while time.monotonic() < moved + STALLED_SECONDS:
             if life.ends_within(QUIET_SECONDS):
                 raise TrainerEnded(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
-            if not progress.read(crash_config(left).checkpoint_dir) and progress.is_at(told.ends):
+            if progress.read(crash_config(left).checkpoint_dir):
+                moved = time.monotonic()
+            elif progress.is_at(told.ends):
                 return
-        raise TrainerEnded(f"the trainer does not come to the end: {progress}\n{self._trainers.log_tail()}")
+        life.signal(signal.SIGKILL)
+        raise TrainerEnded(f"the trainer does not come to the end: {progress}")
