@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figures, at_least, at_most
 from benchmarks.training.crash_run import Course, Outcome, Run, Trainers
+from benchmarks.training.crash_verdict import otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Size:
     events: int
 
 
-QUICK = Size(growing=10, fixed=8, events=1500)
+QUICK = Size(growing=12, fixed=8, events=1500)
 FULL = Size(growing=330, fixed=170, events=20_000)
 
 
@@ -38,6 +39,7 @@ def crash(figures: Figures, size: Size, folder: Path, broken: str = "") -> None:
     trainers.close()
     same = (killed.verdict.digest, killed.verdict.versions) == (whole.verdict.digest, whole.verdict.versions)
     outcomes = {"growing log": growing, "decided by the log": killed, "never interrupted": whole}
+    lost, doubled = otherwise(killed.verdict.learned, whole.verdict.learned)
     for name, outcome in outcomes.items():
         _tell(name, outcome)
     verdicts = [outcome.verdict for outcome in outcomes.values()]
@@ -49,8 +51,8 @@ def crash(figures: Figures, size: Size, folder: Path, broken: str = "") -> None:
     figures.add("crash.faulty_calls", faults.total() - faults["none"], "")
     figures.add("crash.versions", sum(len(verdict.versions) for verdict in verdicts), "")
     figures.add("crash.state_equal", float(same and all(verdict.state_equal for verdict in verdicts)), "", at_least(1))
-    figures.add("crash.events_lost", sum(verdict.lost for verdict in verdicts), "events", at_most(0))
-    figures.add("crash.events_doubled", sum(verdict.doubled for verdict in verdicts), "events", at_most(0))
+    figures.add("crash.events_lost", lost + sum(verdict.lost for verdict in verdicts), "events", at_most(0))
+    figures.add("crash.events_doubled", doubled + sum(verdict.doubled for verdict in verdicts), "events", at_most(0))
 
 
 def _tell(name: str, outcome: Outcome) -> None:

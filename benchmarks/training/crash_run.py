@@ -10,11 +10,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.training.crash_events import EventLog
+from benchmarks.training.crash_operator import Operator
 from benchmarks.training.crash_trainer import BROKEN, FIXED, INITIAL_BUCKETS, POINT
 from benchmarks.training.crash_verdict import MODEL_REF, Verdict, crash_config, judge
 from benchmarks.training.failpoints import POINTS
@@ -26,10 +27,11 @@ from trainer_svc.journal import PARTITION, Published, Stepped, read_journal
 FAULT_RATE: Final = 0.05
 NAMED: Final = 0.75  # so many of the kills are at a named point
 MEAN_HITS: Final = 4
+PAUSE_SECONDS: Final = 2.0  # between two actions of the operator
 ANEW: Final = 0.04  # so many of the lives begin from nothing
 MODULE: Final = (sys.executable, "-m", "benchmarks.training.crash_trainer")
 LONGEST_LIFE: Final = 2.0  # of one that does not come to its point
-END_SECONDS: Final = 300.0
+STALLED_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 1.0
 SETTINGS: Final = {
     "MARTLET_TRAINER_MODEL": MODEL_REF,
@@ -38,7 +40,7 @@ SETTINGS: Final = {
     "MARTLET_TRAINER_CHECKPOINT_INTERVAL_SECONDS": "0.05",
     "MARTLET_TRAINER_CHAIN_LIMIT": "12",
     "MARTLET_TRAINER_INITIAL_BUCKETS": str(INITIAL_BUCKETS),
-    "MARTLET_TRAINER_BATCH_EXAMPLES": "16",
+    "MARTLET_TRAINER_BATCH_EXAMPLES": "8",
     "MARTLET_TRAINER_EVIDENCE_INTERVAL_MS": "100",
     "MARTLET_LOG_LEVEL": "warning",
 }
@@ -69,6 +71,10 @@ class Outcome:
     verdict: Verdict
     kills: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+
+
+class TrainerEnded(RuntimeError):
+    """A trainer ended where it should not: it refuses to go on."""
 
 
 class Trainers:
@@ -174,40 +180,63 @@ class Run:
         self._course = course
         self._dice = random.Random(course.seed)  # noqa: S311  a harness's choices are no secret
         self._services = Services(folder, SETTINGS)
-        registry = self._services.start("registry")
-        self._link = FaultyLink(registry.address, FAULT_RATE, course.seed)
+        self._registry = self._services.start("registry").address
+        self._link = FaultyLink(self._registry, FAULT_RATE, course.seed)
         self._trainers = trainers
         self._events = EventLog(folder / "data" / "events", course.seed)
         self._kills: Counter[str] = Counter()
 
     def go(self) -> Outcome:
         """Kills as often as the course says, lets one trainer come to the end, and judges."""
-        course, growing = self._course, threading.Event()
-        visitor = threading.Thread(target=self._grow, args=(growing,), daemon=True)
+        refusal = ""
+        try:
+            self._live()
+        except TrainerEnded as end:
+            refusal = str(end)
+        self._events.close()
+        self._link.close()
+        self._services.stop_all()
+        verdict = judge(self._folder / "data", self._events.told)
+        if refusal:
+            verdict = replace(verdict, state_equal=False, says=f"{verdict.says}; {refusal}")
+        return Outcome(verdict, self._kills, self._link.faults)
+
+    def _live(self) -> None:
+        course = self._course
         if course.fixed_us:
             self._write_all()
-        else:
-            visitor.start()
+            self._kill_all()
+            self._end()
+            return
+        ending, operator = threading.Event(), None
+        visitor = threading.Thread(target=self._grow, args=(ending,), daemon=True)
+        visitor.start()
         try:
-            while self._kills.total() < course.kills:
-                self._live_and_die()
+            operator = None if course.broken else Operator(self._registry, PAUSE_SECONDS, course.seed)
+            self._kill_all()
         finally:
-            growing.set()
-        if not course.fixed_us:
+            if operator is not None:
+                operator.end()
+            ending.set()
             visitor.join()
-        return self._end()
+        self._end()
+
+    def _kill_all(self) -> None:
+        while self._kills.total() < self._course.kills:
+            self._live_and_die()
 
     def _live_and_die(self) -> None:
         """One life: to a named point, or for as long as chance says, the start included."""
         named = self._dice.random() < NAMED
         point = self._dice.choice(POINTS) if named else ""
-        hits = 1 + int(self._dice.expovariate(1 / MEAN_HITS))
+        mean = MEAN_HITS if self._course.fixed_us else 3 * MEAN_HITS  # there the log is to last
+        hits = 1 + int(self._dice.expovariate(1 / mean))
         life = self._start({POINT: f"{point}:{hits}"} if named else {}, anew=self._dice.random() < ANEW)
-        if not life.ends_within(LONGEST_LIFE if named else self._dice.uniform(0.0, LONGEST_LIFE)):
+        if not life.ends_within(LONGEST_LIFE if named else self._dice.uniform(0.0, LONGEST_LIFE / 2)):
             life.signal(signal.SIGKILL)
             point = "any time"
         if life.code != -signal.SIGKILL:
-            raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
+            raise TrainerEnded(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
         self._kills[point] += 1
 
     def _start(self, more: dict[str, str], *, anew: bool = False) -> Life:
@@ -232,25 +261,23 @@ class Run:
         for number in range(0, self._course.events, 50):
             self._events.visit(50, start + number * 5000)
 
-    def _end(self) -> Outcome:
+    def _end(self) -> None:
         life = self._start({})
         self._await_the_end(life)
         code = life.signal(signal.SIGTERM)
         if code:
-            raise RuntimeError(f"the trainer ended with {code}:\n{self._trainers.log_tail()}")
-        self._events.close()
-        self._link.close()
-        self._services.stop_all()
-        verdict = judge(self._folder / "data", self._events.told)
-        return Outcome(verdict, self._kills, self._link.faults)
+            raise TrainerEnded(f"the trainer ended with {code}:\n{self._trainers.log_tail()}")
 
     def _await_the_end(self, life: Life) -> None:
         """Returns once everything is learned, and nothing has been under way for a while."""
         told, left, progress = self._events.told, self._folder / "data", Progress()
-        end = time.monotonic() + END_SECONDS
-        while time.monotonic() < end:
+        moved = time.monotonic()
+        while time.monotonic() < moved + STALLED_SECONDS:
             if life.ends_within(QUIET_SECONDS):
-                raise RuntimeError(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
-            if not progress.read(crash_config(left).checkpoint_dir) and progress.is_at(told.ends):
+                raise TrainerEnded(f"the trainer ended by itself: {life.code}\n{self._trainers.log_tail()}")
+            if progress.read(crash_config(left).checkpoint_dir):
+                moved = time.monotonic()
+            elif progress.is_at(told.ends):
                 return
-        raise RuntimeError(f"the trainer does not come to the end: {progress}\n{self._trainers.log_tail()}")
+        life.signal(signal.SIGKILL)
+        raise TrainerEnded(f"the trainer does not come to the end: {progress}")

@@ -1,6 +1,7 @@
 """What became of a run: is its state that of one that was never interrupted, and where is each event?"""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, No
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import Arrays, state_digest
 from trainer_svc.event_source import EventSource
-from trainer_svc.journal import Acknowledged, Began, Entry, ReadOnlyJournal, Stepped, read_journal
+from trainer_svc.journal import Acknowledged, Began, Entry, ReadOnlyJournal, Rewound, Stepped, read_journal
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
@@ -33,8 +34,9 @@ class Verdict:
 
     Attributes:
         state_equal: the state's SHA-256 is that of the same decisions taken without interruption, and so is that of
-            every version; the registry has each of these once, in their order, and no other.
+            every version; the registry has each of these once, in their order, and no other that was not given up.
         versions: their digests.
+        learned: the optimizer's state of the row of each event to be learned, which tells how it was.
         lost, doubled: events that are in none of learned, excluded, dead-lettered, pending, or in more than one.
     """
 
@@ -45,6 +47,7 @@ class Verdict:
     doubled: int
     digest: str
     says: str
+    learned: Mapping[str, float]
 
     @property
     def holds(self) -> bool:
@@ -59,22 +62,23 @@ def judge(data: Path, told: Told) -> Verdict:
     entries = [entry for entry, _ in read_journal(FileEventReader(config.checkpoint_dir), 0)]
     state = dict(checkpoint.state) if checkpoint is not None else {}
     digest = state_digest(state) if state else ""
+    learned = _optimizer_of(state, told)
+    lost, doubled = _coverage(entries, told)
     try:
         report, again = _learned_again(config, entries)
     except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
-        return Verdict(False, (), len(entries), 0, 0, digest, f"the journal cannot be executed again: {error}")
+        why = f"the journal cannot be executed again: {error}"
+        return Verdict(False, (), len(entries), lost, doubled, digest, why, learned)
     equal = report.digests_equal and report.state_digest == digest
-    lost, doubled = _coverage(entries, told)
-    lost_rows, doubled_rows = _rows(state, again, told)
+    lost_rows, doubled_rows = otherwise(learned, _optimizer_of(again, told)) if report.digests_equal else (0, 0)
     missing = len(told.fates) - _accounted(report)
     steps = sum(isinstance(entry, Stepped) for entry in entries)
     published = tuple(entry.digest for entry in entries if isinstance(entry, Acknowledged))
-    registered = _registered(config)
-    odd = [_fates(report, told), "" if registered == published else "the registry has other versions"]
-    return Verdict(
-        equal and not any(odd), published, steps, max(lost + lost_rows, missing), max(doubled + doubled_rows, -missing),
-        digest, "; ".join([str(report.events), _unlike(state, again), *filter(None, odd)]),
-    )  # fmt: skip
+    rewinds = sum(isinstance(entry, Rewound) for entry in entries)
+    odd = [_fates(report, told), _strays(published, _registered(config), rewinds)]
+    says = "; ".join([f"{rewinds} rewinds", str(report.events), _unlike(state, again), *filter(None, odd)])
+    lost, doubled = max(lost + lost_rows, missing), max(doubled + doubled_rows, -missing)
+    return Verdict(equal and not any(odd), published, steps, lost, doubled, digest, says, learned)
 
 
 def crash_config(data: Path) -> Config:
@@ -103,6 +107,14 @@ def _learned_again(config: Config, entries: list[Entry]) -> tuple[AuditReport, A
     return report, dict(states[0].state())
 
 
+def _strays(published: tuple[str, ...], registered: tuple[str, ...], rewinds: int) -> str:
+    """What is wrong with the registry's versions. A rewind may give one up whose acknowledgement was on its way."""
+    given_up = set(registered) - set(published)
+    if tuple(digest for digest in registered if digest not in given_up) != published or len(given_up) > rewinds:
+        return f"the registry has other versions: {len(registered)} instead of {len(published)}"
+    return ""
+
+
 def _registered(config: Config) -> tuple[str, ...]:
     engine = open_database(config.catalog_url)
     records = SqlCatalog(engine).versions(MODEL.name, 0, 1_000_000, with_manifests=False)
@@ -122,14 +134,14 @@ def _coverage(entries: list[Entry], told: Told) -> tuple[int, int]:
     return lost + sum(reached[name] < end for name, end in told.ends.items()), doubled
 
 
-def _rows(state: Arrays, again: Arrays, told: Told) -> tuple[int, int]:
-    """Each event to be learned has an item of its own, whose row's optimizer state says how often it was."""
-    own, reference = _optimizer_of(state, told), _optimizer_of(again, told)
-    lost = sum(own[event] == 0 < reference[event] for event in told.items)
-    return lost, sum(own[event] != reference[event] and own[event] != 0 for event in told.items)
+def otherwise(own: Mapping[str, float], reference: Mapping[str, float]) -> tuple[int, int]:
+    """How many events were not learned that should be, and how many otherwise than once, by the rows of their items."""
+    lost = sum(own[event] == 0 < learned for event, learned in reference.items())
+    return lost, sum(own[event] not in {0, learned} for event, learned in reference.items())
 
 
 def _optimizer_of(state: Arrays, told: Told) -> dict[str, float]:
+    """Each event to be learned has an item of its own; the state of its row's optimizer says how often it was."""
     found: dict[int, float] = {}
     for name in [name for name in state if name.endswith("/keys")]:
         optimizer = state[name.removesuffix("keys") + "optimizer"]

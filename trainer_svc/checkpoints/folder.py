@@ -156,11 +156,13 @@ class FolderCheckpoints:
         found = self._found()
         chain = chain_of(tip, found)
         self._tip = None
-        state = self._load([found[part] for part in chain]) if is_long(chain) else {}
-        if not chain or state is None:
+        if chain and not is_long(chain):
+            return tip
+        state = self._load([found[part] for part in chain]) if chain else None
+        if state is None:
             raise Corrupt("a checkpoint that the last one rests on is gone or damaged")
         try:
-            return self._write_base(Checkpoint(tip.journal_position, tip.step, state)) if state else tip
+            return self._write_base(Checkpoint(tip.journal_position, tip.step, state))
         except OSError as error:  # the chain is as good as the base would be
             logger.warning("a chain of %d checkpoints is not folded: %s", len(chain), error)
             return tip
