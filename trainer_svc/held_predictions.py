@@ -16,7 +16,7 @@ import xxhash
 from trainer_svc.event_source import Place
 
 Arrays = dict[str, npt.NDArray[np.generic]]
-_LEAST: Final = 1024
+_LEAST: Final = 32
 _NEVER: Final = np.iinfo(np.int64).max
 _MASKED_ROWS: Final = 63  # labels of the first rows are bits of an int64; those of others stand apart
 Column = npt.NDArray[Any]  # of several dtypes, handled alike

@@ -202,6 +202,9 @@ class Joiner:
 
     def _label_row(self, slot: int, outcome: Outcome, place: Place) -> None:
         prediction = self._fetch(self._held.place(slot))
+        if prediction.prediction_id != outcome.prediction_id:  # two ids share a hash
+            self._bury(DeadReason.UNKNOWN_PREDICTION, f"no prediction {outcome.prediction_id} is kept", place)
+            return
         row = prediction.row_of(outcome.item_id)
         if row < 0:
             self._bury(DeadReason.UNKNOWN_ITEM, f"prediction {outcome.prediction_id} has no such item", place)

@@ -1,6 +1,6 @@
-"""The trainer's real parts in one process, over a log that is there already, with a registry that takes every version."""
+"""The trainer's real parts in one process, over a log that is there already; the registry takes every version."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +68,7 @@ class WillingRegistry:
         version = len(self.manifests)
         return LineageState(model, 0, version, version, self._head, version, self._head)
 
-    def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
+    def acknowledge_rewind(self, _model: str, _epoch: int, _digest: str) -> None:
         """There is none."""
 
 
@@ -87,36 +87,28 @@ class Ears:
         self.versions = 0
         self.checkpoints = 0
 
-    def stepped(self, stepping: Stepping, seconds: float) -> None:
+    def stepped(self, stepping: Stepping, _seconds: float) -> None:
         """Counts."""
         self.examples += stepping.examples
         self.steps += 1
 
-    def published(self, result: PublishResult, seconds: float) -> None:
+    def published(self, _result: PublishResult, _seconds: float) -> None:
         """Counts."""
         self.versions += 1
 
-    def checkpointed(self, step: int, digest: str, seconds: float) -> None:
+    def checkpointed(self, _step: int, _digest: str, _seconds: float) -> None:
         """Counts."""
         self.checkpoints += 1
 
-    def rewound(self, entry: Rewound, seconds: float) -> None:
+    def rewound(self, _entry: Rewound, _seconds: float) -> None:
         """Never happens here."""
 
-    def reported(self, batch: MeasurementBatch) -> None:
+    def reported(self, _batch: MeasurementBatch) -> None:
         """For the registry."""
 
 
-class Parts:
-    """What is measured: the loop, and those parts of it that are timed."""
-
-    def __init__(self, loop: TrainingLoop, learner: Learner, tail: FileEventReader, journal: LogJournal) -> None:
-        self.loop, self.learner, self.tail, self.journal = loop, learner, tail, journal
-        self.ears = Ears()
-
-
 @contextmanager
-def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[Parts]:
+def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[tuple[TrainingLoop, Ears]]:
     """A trainer that has recovered, over the log in `root/events`."""
     tail, lookup, journal_reader = (FileEventReader(root / name) for name in ("events", "events", "journal"))
     writer = FileEventWriter(root / "journal", PARTITION)
@@ -152,11 +144,9 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
         clock=FrozenWallClock(now_us),
         observer=ears,
     )
-    parts = Parts(loop, learner, tail, journal)
-    parts.ears = ears
     try:
         loop.recover()
-        yield parts
+        yield loop, ears
     finally:
         for executor in executors:
             executor.shutdown()
@@ -176,6 +166,3 @@ def beginning(model: ml.Model, batch: int, buckets: int, threads: int) -> Began:
 
 def _never_ends(_seconds: float) -> bool:
     return False
-
-
-Work = Callable[[], None]

@@ -10,7 +10,6 @@ every version at once.
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,22 @@ from tempfile import TemporaryDirectory
 import martlet.learn as ml
 from benchmarks.figures import Figures, at_least
 from benchmarks.training.made_up_log import CLICK, WINDOW_SECONDS, Traffic, inputs, write_log
-from benchmarks.training.one_process import Parts, beginning, trainer
+from benchmarks.training.one_process import beginning, trainer
 from benchmarks.training.stopwatch import Stopwatch
+from martlet.eventlog.file_log import FileEventReader
 from trainer_svc import intake, training_state
+from trainer_svc.intake import Intake
+from trainer_svc.journal import LogJournal
+from trainer_svc.learner import Learner
+from trainer_svc.prequential import Prequential
+from trainer_svc.row_store import RowStore
+from trainer_svc.scoreboard import Scoreboard
+from trainer_svc.training_loop import TrainingLoop
+from trainer_svc.training_state import TrainingState
 
 BUCKETS = 1 << 18
 THREADS = 2
+SINGLES_PER_SECOND = 10_000
 WARM = 0.25  # of the examples: the table fills, torch and the compiled kernels are warm
 
 
@@ -39,7 +48,7 @@ class Size:
     single: int
 
 
-QUICK = Size(deep=400_000, deep_small=200_000, linear=600_000, single=60_000)
+QUICK = Size(deep=500_000, deep_small=150_000, linear=600_000, single=60_000)
 FULL = Size(deep=3_000_000, deep_small=1_500_000, linear=6_000_000, single=400_000)
 
 
@@ -50,7 +59,7 @@ class Measured:
     Attributes:
         seconds: wall time.
         cpu: processor time of the process.
-        parts: seconds of the loop's thread, by part.
+        watch: times of the loop's thread, by part.
     """
 
     examples: int
@@ -59,7 +68,7 @@ class Measured:
     checkpoints: int
     seconds: float
     cpu: float
-    parts: Counter[str]
+    watch: Stopwatch
 
     @property
     def rate(self) -> float:
@@ -69,24 +78,28 @@ class Measured:
 
 def deepfm() -> ml.Model:
     """DeepFM, 20 features of 16 columns and a first-order weight, a perceptron of 256-128-64."""
-    return ml.model_of(
-        "deepfm", ml.DeepFM, inputs=inputs(), label=_label(), dense=ml.Adam(), rows=ml.RowWiseAdaGrad(),
-        hidden=(256, 128, 64),
-    )  # fmt: skip
+    return ml.model_of("deepfm", ml.DeepFM, inputs=inputs(), label=_label(), hidden=(256, 128, 64))
+
+
+def linear() -> ml.Model:
+    """Logistic regression on the same features, by FTRL."""
+    return ml.linear("linear", inputs=inputs(), label=_label())
 
 
 def pipeline(figures: Figures, size: Size, rival: float | None = None) -> None:
-    """All figures. `rival`: examples/s of fbgemm's step on the same batch of 4096 (see `benchmarks.training.step`)."""
-    model = deepfm()
-    with log(model, Traffic(size.deep)) as (root, now_us):
-        large = measured(root, model, 4096, now_us, size.deep)
+    """All figures. `rival`: examples/s of fbgemm's step at batch 4096, on two cores."""
+    deep = deepfm()
+    with log(deep, Traffic(size.deep)) as (root, now_us):
+        large = measured(root, deep, 4096, now_us, size.deep)
         _report(figures, "deepfm.examples_per_s_b4096", large, 85_000)
         if rival is not None:
-            figures.add("deepfm.ratio_to_fbgemm", large.rate / rival, "", None)
-        small = measured(root, model, 256, now_us, size.deep_small)
-        _report(figures, "deepfm.examples_per_s_b256", small, 40_000)
-    with log(model, Traffic(size.single, slate=1, clicks=2.0)) as (root, now_us):
-        _report(figures, "deepfm.single_impressions_per_s_b4096", measured(root, model, 4096, now_us, size.single))
+            figures.add("deepfm.ratio_to_fbgemm", large.rate / rival, "")
+        _report(figures, "deepfm.examples_per_s_b256", measured(root, deep, 256, now_us, size.deep_small), 40_000)
+    with log(deep, Traffic(size.single, slate=1, per_second=SINGLES_PER_SECOND)) as (root, now_us):
+        _report(figures, "deepfm.single_impressions_per_s_b4096", measured(root, deep, 4096, now_us, size.single))
+    plain = linear()
+    with log(plain, Traffic(size.linear)) as (root, now_us):
+        _report(figures, "linear.examples_per_s", measured(root, plain, 4096, now_us, size.linear), 300_000)
 
 
 @contextmanager
@@ -100,56 +113,51 @@ def log(model: ml.Model, traffic: Traffic) -> Iterator[tuple[Path, int]]:
 def measured(root: Path, model: ml.Model, batch: int, now_us: int, examples: int) -> Measured:
     """Learns so many examples of a log with batches of this size; the first of them are not measured."""
     watch = Stopwatch()
-    with trainer(root, model, beginning(model, batch, BUCKETS, THREADS), now_us) as parts, watch.timing(places(parts)):
-        ears = parts.ears
-        while ears.examples < WARM * examples and parts.loop.turn(_no_pause):
+    with trainer(root, model, beginning(model, batch, BUCKETS, THREADS), now_us) as (loop, ears), watch.timing(PARTS):
+        while ears.examples < WARM * examples and loop.turn(_no_pause):
             pass
         before = (ears.examples, ears.steps, ears.versions, ears.checkpoints)
-        watch.seconds.clear()
+        watch.clear()
         began, cpu = time.perf_counter(), time.process_time()
-        while ears.examples < examples and parts.loop.turn(_no_pause):
+        while ears.examples < examples and loop.turn(_no_pause):
             pass
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         after = (ears.examples, ears.steps, ears.versions, ears.checkpoints)
     for leftover in ("journal", "checkpoints", "artifacts"):
         shutil.rmtree(root / leftover, ignore_errors=True)
-    watch.seconds["rest"] = seconds - watch.seconds.total()
+    watch.wall["rest"] = seconds - watch.wall.total()
     counts = (now - then for now, then in zip(after, before, strict=True))
-    return Measured(*counts, seconds, cpu, watch.seconds)
+    return Measured(*counts, seconds, cpu, watch)
 
 
-def places(parts: Parts) -> dict[tuple[object, str], str]:
-    """What is timed, as which part."""
-    learner, state, loop = parts.learner, parts.loop.state, parts.loop
-    rows = learner._rows
-    return {
-        (parts.tail, "read"): "read",
-        (intake, "RecordedPrediction"): "decode",
-        (intake, "decode_event"): "decode",
-        (state.intake, "take_in"): "join",
-        (state.intake, "finish"): "join",
-        (training_state, "batch_of"): "assemble",
-        (state._scoreboard, "update"): "score",
-        (state._prequential, "update"): "score",
-        (rows, "read"): "gather",
-        (rows, "write"): "gather",
-        (rows, "update"): "update",
-        (learner, "predict"): "dense",
-        (learner, "learn"): "dense",
-        (parts.journal, "append"): "commit",
-        (loop, "_begin_checkpoint"): "commit",
-        (state, "take_off"): "delta",
-    }
+# What is timed, as which part. Checkpoints and versions are copied by the loop, and written beside it.
+PARTS: dict[tuple[object, str], str] = {
+    (FileEventReader, "read"): "read",
+    (intake, "RecordedPrediction"): "decode",
+    (intake, "decode_event"): "decode",
+    (Intake, "take_in"): "join",
+    (Intake, "finish"): "join",
+    (training_state, "batch_of"): "assemble",
+    (Scoreboard, "update"): "test",
+    (Prequential, "update"): "test",
+    (RowStore, "read"): "gather",
+    (RowStore, "learn"): "update",
+    (Learner, "test_and_learn"): "dense",
+    (LogJournal, "append"): "commit",
+    (TrainingLoop, "_begin_checkpoint"): "commit",
+    (TrainingState, "take_off"): "delta",
+}
 
 
 def _report(figures: Figures, name: str, run: Measured, target: float | None = None) -> None:
     figures.add(name, run.rate, "1/s", None if target is None else at_least(target))
-    figures.add(f"{name}_cpu", run.cpu / run.examples * 1e6, "us/example")
-    for part, seconds in sorted(run.parts.items()):
-        figures.add(f"{name}_wall.{part}", seconds / run.examples * 1e6, "us/example")
-    figures.add(f"{name}_examples_per_step", run.examples / max(1, run.steps), "")
-    figures.add(f"{name}_versions", run.versions, "")
-    figures.add(f"{name}_checkpoints", run.checkpoints, "")
+    figures.add(f"{name}_cpu.process", run.cpu / run.examples * 1e6, "us/example")
+    for kind, times in (("cpu", run.watch.cpu), ("wall", run.watch.wall)):
+        for part, seconds in sorted(times.items()):
+            figures.add(f"{name}_{kind}.{part}", seconds / run.examples * 1e6, "us/example")
+    figures.add(f"{name}_counts.examples_per_step", run.examples / max(1, run.steps), "")
+    figures.add(f"{name}_counts.versions", run.versions, "")
+    figures.add(f"{name}_counts.checkpoints", run.checkpoints, "")
 
 
 def _label() -> ml.Binary:

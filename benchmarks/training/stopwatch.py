@@ -13,13 +13,20 @@ class Stopwatch:
     """Seconds by part, of the thread that made it; what runs on others is left to them. Not thread-safe.
 
     Attributes:
-        seconds: wall time by part, without that of parts inside.
+        wall: wall time by part, without that of parts inside.
+        cpu: processor time of the thread, likewise.
     """
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self._inside = [0.0]
+        self.wall: Counter[str] = Counter()
+        self.cpu: Counter[str] = Counter()
+        self._inside = [(0.0, 0.0)]
         self._thread = threading.get_ident()
+
+    def clear(self) -> None:
+        """Begins anew."""
+        self.wall.clear()
+        self.cpu.clear()
 
     @contextmanager
     def timing(self, parts: dict[tuple[Any, str], str]) -> Iterator[None]:
@@ -41,13 +48,15 @@ class Stopwatch:
         def timed(*arguments: Any, **named: Any) -> Any:
             if threading.get_ident() != self._thread:
                 return call(*arguments, **named)
-            began = time.perf_counter()
-            self._inside.append(0.0)
+            began = time.perf_counter(), time.thread_time()
+            self._inside.append((0.0, 0.0))
             try:
                 return call(*arguments, **named)
             finally:
-                spent = time.perf_counter() - began
-                self.seconds[part] += spent - self._inside.pop()
-                self._inside[-1] += spent
+                wall, cpu = time.perf_counter() - began[0], time.thread_time() - began[1]
+                inside, outside = self._inside.pop(), self._inside.pop()
+                self.wall[part] += wall - inside[0]
+                self.cpu[part] += cpu - inside[1]
+                self._inside.append((outside[0] + wall, outside[1] + cpu))
 
         return timed

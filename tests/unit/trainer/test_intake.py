@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from martlet.errors import Corrupt, InvalidInput
 from martlet.eventlog.file_log import FileEventReader
+from martlet.eventlog.port import Record
 from martlet.events import Arm, Event, ItemDelete
 from martlet.feature_encoding import concatenate
 from martlet.wire.events import encode_event
@@ -19,6 +22,7 @@ from trainer_svc.event_source import Cut, EventSource, Place, Range
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import LATENESS_US, Intake, IntakeRules
 from trainer_svc.labelled_rows import one_row
+from trainer_svc.record_weight import weigher
 
 NOW = START + 100 * SECOND
 DAY = 86_400 * SECOND
@@ -110,9 +114,28 @@ def test_deduplication_remembers_its_horizon_and_not_much_more() -> None:
     assert seen.see("a", 250, 0) is Sighting.REPEATED
     seen.forget(180)
     assert seen.see("a", 100, 180) is Sighting.REPEATED
+    other = Deduplication(80)
+    other.restore(seen.state())
+    assert other.see("a", 100, 180) is Sighting.REPEATED
     seen.forget(300)
     assert seen.size == 0
     assert seen.see("b", 100, 300) is Sighting.TOO_OLD
+
+
+def test_deduplication_goes_on_the_same_after_a_restart() -> None:
+    whole, seen = Deduplication(10_000), Deduplication(10_000)
+    for number in range(3000):
+        name = f"e-{number * number % 2000}"
+        assert seen.see(name, 100 + 10 * number, 0) is whole.see(name, 100 + 10 * number, 0)
+        if number % 700 == 0:
+            state = seen.state()
+            seen = Deduplication(10_000)
+            seen.restore(state)
+    own, other = whole.state(), seen.state()
+    assert len(own) > 2
+    assert own.keys() == other.keys()
+    assert all(np.array_equal(own[name], other[name]) for name in own)
+    assert whole.size == len({number * number % 2000 for number in range(3000)})
 
 
 def test_a_recorded_prediction_is_what_was_written() -> None:
@@ -124,6 +147,31 @@ def test_a_recorded_prediction_is_what_was_written() -> None:
     read.check(SPEC.layout)
     assert record_kind(encode_event(made)) is RecordKind.PREDICTION
     assert record_kind(encode_event(outcome("e", 1))) is RecordKind.OUTCOME
+
+
+@given(st.lists(st.sampled_from([0, 1, -1, 7, "", "7", "x"]).filter(lambda item: item != ""), min_size=1, max_size=8))
+def test_an_item_is_found_where_it_stands(items: list[int | str]) -> None:
+    """An id that is a number is none that is a text, though both read as nothing where the other is asked for."""
+    read = RecordedPrediction(encode_event(prediction(1, items=items)))
+    for wanted in (0, 1, -1, 7, "7", "x", "y", 8):
+        assert read.row_of(wanted) == (items.index(wanted) if wanted in items else -1)
+
+
+def test_logits_of_some_rows() -> None:
+    given_logits = [float(number) for number in range(20)]
+    read = RecordedPrediction(encode_event(prediction(1, items=list(range(20)), logits=given_logits)))
+    for rows in ([3], [0, 19], list(range(1, 20)), [5] * 9):
+        assert read.logits_at(np.array(rows)).tolist() == [given_logits[row] for row in rows]
+
+
+@pytest.mark.parametrize("rows", [1, 50, 400])
+def test_a_record_weighs_about_its_rows(rows: int) -> None:
+    weigh = weigher(SPEC.layout, Label(explicit=False))
+    assert weigh is not None
+    weight = weigh(encode_event(prediction(1, items=list(range(1000, 1000 + rows)))))
+    assert rows / 2 <= weight <= 2 * rows
+    assert weigh(encode_event(outcome("e1", 1))) == 1
+    assert weigher(SPEC.layout, Label(explicit=True)) is None
 
 
 def test_a_prediction_that_does_not_fit_is_refused() -> None:
@@ -182,6 +230,47 @@ class TestEventSource:
             positions["a"] = cut.ranges[0].end
             if len(positions) % 2:
                 list(running.records(cut.ranges[0]))
+
+    def test_a_cut_weighs_no_more_than_asked(self, tmp_path: Path) -> None:
+        write_log(tmp_path, [(name, bytes(size)) for size in (1, 2, 3, 4, 5, 60, 7, 8) for name in "ab"])
+        for read_bytes in (1, 1 << 20):
+            reader = FileEventReader(tmp_path)
+            source, positions = EventSource(reader, reader, read_bytes, 0, len), dict[str, int]()
+            taken: list[list[int]] = []
+            while (cut := source.cut(positions, 100, 16)).ranges:
+                assert len(cut.ranges) == 2
+                for wanted in cut.ranges:
+                    taken.append([len(payload) for _, payload in source.records(wanted)])
+                    positions[wanted.partition] = wanted.end
+                assert bool(cut.behind) == (taken[-1][-1] != 8)
+            assert taken[::2] == [[1, 2, 3, 4], [5, 60], [7, 8]], "each partition has half of the weight"
+
+    def test_a_cut_of_some_weight_has_at_most_so_many_records(self, tmp_path: Path) -> None:
+        write_log(tmp_path, [("a", b"x")] * 9)
+        reader = FileEventReader(tmp_path)
+        source = EventSource(reader, reader, 30, 0, len)
+        (wanted,) = source.cut({}, 4, 1000).ranges
+        assert len(list(source.records(wanted))) == 4
+
+    def test_records_that_are_not_kept_are_read_ahead_when_they_are_asked_for_in_order(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ends = [0, *(end.offset for end in write_log(tmp_path, [("a", bytes([n]) * 40) for n in range(200)]))]
+        reads: list[int] = []
+
+        class Lookup(FileEventReader):
+            def read(self, partition: str, start: int, max_bytes: int) -> list[Record]:
+                reads.append(start)
+                return super().read(partition, start, max_bytes)
+
+        monkeypatch.setattr("trainer_svc.event_source._LOOKED_UP_BYTES", 2000)
+        source = EventSource(FileEventReader(tmp_path), Lookup(tmp_path), 300, 0)
+        for number in range(0, 200, 3):
+            assert source.payload(Place("a", ends[number])) == bytes([number]) * 40
+        assert len(reads) < 8
+        for number in (150, 3, 80):
+            assert source.payload(Place("a", ends[number])) == bytes([number]) * 40
+        assert reads[-3:] == [ends[150], ends[3], ends[80]]
 
     def test_records_come_again(self, tmp_path: Path) -> None:
         ends = write_log(tmp_path, [("a", bytes([n]) * 40) for n in range(20)])

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
@@ -117,6 +118,12 @@ def test_late_outcomes_are_excluded(label: Label) -> None:
     desk.see(replace(told, event_id="e2", time_us=START + SECOND)).restart().see(replace(told, event_id="e3"))
     assert desk.account.excluded == {Excluded.LATE: 3}
     assert len(desk.examples) == before
+
+
+def test_an_outcome_is_never_joined_to_another_prediction_of_the_same_hash() -> None:
+    with mock.patch("trainer_svc.held_predictions._name", return_value=7):
+        desk = Desk(EXPLICIT).see(prediction(1)).see(outcome("e1", 2))
+    assert (desk.letters, desk.examples) == ([DeadReason.UNKNOWN_PREDICTION], [])
 
 
 def test_a_prediction_is_forgotten_after_two_windows() -> None:

@@ -7,7 +7,7 @@ from martlet.events import Arm
 from martlet.wire.events import encode_event
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.streams import prediction
-from trainer_svc.labelled_rows import LabelledRows, one_row
+from trainer_svc.labelled_rows import LabelledRows, all_rows, one_row
 from trainer_svc.prequential import Prequential, area_under_curve, log_losses
 from trainer_svc.scoreboard import Scoreboard
 
@@ -74,3 +74,13 @@ def test_the_scoreboard_counts_first_labels_of_split_answers_by_version() -> Non
     following = board.report(6000)
     assert following is not None
     assert following.sequence == 2
+
+
+def test_the_scoreboard_adds_up_what_each_row_lost() -> None:
+    board = Scoreboard("shop", "trainer/x", 0)
+    whole = all_rows(RecordedPrediction(encode_event(prediction(1, version=4, logits=[0.5, -1.0, 2.0]))), [1])
+    board.update([whole, example(4, 1.0)])
+    losses = log_losses(np.array([0.5, -1.0, 2.0, 0.0]), np.array([0.0, 1.0, 0.0, 1.0]))
+    (version, figures) = (board.state().sums[0][0], board.state().sums[0][1:])
+    assert version == 4
+    assert figures == (4, pytest.approx(losses.sum()), pytest.approx((losses**2).sum()))
