@@ -112,7 +112,9 @@ class LineageWatch:
         self._committed.record(entry)
         state.rewind(entry, restored)
         self._told = -1
-        logger.warning("learning has gone back to version %d of %s, epoch %d", version, model, epoch)
+        logger.warning(
+            "learning has gone back to version %d of %s, epoch %d", version, self._committed.began.model, epoch
+        )
         self._observer.rewound(entry, self._clock.monotonic() - began)
         self._checkpointing.wait()
         self._checkpointing.begin()
