@@ -1,4 +1,4 @@
-"""A stage for measuring serving: a DeepFM of 20 features × 16 in a real registry, served by real processes.
+"""A stage for measuring serving: a DeepFM of 20 features of width 16 in a real registry, served by real processes.
 
 `published` makes versions and offers them to a registry; `processes` starts the services on one core, so that a load
 on the other does not disturb what is measured.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,14 +28,14 @@ from martlet.client.registry import RegistryClient
 from martlet.feature_encoding import ItemId, RankInput, Value, feed
 from martlet.feature_spec import FeatureBlock
 from martlet.learn.models.perceptron import perceptron
-from martlet.manifest import Learned, Lineage, Manifest, Provenance, VersionKind, encode_manifest
+from martlet.manifest import Learned, Lineage, Manifest, Provenance, VersionKind, encode_manifest, manifest_digest
 from martlet.oip import open_inference_pb2 as oip
 from martlet.wire.serving import RankQuery
 from martlet.wire.serving import rank_request as rank_message
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.learner import Learner
 from trainer_svc.made_up import made_up_batch
-from trainer_svc.version_builder import ModelIdentity, TableSnapshot, VersionBuilder, VersionPayload
+from trainer_svc.version_builder import ModelIdentity, TableChange, TableSnapshot, VersionBuilder, VersionPayload
 
 FIELDS: Final = 20
 WIDTH: Final = 16
@@ -58,7 +58,7 @@ class PackedFM(nn.Module):
         """Logits [B]."""
         vectors = self.rows(fields) * fields_mask[:, :, None]
         total = vectors.sum(1)
-        pairs = 0.5 * (total * total - (vectors * vectors).sum(1)).sum(1)
+        pairs: torch.Tensor = 0.5 * (total * total - (vectors * vectors).sum(1)).sum(1)
         deep: torch.Tensor = self.mlp(vectors.flatten(1)).squeeze(1)
         return pairs + deep
 
@@ -86,7 +86,8 @@ class Versions:
         self.model = model
         self.learner = Learner(model, buckets)
         self._builder = VersionBuilder(FolderStore(data_dir / "artifacts"), ModelIdentity(model.name, model.spec))
-        self._graph = Exporter(model).graph(self.learner)
+        self._exporter = Exporter(model)
+        self._graph = self._exporter.graph(self.learner)
         self._random = np.random.default_rng(7)
         self._number = 0
         self._parent = ""
@@ -98,20 +99,40 @@ class Versions:
 
     def snapshot(self) -> Manifest:
         """The next version, as a whole."""
+        for table in self.learner.tables.values():
+            table.tracker.take()
+            table.tracker.acknowledge()
+        self._graph = self._exporter.graph(self.learner)  # the table may have grown
+        tables = tuple(TableSnapshot(t.name, t.width, t.base()) for t in self.learner.tables.values())
+        return self._build(VersionKind.SNAPSHOT, tables)
+
+    def delta(self, parent: Manifest) -> Manifest:
+        """The next version, as what changed since the one before it, which was this parent."""
+        tables = []
+        for table, known in zip(self.learner.tables.values(), parent.tables, strict=True):
+            buckets = table.tracker.take()
+            keys, rows, special = table.changed(buckets)
+            table.tracker.acknowledge()
+            tables.append(TableChange(known, buckets, keys, rows, special))
+        return self._build(VersionKind.DELTA, tuple(tables))
+
+    def _build(self, kind: VersionKind, tables: tuple[TableSnapshot | TableChange, ...]) -> Manifest:
         self._number += 1
-        return self._builder.build(
+        manifest = self._builder.build(
             VersionPayload(
                 number=self._number,
-                kind=VersionKind.SNAPSHOT,
+                kind=kind,
                 lineage=Lineage(f"{self.model.name}-bench", self._parent, 0, self._number),
                 learned=Learned({}, self.learner.steps, 0, 0),
                 provenance=Provenance("0", "bench", ""),
                 graph=self._graph,
                 dense=self.learner.dense_weights(),
-                tables=tuple(TableSnapshot(t.name, t.width, t.base()) for t in self.learner.tables.values()),
+                tables=tables,
                 metrics={},
             )
         )
+        self._parent = manifest_digest(encode_manifest(manifest))
+        return manifest
 
 
 def rank_request(model: ml.Model, rows: int, session: str = "s") -> bytes:
@@ -232,7 +253,9 @@ def service(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serving(data_dir: Path, registry: str, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
+def serving(
+    data_dir: Path, registry: str, environment: Mapping[str, str] | None = None
+) -> AbstractContextManager[Service]:
     """A serving replica on the server's core; see `service`."""
     settings = {
         "MARTLET_SERVING_GRPC_PORT": "0",
@@ -241,7 +264,7 @@ def serving(data_dir: Path, registry: str, environment: Mapping[str, str] | None
         **(environment or {}),
     }
     command = [sys.executable, "-m", "serving_svc", "--data-dir", str(data_dir)]
-    return service(command, settings, SERVER_CORE)  # type: ignore[return-value]  # a context manager
+    return service(command, settings, SERVER_CORE)
 
 
 @contextmanager
