@@ -73,10 +73,10 @@ def named_model() -> ml.Model:
     )
 
 
-def packed_model() -> ml.Model:
+def packed_model(name: str = "packed") -> ml.Model:
     """Twenty features in one list of the item's: a request carries three tensors."""
     fields = ml.IdList("item.fields", max_len=FIELDS)
-    return ml.Model("packed", PackedFM, inputs={"fields": fields}, label=ml.Binary("click", "30m"))
+    return ml.Model(name, PackedFM, inputs={"fields": fields}, label=ml.Binary("click", "30m"))
 
 
 class Versions:
@@ -84,6 +84,8 @@ class Versions:
 
     def __init__(self, model: ml.Model, data_dir: Path, buckets: int = BUCKETS) -> None:
         self.model = model
+        self.data_dir = data_dir
+        self.newest: Manifest
         self.learner = Learner(model, buckets)
         self._builder = VersionBuilder(FolderStore(data_dir / "artifacts"), ModelIdentity(model.name, model.spec))
         self._exporter = Exporter(model)
@@ -131,7 +133,7 @@ class Versions:
                 metrics={},
             )
         )
-        self._parent = manifest_digest(encode_manifest(manifest))
+        self._parent, self.newest = manifest_digest(encode_manifest(manifest)), manifest
         return manifest
 
 
