@@ -20,7 +20,7 @@ from serving_svc.tensor_types import BY_NAME
 from tests.conformance.martlet_server import ECHO, ECHO_HALF, MODELS, served
 
 PAGE: Final = Path("benchmarks/conformance.md")
-STARTING_SECONDS: Final = 120
+STARTING_SECONDS: Final = 60
 Report = dict[str, Any]
 Start = Callable[[Path, Mapping[str, Sequence[Tensor]]], AbstractContextManager[str]]
 PEERS: Final[Sequence[tuple[Peer, Start]]] = ((MLSERVER, mlserver), (KSERVE, kserve))

@@ -76,12 +76,14 @@ def mlserver(folder: Path, models: Mapping[str, Sequence[Tensor]]) -> Iterator[s
         told = {
             "name": name,
             "implementation": "mlserver_echo.Echo",
+            "platform": "python_echo",
+            "versions": ["1"],
             "inputs": list(tensors),
             "outputs": [{**tensor, "name": f"{tensor['name']}_out"} for tensor in tensors],
             "parameters": {"version": "1"},
         }
         (folder / name / "model-settings.json").write_text(json.dumps(told))
-    command = [str(MLSERVER.python), "-m", "mlserver.cli", "start", str(folder)]
+    command = [str(MLSERVER.python.parent / "mlserver"), "start", str(folder)]
     with running(command, folder, {"PYTHONPATH": str(folder)}):
         yield f"127.0.0.1:{ports[1]}"
 

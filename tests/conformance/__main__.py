@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _model(channel: Channel, name: str, options: argparse.Namespace) -> Model:
     answer = channel.about(About("ModelMetadata", name, options.version))
-    if not isinstance(answer.reply, Model):
+    if answer.status != "OK":
         raise LookupError(f"model {name!r}: {answer.status} {answer.details}")
+    assert isinstance(answer.reply, Model)
     model = replace(answer.reply, name=name, echoes=name in options.echo)
     if options.input_file:
         return given_tensors(model, json.loads(Path(options.input_file).read_text()).get(name, {}))

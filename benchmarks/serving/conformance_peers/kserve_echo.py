@@ -25,9 +25,7 @@ class Echo(Model):
         """The outputs' metadata."""
         return [{**tensor, "name": f"{tensor['name']}_out"} for tensor in self._tensors]
 
-    async def predict(
-        self, payload: InferRequest, headers: dict[str, str] | None = None, response_headers: Any = None
-    ) -> InferResponse:
+    async def predict(self, payload: InferRequest, *_others: object, **_headers: object) -> InferResponse:
         """One request."""
         arrays = {f"{tensor.name}_out": (tensor.datatype, tensor.as_numpy()) for tensor in payload.inputs}
         wanted = [output.name for output in payload.request_outputs or []] or list(arrays)

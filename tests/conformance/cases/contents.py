@@ -22,7 +22,7 @@ _BYTES = BY_NAME["BYTES"]
 _MIXES = (
     ("first", lambda count: [0], 1),
     ("last", lambda count: [count - 1], 2),
-    ("all", lambda count: range(count), 1),
+    ("all", range, 1),
 )
 _LISTS = (
     ("one-too-few", lambda raw: raw[:-1], 2),

@@ -28,18 +28,18 @@ CASES = (
     *(
         Case(
             f"health/{what}",
-            f"a {what.replace('-', ' ')} is not ready: false, or a failure",
+            f"{law} is not ready: false, or a failure",
             HEALTH,
             About("ModelReady", name, version),
             OK_OR_REFUSED,
             (is_not_true,),
         )
-        for what, name, version in (
-            ("unknown-model", NOBODY, ""),
-            ("unknown-version", KNOWN, "987654321"),
-            ("version-without-meaning", KNOWN, "conformance-no-such-version"),
-            ("version-of-an-unknown-model", NOBODY, "1"),
-            ("model-without-a-name", "", ""),
+        for what, law, name, version in (
+            ("unknown-model", "an unknown model", NOBODY, ""),
+            ("unknown-version", "an unknown version", KNOWN, "987654321"),
+            ("version-without-meaning", "a version that means nothing", KNOWN, "conformance-no-such-version"),
+            ("version-of-an-unknown-model", "a version of an unknown model", NOBODY, "1"),
+            ("model-without-a-name", "a model without a name", "", ""),
         )
     ),
 )

@@ -67,16 +67,16 @@ CASES = (
     *(
         Case(
             f"metadata/{what}",
-            f"a {what.replace('-', ' ')} is a failure",
+            f"{law} is a failure",
             METADATA,
             About("ModelMetadata", name, version),
             REFUSED,
         )
-        for what, name, version in (
-            ("unknown-model", NOBODY, ""),
-            ("unknown-version", KNOWN, "987654321"),
-            ("version-without-meaning", KNOWN, "conformance-no-such-version"),
-            ("model-without-a-name", "", ""),
+        for what, law, name, version in (
+            ("unknown-model", "an unknown model", NOBODY, ""),
+            ("unknown-version", "an unknown version", KNOWN, "987654321"),
+            ("version-without-meaning", "a version that means nothing", KNOWN, "conformance-no-such-version"),
+            ("model-without-a-name", "a model without a name", "", ""),
         )
     ),
 )

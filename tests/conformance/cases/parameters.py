@@ -15,7 +15,7 @@ CASES = (
     *(
         Case(
             f"parameters/{place}-{kind}",
-            f"parameters are optional, and {kind} is one of their kinds: one that means nothing to a server does no harm",
+            f"parameters are optional and of five kinds: a {kind} that means nothing to a server does no harm",
             PARAMETERS,
             Infer("raw", edits(kind)),
             OK,
