@@ -76,7 +76,7 @@ class LargeTable:
             np.zeros((n, layout.item_number_columns), np.float32),
             np.zeros(n, np.int64),
         )
-        labels = (self._random.random(n) < 0.3).astype(np.float32)  # noqa: PLR2004
+        labels = self._random.binomial(1, 0.3, n).astype(np.float32)
         self.versions.learner.learn(Batch(block, labels, np.ones(n, np.float32)), NOW_US)
 
 
