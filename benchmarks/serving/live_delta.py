@@ -76,7 +76,7 @@ class LargeTable:
             np.zeros((n, layout.item_number_columns), np.float32),
             np.zeros(n, np.int64),
         )
-        labels = self._random.binomial(1, 0.3, n).astype(np.float32)
+        labels = self._random.choice(np.array([0.0, 1.0], np.float32), n, p=[0.7, 0.3])
         self.versions.learner.learn(Batch(block, labels, np.ones(n, np.float32)), NOW_US)
 
 

@@ -67,7 +67,7 @@ class Load:
     """The load process, pinned to one core."""
 
     def __init__(self, core: int) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.serving.load"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ Tensor = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A server to compare with: what pip installs for it."""
+    """A server to compare with: what pip installs for it, separated by spaces."""
 
     name: str
     requirement: str
@@ -52,7 +52,7 @@ class Peer:
             "--only-binary",
             ":all:",
         ]
-        subprocess.run([*pip, self.requirement], check=True)
+        subprocess.run([*pip, *self.requirement.split()], check=True)
         self._stamp.write_text(self.requirement)
 
     @property

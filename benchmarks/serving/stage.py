@@ -233,7 +233,7 @@ def service(
     folder = Path(tempfile.mkdtemp(prefix="martlet-bench-"))
     ports = folder / "ports.json"
     pinned = ["taskset", "-c", str(core), *command] if core is not None else list(command)
-    process = subprocess.Popen(  # noqa: S603  our own programs
+    process = subprocess.Popen(
         [*pinned, "--ports-file", str(ports)],
         env={**os.environ, **(environment or {})},
         stdout=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.serving.stage import Versions
 from martlet.artifacts import FolderStore
 from martlet.feature_spec import FeatureBlock
+from martlet.learn import Model
 from martlet.manifest import BlobRef, Manifest, encode_manifest
 from martlet.table_blobs import decode_dense, encode_dense
 from trainer_svc.made_up import made_up_batch, made_up_block
@@ -49,7 +50,7 @@ class Swappable:
         self._versions = versions
         self._store = FolderStore(folder / "artifacts")
         self._random = np.random.default_rng(11)
-        self.probe: FeatureBlock = made_up_block(versions.model.spec, self._random, 1, 1)
+        self.probe = made_up_probe(versions.model)
         versions.learn()
         self._base = versions.snapshot()
         self._number = 0
@@ -106,3 +107,8 @@ class Swappable:
         held[-3] ^= 0x40
         path.write_bytes(held)
         return blob
+
+
+def made_up_probe(model: Model) -> FeatureBlock:
+    """One row that is asked for again and again."""
+    return made_up_block(model.spec, np.random.default_rng(11), 1, 1)

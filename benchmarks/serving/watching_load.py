@@ -59,7 +59,7 @@ class WatchingLoad:
 
     def __init__(self, address: str, payload: Path, rate: float, core: int) -> None:
         command = ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.serving.watching_load", address]
-        self._process = subprocess.Popen(  # noqa: S603  our own program
+        self._process = subprocess.Popen(
             [*command, str(payload), str(rate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
