@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # Arguments for the demo, for example make demo DEMO="--quick 10000".
 DEMO ?=
 
-PROTOS := $(wildcard protos/martlet/v1/*.proto) protos/martlet/oip/open_inference.proto
+PROTOS := $(wildcard protos/martlet/v1/*.proto) $(wildcard protos/martlet/oip/*.proto)
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help

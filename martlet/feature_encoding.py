@@ -87,6 +87,11 @@ def signature_of(spec: FeatureSpec) -> Signature:
     return Signature(tuple(inputs), (TensorSpec(SCORE, "float32", ("n",)), TensorSpec(LOGIT, "float32", ("n",))))
 
 
+def is_signature_of(spec: FeatureSpec, signature: Signature) -> bool:
+    """Whether a version with this spec may have this signature; without features any, as only raw tensors reach it."""
+    return not spec.features or signature == signature_of(spec)
+
+
 def feed(spec: FeatureSpec, block: FeatureBlock) -> dict[str, npt.NDArray[np.generic]]:
     """The block as the graph's named inputs (see `signature_of`), each contiguous."""
     arrays: dict[str, npt.NDArray[np.generic]] = {}

@@ -10,7 +10,7 @@ from typing import Final
 
 from martlet.digest import is_digest
 from martlet.errors import InvalidInput
-from martlet.feature_encoding import signature_of
+from martlet.feature_encoding import is_signature_of
 from martlet.feature_spec import FeatureKind, FeatureSpec
 from martlet.keys import text_id
 from martlet.manifest import Manifest, TableManifest, VersionKind
@@ -56,7 +56,7 @@ def check_manifest(manifest: Manifest, parent: Manifest | None, policy: Admissio
         InvalidInput: the manifest contradicts itself or its parent, or answers would move too far.
     """
     _check_spec(manifest.feature_spec)
-    if manifest.signature != signature_of(manifest.feature_spec):
+    if not is_signature_of(manifest.feature_spec, manifest.signature):
         raise InvalidInput("the signature is not that of the feature spec")
     _check_tables(manifest)
     _check_metrics(manifest.metrics, policy)

@@ -6,6 +6,7 @@ import gc
 import itertools
 import secrets
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,6 +46,8 @@ from serving_svc.shadow_metrics import ShadowMetrics
 from serving_svc.source import RegistrySource
 from serving_svc.table_arena import TableArena
 from serving_svc.table_view import TableViews
+from serving_svc.tensor_inference import TensorInference
+from serving_svc.tensor_statistics import TensorStatistics
 from serving_svc.warm_up import RecentRequests, warm_up
 
 SCORING_THREADS = 2
@@ -72,6 +75,7 @@ class ServingApp:
         self._registry = RegistryClient(config.serving.registry, config.auth.token)
         self._meter = HealthMeter(HealthMetrics(collectors))
         self._recent = RecentRequests()
+        self._statistics = TensorStatistics()
         self._items = ItemStore(config.serving.max_candidates)
         self._tail = ItemTail(self._reader, decode_item_event, self._items, self._executors["tail"], collectors)
         self._changed = asyncio.Event()
@@ -159,11 +163,20 @@ class ServingApp:
 
     def _make_server(self) -> Server:
         config, clock = self._config.serving, self._clock
-        inference = self._make_inference()
+        answering, next_id = self._make_answering()
+        inference = self._make_inference(answering, next_id)
         intake = EventIntake(self._writer, encode_event, self._items, clock)
         serving = ServingServicer(inference, self._statuses, config.replica, clock)
         events = EventsServicer(intake, clock)
-        open_inference = OpenInferenceServicer(inference, self.manager, clock)
+        tensors = TensorInference(
+            answering=answering,
+            batcher=self.batcher,
+            statistics=self._statistics,
+            clock=clock,
+            next_id=next_id,
+            max_rows=config.max_candidates,
+        )
+        open_inference = OpenInferenceServicer(tensors, self.manager, self._statistics, clock)
         listen = Listen(config.host, config.grpc_port, config.metrics_port, config.max_message_bytes)
         server = Server("serving", listen, self._collectors, Authorizer(self._config.auth))
         server.add(
@@ -178,9 +191,10 @@ class ServingApp:
         )
         return server
 
-    def _make_inference(self) -> Inference:
-        config, numbers = self._config.serving, itertools.count(1)
-        prefix = f"{config.replica}-{self._token}-"
+    def _make_answering(self) -> tuple[Answering, Callable[[], str]]:
+        """Who answers, and new prediction ids."""
+        numbers = itertools.count(1)
+        prefix = f"{self._config.serving.replica}-{self._token}-"
 
         def next_id() -> str:
             return prefix + str(next(numbers))
@@ -188,6 +202,9 @@ class ServingApp:
         answering = Answering(
             self.manager, self._meter, self._clock, lease_open=self.source.lease_open, next_id=next_id
         )
+        return answering, next_id
+
+    def _make_inference(self, answering: Answering, next_id: Callable[[], str]) -> Inference:
         return Inference(
             answering=answering,
             batcher=self.batcher,
@@ -197,7 +214,7 @@ class ServingApp:
             clock=self._clock,
             items_known=lambda: self._tail.caught_up,
             next_id=next_id,
-            max_candidates=config.max_candidates,
+            max_candidates=self._config.serving.max_candidates,
         )
 
     def _warm_up(self, servable: Servable) -> None:
@@ -215,4 +232,5 @@ class ServingApp:
 
     def _on_retired(self, servable: ServableId) -> None:
         self._meter.forget(servable)
+        self._statistics.forget(servable)
         self._items.keep_specs(servable.model, self.manager.spec_digests(servable.model))

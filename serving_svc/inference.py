@@ -1,4 +1,4 @@
-"""The use cases: rank a caller's candidates, recommend of what is on offer, infer on raw tensors.
+"""The use cases: rank a caller's candidates, recommend of what is on offer.
 
 What was answered is recorded with everything needed to learn from it and to judge by it.
 """
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from martlet.clock import Clock
 from martlet.errors import InvalidInput, NotReady
-from martlet.events import Arm, Prediction
+from martlet.events import Prediction
 from martlet.feature_encoding import ItemId, RankInput, Value, encode
 from martlet.feature_spec import FeatureBlock
 from martlet.wire.serving import Ranking, RankQuery, RecommendQuery, scored_items
@@ -20,32 +20,11 @@ from serving_svc.batcher import Batcher
 from serving_svc.item_store import ItemStore
 from serving_svc.loader import ServableHandle
 from serving_svc.recommend import best_rows
-from serving_svc.servable import Scores, Servable, ServableId, Tensors
+from serving_svc.servable import Scores, Servable
 from serving_svc.shadow import ShadowScoring
-from serving_svc.tensor_check import check_inputs, check_outputs, first_not_finite
 from serving_svc.warm_up import RecentRequests
 
 _NO_SCORES = Scores(np.empty(0, np.float32), np.empty(0, np.float32))
-
-
-@dataclass(frozen=True, slots=True)
-class TensorQuery:
-    """Raw tensors for a version's graph. `version` 0 leaves the choice to the traffic split; no outputs means all."""
-
-    model: str
-    version: int
-    session: str
-    inputs: Mapping[str, npt.NDArray[np.generic]]
-    outputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorAnswer:
-    """The outputs, and who answered."""
-
-    servable: ServableId
-    arm: Arm
-    outputs: Tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,32 +123,6 @@ class Inference:
         scored = answered.result
         order = best_rows(scored.scores.logit, query.k, scored.excluded)
         return self._recorded(answered, order, query.user_id, query.session_id)
-
-    async def infer(self, query: TensorQuery, deadline: float | None) -> TensorAnswer:
-        """Runs the graph on tensors. Nothing is recorded: raw tensors do not say who asked about what.
-
-        Raises:
-            InvalidInput: a tensor that does not fit the signature; the message names it.
-        """
-
-        async def attempt(handle: ServableHandle) -> Tensors:
-            servable = handle.servable
-            rows = check_inputs(servable.signature, query.inputs)
-            if rows > self._max_candidates:
-                raise InvalidInput(f"{rows} item rows are too many: at most {self._max_candidates} are taken")
-            outputs = check_outputs(servable.signature, query.outputs)
-            return await self._batcher.run(handle, rows, lambda: servable.infer(query.inputs, outputs), deadline)
-
-        def finite(outputs: Tensors) -> bool:
-            if all(np.isfinite(array).all() for array in outputs.values() if array.dtype.kind == "f"):
-                return True
-            name = first_not_finite(query.inputs)
-            if name is not None:
-                raise InvalidInput(f"input {name!r} holds an infinity")
-            return False
-
-        answered = await self._answering.answer(query.model, query.version, query.session, Asked(attempt, finite))
-        return TensorAnswer(answered.choice.servable, answered.choice.arm, answered.result)
 
     def _on_offer(self, servable: Servable, query: RecommendQuery) -> Scored:
         """The user's values and those of all items on offer, not scored yet."""

@@ -1,7 +1,7 @@
 """Loads a version into onnxruntime: the graph from a file, its dense weights and tables as arrays it does not copy.
 
-The only room that knows onnxruntime. The external files that a graph names are empty placeholders; each initializer is
-overridden by an array whose dtype and shape are checked here, since onnxruntime does not.
+With `onnx_values` the only room that knows onnxruntime. The external files that a graph names are empty placeholders;
+each initializer is overridden by an array whose dtype and shape are checked here, since onnxruntime does not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,18 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from martlet.artifacts import ArtifactStore
-from martlet.errors import Corrupt
-from martlet.feature_encoding import feed, signature_of
+from martlet.errors import Corrupt, InvalidInput
+from martlet.feature_encoding import feed, is_signature_of
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.keys import text_id
 from martlet.manifest import BlobRef, Manifest, TableManifest, decode_manifest, spec_digest
 from martlet.signature import LOGIT, SCORE, Signature
 from martlet.table_blobs import decode_dense
 from serving_svc.onnx_initializers import Initializer, external_initializers
+from serving_svc.onnx_values import run_with_bfloat16
 from serving_svc.servable import Scores, ServableId, Tensors
 from serving_svc.table_view import LoadedTable, TableViews
+from serving_svc.tensor_types import BFLOAT16, type_of
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 _SCORES = [SCORE, LOGIT]
@@ -38,6 +40,8 @@ class OnnxServable:
         self._signature = manifest.signature
         self._session = session
         self._values = tuple(values)
+        tensors = (*manifest.signature.inputs, *manifest.signature.outputs)
+        self._has_bfloat16 = any(type_of(spec.dtype).dtype == BFLOAT16 for spec in tensors)
 
     @property
     def spec(self) -> FeatureSpec:
@@ -55,12 +59,20 @@ class OnnxServable:
         return self._signature
 
     def predict(self, block: FeatureBlock) -> Scores:
-        """Scores a block."""
+        """Scores a block.
+
+        Raises:
+            InvalidInput: the version has no features.
+        """
+        if not self._spec.features:
+            raise InvalidInput("this version has no features: it answers raw tensors alone (ModelInfer)")
         score, logit = self._session.run(_SCORES, feed(self._spec, block))
         return Scores(score, logit)
 
     def infer(self, inputs: Arrays, outputs: Sequence[str]) -> Tensors:
         """Runs on tensors that were checked against the signature."""
+        if self._has_bfloat16:
+            return run_with_bfloat16(self._session, inputs, outputs)
         return dict(zip(outputs, self._session.run(list(outputs), dict(inputs)), strict=True))
 
 
@@ -171,7 +183,7 @@ def _session(path: Path, arrays: Arrays, threads: int) -> tuple[ort.InferenceSes
 def _check_manifest(manifest: Manifest, servable: ServableId) -> None:
     if manifest.model != servable.model:
         raise Corrupt(f"the manifest is of model {manifest.model!r}")
-    if manifest.signature != signature_of(manifest.feature_spec):
+    if not is_signature_of(manifest.feature_spec, manifest.signature):
         raise Corrupt("the manifest's signature is not that of its feature spec")
     for text, value in manifest.feature_spec.golden:
         if text_id(text) != value:
@@ -194,12 +206,11 @@ def _check_arrays(initializers: Mapping[str, Initializer], arrays: Arrays, table
 
 
 def _check_session(session: ort.InferenceSession, signature: Signature) -> None:
-    types = {"int64": "tensor(int64)", "float32": "tensor(float)"}
     for kind, specs, nodes in (
         ("inputs", signature.inputs, session.get_inputs()),
         ("outputs", signature.outputs, session.get_outputs()),
     ):
-        expected = {spec.name: types.get(spec.dtype, spec.dtype) for spec in specs}
+        expected = {spec.name: type_of(spec.dtype).onnx for spec in specs}
         found = {cast("str", node.name): cast("str", node.type) for node in nodes}
         if found != expected:
             raise Corrupt(f"the graph's {kind} are {found}, the signature says {expected}")

@@ -7,42 +7,55 @@ import numpy.typing as npt
 
 from martlet.errors import InvalidInput
 from martlet.signature import ROW_OF_USER, Signature, TensorSpec
+from serving_svc.tensor_types import BY_DTYPE, BY_NAME
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
-def check_inputs(signature: Signature, inputs: Mapping[str, npt.NDArray[np.generic]]) -> int:
-    """Checks names, dtypes and shapes, and that `row_of_user` points at user rows. Gives n, the item rows.
+def check_inputs(signature: Signature, inputs: Arrays) -> int:
+    """Checks names, dtypes and shapes, and that `row_of_user` points at user rows. A dimension's name has one size.
+
+    Gives the request's rows: n, the item rows; without such a dimension the largest first dimension of any size, or 1.
 
     Raises:
         InvalidInput: names the tensor and the rule.
     """
-    known = {spec.name: spec for spec in signature.inputs}
-    for name in inputs:
-        if name not in known:
-            raise InvalidInput(f"input {name!r} is not known (known: {', '.join(known)})")
     sizes: dict[str, int] = {}
     for spec in signature.inputs:
         array = inputs.get(spec.name)
         if array is None:
             raise InvalidInput(f"input {spec.name!r} is missing")
         _check(spec, array, sizes)
+    if len(inputs) > len(signature.inputs):
+        known = [spec.name for spec in signature.inputs]
+        unknown = next(name for name in inputs if name not in known)
+        raise InvalidInput(f"input {unknown!r} is not known (known: {', '.join(known)})")
     _check_rows(inputs.get(ROW_OF_USER), sizes.get("r", 0))
-    return sizes.get("n", 0)
+    return sizes["n"] if "n" in sizes else _most_rows(signature, sizes)
 
 
 def check_outputs(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The outputs to give: those wanted, or all.
+    """The outputs to give: those wanted, in that order, or all.
 
     Raises:
-        InvalidInput: names an output that there is not.
+        InvalidInput: names an output that there is not, or that is asked for twice.
     """
     known = tuple(spec.name for spec in signature.outputs)
     for name in wanted:
         if name not in known:
             raise InvalidInput(f"output {name!r} is not known (known: {', '.join(known)})")
+    if len(set(wanted)) < len(wanted):
+        twice = next(name for i, name in enumerate(wanted) if name in wanted[:i])
+        raise InvalidInput(f"output {twice!r} is asked for twice")
     return tuple(wanted) or known
 
 
-def first_not_finite(inputs: Mapping[str, npt.NDArray[np.generic]]) -> str | None:
+def all_finite(outputs: Arrays) -> bool:
+    """Whether every number is one."""
+    return all(bool(np.isfinite(array).all()) for array in outputs.values() if array.dtype.kind == "f")
+
+
+def first_not_finite(inputs: Arrays) -> str | None:
     """The first float input that holds an infinity; NaN means missing and is allowed."""
     for name, array in inputs.items():
         if array.dtype.kind == "f" and np.isinf(array).any():
@@ -51,17 +64,18 @@ def first_not_finite(inputs: Mapping[str, npt.NDArray[np.generic]]) -> str | Non
 
 
 def _check(spec: TensorSpec, array: npt.NDArray[np.generic], sizes: dict[str, int]) -> None:
-    if array.dtype != np.dtype(spec.dtype):
-        raise InvalidInput(f"input {spec.name!r} is {array.dtype}, expected {spec.dtype}")
-    if array.ndim != len(spec.dims):
-        raise InvalidInput(f"input {spec.name!r} has {array.ndim} dimensions, expected {list(spec.dims)}")
-    for dim, size in zip(spec.dims, array.shape, strict=True):
+    kind = BY_NAME[spec.dtype]
+    if array.dtype != kind.dtype:
+        given = BY_DTYPE[array.dtype].datatype if array.dtype in BY_DTYPE else array.dtype
+        raise InvalidInput(f"input {spec.name!r} is {given}, expected {kind.datatype}")
+    shape = array.shape
+    if len(shape) != len(spec.dims):
+        raise InvalidInput(f"input {spec.name!r} has {len(shape)} dimensions, expected {list(spec.dims)}")
+    for dim, size in zip(spec.dims, shape, strict=True):
         expected = sizes.setdefault(dim, size) if isinstance(dim, str) else dim
         if size != expected or size == 0:
-            shape, dims = list(array.shape), list(spec.dims)
-            raise InvalidInput(
-                f"input {spec.name!r} has shape {shape}, expected {dims} with {dim} = {expected or '1…'}"
-            )
+            rule = f"{list(spec.dims)} with {dim} = {expected or '1…'}"
+            raise InvalidInput(f"input {spec.name!r} has shape {list(shape)}, expected {rule}")
 
 
 def _check_rows(row_of_user: npt.NDArray[np.generic] | None, users: int) -> None:
@@ -70,3 +84,7 @@ def _check_rows(row_of_user: npt.NDArray[np.generic] | None, users: int) -> None
     rows = row_of_user.astype(np.int64, copy=False)
     if int(rows.min()) < 0 or int(rows.max()) >= users:
         raise InvalidInput(f"input {ROW_OF_USER!r} must hold numbers from 0 to {users - 1}")
+
+
+def _most_rows(signature: Signature, sizes: Mapping[str, int]) -> int:
+    return max([1, *(sizes.get(str(spec.dims[0]), 1) for spec in signature.inputs if spec.dims)])

@@ -7,7 +7,9 @@ import numpy as np
 
 from martlet.errors import Corrupt
 from martlet.feature_spec import FeatureBlock, FeatureSpec
-from serving_svc.servable import Servable
+from martlet.signature import Signature
+from serving_svc.servable import Servable, Tensors
+from serving_svc.tensor_types import TEXT, type_of
 
 REQUESTS_KEPT = 64
 ROWS_KEPT = 2048
@@ -47,9 +49,15 @@ class RecentRequests:
 def warm_up(servable: Servable, recent: Sequence[FeatureBlock]) -> None:
     """Runs empty requests and the last few recent ones, so that pages are mapped and memory is allotted.
 
+    A version without features runs once, on zeros of its signature: what it gives is its own affair.
+
     Raises:
         Corrupt: a score is no number, or the number of scores is wrong.
     """
+    if not servable.spec.features:
+        signature = servable.signature
+        servable.infer(zero_tensors(signature), [spec.name for spec in signature.outputs])
+        return
     for block in [*(zeros(servable.spec, rows) for rows in _ZERO_ROWS), *recent[-_REQUESTS_RUN:]]:
         scores = servable.predict(block)
         if scores.logit.shape != (block.rows,) or scores.score.shape != (block.rows,):
@@ -68,3 +76,13 @@ def zeros(spec: FeatureSpec, rows: int) -> FeatureBlock:
         np.zeros((rows, layout.item_number_columns), np.float32),
         np.zeros(rows, np.int64),
     )
+
+
+def zero_tensors(signature: Signature) -> Tensors:
+    """Inputs of zeros, or empty texts; a dimension of any size is 1."""
+    tensors: Tensors = {}
+    for spec in signature.inputs:
+        shape = [dim if isinstance(dim, int) else 1 for dim in spec.dims]
+        dtype = type_of(spec.dtype).dtype
+        tensors[spec.name] = np.full(shape, "", TEXT) if dtype is TEXT else np.zeros(shape, dtype)
+    return tensors

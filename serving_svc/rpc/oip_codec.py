@@ -1,6 +1,11 @@
-"""The Open Inference Protocol's tensors to arrays and back. Requests may be raw or typed, answers are always raw."""
+"""The Open Inference Protocol's tensors to arrays and back. Requests may be raw or typed, answers are always raw.
 
-from collections.abc import Mapping
+The hot path of `ModelInfer`: what is common is done in one pass over the inputs, what is wrong is looked for only when
+something does not fit.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -8,55 +13,37 @@ import numpy.typing as npt
 
 from martlet.errors import InvalidInput, NotFound
 from martlet.oip import open_inference_pb2 as pb
-from martlet.signature import TensorSpec
-from serving_svc.inference import TensorAnswer, TensorQuery
+from serving_svc.rpc.oip_bytes import packed, texts, unpacked
+from serving_svc.tensor_inference import TensorAnswer, TensorQuery
+from serving_svc.tensor_types import BY_DATATYPE, BY_DTYPE, TEXT, TensorType
 
 SESSION_PARAMETER: Final = "session_id"
+# Parameters of Triton's clients that change what an answer means: to ignore them would be to answer something else.
+REFUSED_PARAMETERS: Final = ("classification", "shared_memory_region")
 
-# Datatype: NumPy's name for it (little-endian) and the field of InferTensorContents that carries it.
-_DATATYPES: Final[Mapping[str, tuple[str, str]]] = {
-    "BOOL": ("|b1", "bool_contents"),
-    "UINT8": ("|u1", "uint_contents"),
-    "UINT16": ("<u2", "uint_contents"),
-    "UINT32": ("<u4", "uint_contents"),
-    "UINT64": ("<u8", "uint64_contents"),
-    "INT8": ("|i1", "int_contents"),
-    "INT16": ("<i2", "int_contents"),
-    "INT32": ("<i4", "int_contents"),
-    "INT64": ("<i8", "int64_contents"),
-    "FP16": ("<f2", ""),
-    "FP32": ("<f4", "fp32_contents"),
-    "FP64": ("<f8", "fp64_contents"),
-}
 # Small integers travel in 32 bits and must fit into fewer.
 _CARRIED: Final = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
-_NAME_OF: Final = {np.dtype(name).newbyteorder("="): datatype for datatype, (name, _) in _DATATYPES.items()}
-_MAX_DIMS: Final = 8
+_MAX_DIMS: Final = 32
 
+Array = npt.NDArray[np.generic]
 Input = pb.ModelInferRequest.InferInputTensor
 
 
 def query_of(request: pb.ModelInferRequest) -> TensorQuery:
-    """Decodes a request.
+    """Decodes a request. Raw contents are not copied again.
 
     Raises:
-        InvalidInput: raw and typed contents are mixed, a name repeats, or a datatype, shape or size is wrong.
+        InvalidInput: raw and typed contents are mixed, a name repeats, a datatype, shape or size is wrong, or a
+            parameter asks for something that is not offered.
         NotFound: the version is no number.
     """
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise InvalidInput(f"raw_input_contents has {len(raw)} entries for {len(request.inputs)} inputs")
-    inputs: dict[str, npt.NDArray[np.generic]] = {}
-    for i, tensor in enumerate(request.inputs):
-        if tensor.name in inputs:
-            raise InvalidInput(f"input {tensor.name!r} is given twice")
-        inputs[tensor.name] = _array(tensor, raw[i] if raw else None)
+    parameters = request.parameters
     return TensorQuery(
         model=request.model_name,
         version=version_of(request.model_version, request.model_name),
-        session=request.parameters[SESSION_PARAMETER].string_param if SESSION_PARAMETER in request.parameters else "",
-        inputs=inputs,
-        outputs=tuple(output.name for output in request.outputs),
+        session=_session(parameters[SESSION_PARAMETER]) if SESSION_PARAMETER in parameters else "",
+        inputs=_inputs(request),
+        outputs=tuple(_wanted(output) for output in request.outputs),
     )
 
 
@@ -73,54 +60,104 @@ def version_of(text: str, model: str) -> int:
     return int(text)
 
 
-def response_of(request: pb.ModelInferRequest, answer: TensorAnswer) -> pb.ModelInferResponse:
-    """Encodes an answer. Its parameters name the version's digest and the arm that answered."""
-    response = pb.ModelInferResponse(
-        model_name=answer.servable.model, model_version=str(answer.servable.version), id=request.id
-    )
-    response.parameters["digest"].string_param = answer.servable.digest
-    response.parameters["arm"].string_param = answer.arm.name.lower()
+def response_of(request_id: str, answer: TensorAnswer) -> pb.ModelInferResponse:
+    """Encodes an answer. Its parameters name the version, its digest, the arm that answered and the prediction."""
+    servable = answer.servable
+    version = str(servable.version)
+    response = pb.ModelInferResponse(model_name=servable.model, model_version=version, id=request_id)
+    parameters = response.parameters
+    parameters["version"].string_param = version
+    parameters["digest"].string_param = servable.digest
+    parameters["arm"].string_param = answer.arm.name.lower()
+    parameters["prediction_id"].string_param = answer.prediction_id
+    outputs, raw = response.outputs, response.raw_output_contents
     for name, array in answer.outputs.items():
-        datatype = _NAME_OF[array.dtype]
-        response.outputs.add(name=name, datatype=datatype, shape=array.shape)
-        response.raw_output_contents.append(np.ascontiguousarray(array, np.dtype(_DATATYPES[datatype][0])).tobytes())
+        kind = BY_DTYPE[array.dtype]
+        outputs.add(name=name, datatype=kind.datatype, shape=array.shape)
+        raw.append(packed(array) if kind.dtype is TEXT else array.tobytes())
     return response
 
 
-def metadata_of(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
-    """A tensor of a signature; a dimension of any size is -1."""
-    shape = [dim if isinstance(dim, int) else -1 for dim in spec.dims]
-    return pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=_NAME_OF[np.dtype(spec.dtype)], shape=shape)
+def _inputs(request: pb.ModelInferRequest) -> Mapping[str, Array]:
+    tensors, raw = request.inputs, request.raw_input_contents
+    if not raw:
+        arrays = {tensor.name: _from_typed(tensor) for tensor in tensors}
+    elif len(raw) == len(tensors):
+        arrays = {tensor.name: _from_raw(tensor, data) for tensor, data in zip(tensors, raw, strict=True)}
+    else:
+        raise InvalidInput(f"raw_input_contents has {len(raw)} entries for {len(tensors)} inputs")
+    if len(arrays) != len(tensors):
+        names = [tensor.name for tensor in tensors]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InvalidInput(f"input {twice!r} is given twice")
+    return arrays
 
 
-def _array(tensor: Input, raw: bytes | None) -> npt.NDArray[np.generic]:
-    if tensor.datatype not in _DATATYPES:
-        raise InvalidInput(f"input {tensor.name!r} has datatype {tensor.datatype!r}, which is not taken here")
-    name, field = _DATATYPES[tensor.datatype]
-    dtype, shape = np.dtype(name), tuple(tensor.shape)
-    if len(shape) > _MAX_DIMS or any(size < 0 for size in shape):
-        raise InvalidInput(f"input {tensor.name!r} has shape {list(shape)}, which is no shape")
-    count = 1
-    for size in shape:
-        count *= size
-    if raw is None:
-        return _typed(tensor, field, dtype, count).reshape(shape)
+def _from_raw(tensor: Input, raw: bytes) -> Array:
+    kind, shape = _kind(tensor), tuple(tensor.shape)
     if tensor.HasField("contents"):
         raise InvalidInput(f"input {tensor.name!r} has contents, but the request has raw_input_contents")
-    if len(raw) != count * dtype.itemsize:
-        raise InvalidInput(f"input {tensor.name!r} has {len(raw)} bytes, expected {count * dtype.itemsize}")
-    return np.frombuffer(raw, dtype).reshape(shape)
+    count = _count(tensor, shape)
+    if kind.dtype is TEXT:
+        return texts(tensor.name, unpacked(tensor.name, raw, count)).reshape(shape)
+    if len(raw) != count * kind.dtype.itemsize:
+        raise InvalidInput(f"input {tensor.name!r} has {len(raw)} bytes, expected {count * kind.dtype.itemsize}")
+    return np.ndarray(shape, kind.dtype, raw)
 
 
-def _typed(tensor: Input, field: str, dtype: np.dtype[np.generic], count: int) -> npt.NDArray[np.generic]:
+def _from_typed(tensor: Input) -> Array:
+    kind, shape = _kind(tensor), tuple(tensor.shape)
+    count = _count(tensor, shape)
+    if not kind.contents:
+        raise InvalidInput(f"input {tensor.name!r} is {kind.datatype}, which travels in raw_input_contents only")
     for other, _ in tensor.contents.ListFields():
-        if other.name != field:
-            raise InvalidInput(f"input {tensor.name!r} is {tensor.datatype} but has {other.name}")
-    values = getattr(tensor.contents, field) if field else ()
+        if other.name != kind.contents:
+            raise InvalidInput(f"input {tensor.name!r} is {kind.datatype} but has {other.name}")
+    values = getattr(tensor.contents, kind.contents)
     if len(values) != count:
         raise InvalidInput(f"input {tensor.name!r} has {len(values)} elements, expected {count}")
-    wide = np.array(values, _CARRIED.get(field, dtype))
-    narrow = wide.astype(dtype)
-    if dtype.kind in "iu" and not np.array_equal(narrow, wide):
-        raise InvalidInput(f"input {tensor.name!r} holds a value that is no {tensor.datatype}")
+    if kind.dtype is TEXT:
+        return texts(tensor.name, values).reshape(shape)
+    return _numbers(tensor, kind, values).reshape(shape)
+
+
+def _numbers(tensor: Input, kind: TensorType, values: Sequence[float]) -> Array:
+    wide: Array = np.array(values, _CARRIED.get(kind.contents, kind.dtype))
+    if wide.dtype == kind.dtype:
+        return wide
+    narrow = wide.astype(kind.dtype)
+    if not np.array_equal(narrow, wide):
+        raise InvalidInput(f"input {tensor.name!r} holds a value that is no {kind.datatype}")
     return narrow
+
+
+def _kind(tensor: Input) -> TensorType:
+    kind = BY_DATATYPE.get(tensor.datatype)
+    if kind is None:
+        known = ", ".join(BY_DATATYPE)
+        raise InvalidInput(f"input {tensor.name!r} has datatype {tensor.datatype!r}, which is none of {known}")
+    return kind
+
+
+def _count(tensor: Input, shape: tuple[int, ...]) -> int:
+    """How many elements; a Python integer, so that no shape can make it wrap around."""
+    if len(shape) > _MAX_DIMS or (shape and min(shape) < 0):
+        raise InvalidInput(f"input {tensor.name!r} has shape {list(shape)[:_MAX_DIMS]}, which is no shape")
+    return prod(shape)
+
+
+def _wanted(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> str:
+    if output.parameters:
+        for name in REFUSED_PARAMETERS:
+            if name in output.parameters:
+                raise InvalidInput(f"output {output.name!r}: parameter {name!r} is not offered here")
+    return output.name
+
+
+def _session(parameter: pb.InferParameter) -> str:
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind == "string_param":
+        return parameter.string_param
+    if kind in {"int64_param", "uint64_param"}:
+        return str(getattr(parameter, kind))
+    raise InvalidInput(f"parameter {SESSION_PARAMETER!r} must be a text or a whole number")

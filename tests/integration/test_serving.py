@@ -377,7 +377,7 @@ async def test_open_inference_metadata_and_readiness(serving: World) -> None:
     assert (await serving.oip.ModelReady(oip.ModelReadyRequest(name=MODEL, version="1"))).ready
     assert (await serving.oip.ServerMetadata(oip.ServerMetadataRequest())).name == "martlet"
     metadata = await serving.oip.ModelMetadata(oip.ModelMetadataRequest(name=MODEL))
-    assert (list(metadata.versions), metadata.platform) == (["1"], "onnx")
+    assert (list(metadata.versions), metadata.platform) == (["1"], "onnx_onnxv1")
     shapes = {tensor.name: (tensor.datatype, list(tensor.shape)) for tensor in metadata.inputs}
     assert shapes["history"] == ("INT64", [-1, 3])
     assert shapes["price"] == ("FP32", [-1, 1])

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -20,7 +19,7 @@ from martlet.wire.serving import Ranking, RankQuery, RecommendQuery
 from serving_svc.answering import Answering, session_of
 from serving_svc.batcher import Batcher
 from serving_svc.health_meter import HealthMeter, HealthMetrics
-from serving_svc.inference import Inference, TensorQuery
+from serving_svc.inference import Inference
 from serving_svc.item_store import ItemStore
 from serving_svc.manager import Manager
 from serving_svc.prediction_log import PredictionLog
@@ -266,87 +265,6 @@ async def test_what_was_answered_is_kept_for_warm_up_and_gate() -> None:
         await stage.recommend(1)
         kept = stage.recent.of(SumServable.spec_digest)
         assert [block.item_ids[:, 0].tolist() for block in kept] == [[3, 2, 1], [5]]
-
-
-Array = npt.NDArray[np.generic]
-
-
-def tensors(**replaced: Array | None) -> TensorQuery:
-    inputs: dict[str, Array] = {
-        "user": np.array([1], np.int64),
-        "item": np.array([1, 2], np.int64),
-        "history": np.zeros((1, 3), np.int64),
-        "history_mask": np.zeros((1, 3), np.float32),
-        "price": np.zeros((2, 1), np.float32),
-        "hour": np.zeros((1, 1), np.float32),
-        "row_of_user": np.zeros(2, np.int64),
-    }
-    for name, array in replaced.items():
-        if array is None:
-            del inputs[name]
-        else:
-            inputs[name] = array
-    return TensorQuery(MODEL, 0, "s", inputs, ())
-
-
-async def test_infer_answers_raw_tensors_and_records_nothing() -> None:
-    async with staged() as stage:
-        answer = await stage.inference.infer(tensors(), None)
-        assert (answer.servable, answer.arm) == (sid(2), Arm.LIVE)
-        assert {name: array.tolist() for name, array in answer.outputs.items()} == {
-            "score": [201.0, 202.0],
-            "logit": [201.0, 202.0],
-        }
-        assert stage.records == []
-
-
-async def test_infer_falls_back_to_the_pin() -> None:
-    async with staged(head=NanServable(after=2)) as stage:
-        answer = await stage.inference.infer(tensors(), None)
-        assert (answer.servable, answer.arm) == (sid(1), Arm.PIN)
-
-
-async def test_an_infinity_that_the_caller_sent_is_the_callers() -> None:
-    async with staged(head=NanServable(after=2)) as stage:
-        with pytest.raises(InvalidInput, match="'price' holds an infinity"):
-            await stage.inference.infer(tensors(price=np.full((2, 1), np.inf, np.float32)), None)
-        assert stage.meter.of(sid(2)).errors == 0
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        (tensors(item=None), "input 'item' is missing"),
-        (tensors(extra=np.zeros(1, np.int64)), "input 'extra' is not known"),
-        (tensors(item=np.zeros(2, np.int32)), "input 'item' is int32, expected int64"),
-        (tensors(item=np.zeros((2, 1), np.int64)), "input 'item' has 2 dimensions"),
-        (tensors(price=np.zeros((3, 1), np.float32)), "input 'price' has shape"),
-        (tensors(history=np.zeros((1, 4), np.int64)), "input 'history' has shape"),
-        (tensors(row_of_user=np.array([0, 1])), "'row_of_user' must hold numbers from 0 to 0"),
-        (tensors(row_of_user=np.array([0, -1])), "'row_of_user' must hold numbers from 0 to 0"),
-        (tensors(user=np.zeros(0, np.int64)), "input 'user' has shape"),
-        (
-            tensors(
-                item=np.zeros(11, np.int64), price=np.zeros((11, 1), np.float32), row_of_user=np.zeros(11, np.int64)
-            ),
-            "11 item rows are too many",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-async def test_tensors_that_do_not_fit_are_refused_by_name(query: TensorQuery, message: str) -> None:
-    async with staged() as stage:
-        with pytest.raises(InvalidInput, match=message):
-            await stage.inference.infer(query, None)
-
-
-async def test_unknown_outputs_are_refused_by_name() -> None:
-    async with staged() as stage:
-        query = tensors()
-        with pytest.raises(InvalidInput, match="output 'nothing' is not known"):
-            await stage.inference.infer(TensorQuery(MODEL, 0, "", query.inputs, ("nothing",)), None)
-        answer = await stage.inference.infer(TensorQuery(MODEL, 0, "", query.inputs, ("logit",)), None)
-        assert list(answer.outputs) == ["logit"]
 
 
 def test_the_session_is_the_user_unless_it_is_named() -> None:

@@ -9,8 +9,9 @@ from martlet.errors import InvalidInput, NotFound
 from martlet.events import Arm
 from martlet.oip import open_inference_pb2 as pb
 from martlet.signature import TensorSpec
-from serving_svc.inference import TensorAnswer
-from serving_svc.rpc.oip_codec import metadata_of, query_of, response_of, version_of
+from serving_svc.rpc.oip_codec import query_of, response_of, version_of
+from serving_svc.rpc.oip_descriptions import tensor_metadata
+from serving_svc.tensor_inference import TensorAnswer
 from tests.unit.serving.fakes import sid
 
 TYPED = [
@@ -54,7 +55,7 @@ def test_half_floats_travel_raw_only() -> None:
     raw = request("FP16")
     raw.raw_input_contents.append(np.array([1.5, -2.0], np.float16).tobytes())
     assert query_of(raw).inputs["x"].tolist() == [1.5, -2.0]
-    with pytest.raises(InvalidInput, match="is FP16 but has fp32_contents"):
+    with pytest.raises(InvalidInput, match="'x' is FP16, which travels in raw_input_contents only"):
         query_of(request("FP16", fp32_contents=[1.5, -2.0]))
 
 
@@ -90,11 +91,11 @@ def _too_few_raw() -> pb.ModelInferRequest:
         (_too_few_raw, "raw_input_contents has 1 entries for 2 inputs"),
         (lambda: _raw(15), "'x' has 15 bytes, expected 16"),
         (lambda: _raw(16, (-2,)), "'x' has shape .-2., which is no shape"),
-        (lambda: _raw(8, (1,) * 9), "which is no shape"),
+        (lambda: _raw(8, (1,) * 33), "which is no shape"),
         (lambda: request(int64_contents=[1]), "'x' has 1 elements, expected 2"),
         (request, "'x' has 0 elements, expected 2"),
         (lambda: request(fp32_contents=[1.0, 2.0]), "'x' is INT64 but has fp32_contents"),
-        (lambda: request("BYTES", bytes_contents=[b"a", b"b"]), "datatype 'BYTES', which is not taken here"),
+        (lambda: request("FP31", fp32_contents=[1.0, 2.0]), "datatype 'FP31', which is none of BOOL, UINT8"),
         (lambda: request("INT8", int_contents=[1, 300]), "'x' holds a value that is no INT8"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -128,11 +129,11 @@ def test_the_session_comes_from_a_parameter() -> None:
 def test_the_answer_is_raw_and_says_who_answered() -> None:
     message = request()
     message.id = "42"
-    answer = TensorAnswer(sid(3), Arm.LIVE, {"logit": np.array([[1.5], [2.5]], np.float32)})
-    response = response_of(message, answer)
+    answer = TensorAnswer(sid(3), Arm.LIVE, "p-1", {"logit": np.array([[1.5], [2.5]], np.float32)})
+    response = response_of(message.id, answer)
     assert (response.id, response.model_name, response.model_version) == ("42", "shop", "3")
-    assert response.parameters["digest"].string_param == "digest-3"
-    assert response.parameters["arm"].string_param == "live"
+    told = {name: parameter.string_param for name, parameter in response.parameters.items()}
+    assert told == {"version": "3", "digest": "digest-3", "arm": "live", "prediction_id": "p-1"}
     (output,) = response.outputs
     assert (output.name, output.datatype, list(output.shape)) == ("logit", "FP32", [2, 1])
     assert not output.HasField("contents")
@@ -140,5 +141,5 @@ def test_the_answer_is_raw_and_says_who_answered() -> None:
 
 
 def test_dimensions_of_any_size_are_minus_one() -> None:
-    tensor = metadata_of(TensorSpec("history", "int64", ("r", 20)))
+    tensor = tensor_metadata(TensorSpec("history", "int64", ("r", 20)))
     assert (tensor.name, tensor.datatype, list(tensor.shape)) == ("history", "INT64", [-1, 20])
