@@ -9,15 +9,15 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from martlet.runtime.auth import Authorizer
-from martlet.runtime.interceptors import EdgeInterceptor
+from martlet.runtime.edge import Edge
 from martlet.runtime.metrics import RpcMetrics
 from martlet.runtime.metrics_http import MetricsServer
 
@@ -53,11 +53,11 @@ class Server:
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
-        self._server = grpc.aio.server(
-            interceptors=[EdgeInterceptor(RpcMetrics(registry, name), authorizer)], options=options
-        )
+        self._server = grpc.aio.server(options=options)
+        self._edge = Edge(RpcMetrics(registry, name), authorizer)
+        self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
         self._services: list[str] = []
         self._ended: asyncio.Event | None = None
         self._metrics: MetricsServer | None = None
@@ -66,8 +66,12 @@ class Server:
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Adds a servicer: its full service name, and how it is registered."""
-        register(self._server)
+        register(self._as_server())
         self._services.append(service)
+
+    def _as_server(self) -> grpc.aio.Server:
+        """The edge, where generated code adds servicers."""
+        return cast("grpc.aio.Server", self._edge)
 
     async def start(self) -> None:
         """Binds and listens. Health is NOT_SERVING until `set_serving(True)`.
@@ -75,9 +79,8 @@ class Server:
         Raises:
             OSError: a port is taken.
         """
-        reflection.enable_server_reflection(
-            [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
+        told = reflection.aio.ReflectionServicer([*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME])
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self._edge)  # type: ignore[no-untyped-call]
         await self.set_serving(serving=False)
         try:
             self.grpc_port = self._bind()

@@ -20,7 +20,7 @@ from martlet.client.trainer import TrainerClient
 from martlet.oip import open_inference_pb2
 from martlet.runtime.auth import NEEDED, Authorizer
 from martlet.runtime.config import AuthConfig, TokenConfig
-from martlet.runtime.interceptors import STATUS_OF
+from martlet.runtime.edge import STATUS_OF
 from martlet.runtime.server import Listen, Server
 from martlet.v1 import events_pb2, registry_pb2, serving_pb2, trainer_pb2, trainer_pb2_grpc
 
