@@ -16,6 +16,7 @@ from martlet.feature_encoding import ItemId, RankInput, Value, encode
 from martlet.feature_spec import FeatureBlock
 from martlet.wire.serving import Ranking, RankQuery, RecommendQuery, scored_items
 from serving_svc.answering import Answered, Answering, Asked, session_of
+from serving_svc.batch_work import TensorRun, TensorRuns
 from serving_svc.batcher import Batcher
 from serving_svc.item_store import ItemStore
 from serving_svc.loader import ServableHandle
@@ -152,16 +153,16 @@ class Inference:
             InvalidInput: a tensor that does not fit the signature; the message names it.
         """
 
-        async def attempt(handle: ServableHandle) -> Tensors:
-            servable = handle.servable
-            rows = check_inputs(servable.signature, query.inputs)
+        async def attempt(handle: ServableHandle) -> TensorRun:
+            signature = handle.servable.signature
+            rows = check_inputs(signature, query.inputs)
             if rows > self._max_candidates:
                 raise InvalidInput(f"{rows} item rows are too many: at most {self._max_candidates} are taken")
-            outputs = check_outputs(servable.signature, query.outputs)
-            return await self._batcher.run(handle, rows, lambda: servable.infer(query.inputs, outputs), deadline)
+            work = TensorRuns(check_outputs(signature, query.outputs))
+            return await self._batcher.together(handle, work, query.inputs, rows, deadline)
 
-        def finite(outputs: Tensors) -> bool:
-            if all(np.isfinite(array).all() for array in outputs.values() if array.dtype.kind == "f"):
+        def finite(run: TensorRun) -> bool:
+            if run.finite:
                 return True
             name = first_not_finite(query.inputs)
             if name is not None:
@@ -169,7 +170,7 @@ class Inference:
             return False
 
         answered = await self._answering.answer(query.model, query.version, query.session, Asked(attempt, finite))
-        return TensorAnswer(answered.choice.servable, answered.choice.arm, answered.result)
+        return TensorAnswer(answered.choice.servable, answered.choice.arm, answered.result.outputs)
 
     def _on_offer(self, servable: Servable, query: RecommendQuery) -> Scored:
         """The user's values and those of all items on offer, not scored yet."""

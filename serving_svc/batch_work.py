@@ -1,0 +1,106 @@
+"""What a batch is made of: requests of one kind, put together for one run and taken apart after it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from martlet.feature_encoding import concatenate
+from martlet.feature_spec import FeatureBlock
+from martlet.signature import ROW_OF_USER, Signature
+from serving_svc.servable import Scores, Servable, Tensors
+
+P = TypeVar("P", contravariant=True)
+R = TypeVar("R", covariant=True)
+
+Inputs = Mapping[str, npt.NDArray[np.generic]]
+
+
+class Work(Protocol[P, R]):
+    """How requests of one kind are run together. Hashable: equal ones may share a run."""
+
+    def run(self, servable: Servable, parts: Sequence[P]) -> Sequence[R]:
+        """A result for each part, in order. Blocks; thread-safe.
+
+        Raises:
+            Exception: whatever the servable raised.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Scores feature blocks."""
+
+    def run(self, servable: Servable, parts: Sequence[FeatureBlock]) -> Sequence[Scores]:
+        """One run; whether all is finite is looked at once."""
+        scores = servable.predict(concatenate(parts) if len(parts) > 1 else parts[0])
+        if scores.finite:
+            scores = Scores(scores.score, scores.logit, known_finite=True)
+        if len(parts) == 1:
+            return (scores,)
+        ends = np.cumsum([part.rows for part in parts]).tolist()
+        return [scores.rows(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRun:
+    """What came out for one request.
+
+    Attributes:
+        finite: whether every float is a number.
+    """
+
+    outputs: Tensors
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRuns:
+    """Runs a graph on tensors that were checked against its signature; gives the named outputs."""
+
+    outputs: tuple[str, ...]
+
+    def run(self, servable: Servable, parts: Sequence[Inputs]) -> Sequence[TensorRun]:
+        """One run where the signature's dimensions say how requests lie side by side, else one for each."""
+        if len(parts) == 1 or not _joins(servable.signature, self.outputs):
+            return [_looked_at(servable.infer(part, self.outputs)) for part in parts]
+        signature = servable.signature
+        together = _looked_at(servable.infer(_joined(signature, parts), self.outputs))
+        first = next(spec.name for spec in signature.inputs if spec.dims[0] == "n")
+        ends = np.cumsum([part[first].shape[0] for part in parts]).tolist()
+        return [_rows(together, start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _joins(signature: Signature, outputs: Sequence[str]) -> bool:
+    """Whether requests lie side by side: inputs by user or item rows, outputs by item rows."""
+    rows = {spec.name: spec.dims[:1] for spec in signature.outputs}
+    return (
+        all(spec.dims[:1] in (("r",), ("n",)) for spec in signature.inputs)
+        and any(spec.dims[0] == "n" for spec in signature.inputs)
+        and all(rows[name] == ("n",) for name in outputs)
+    )
+
+
+def _joined(signature: Signature, parts: Sequence[Inputs]) -> Inputs:
+    joined: dict[str, npt.NDArray[np.generic]] = {
+        spec.name: np.concatenate([part[spec.name] for part in parts]) for spec in signature.inputs
+    }
+    of_user = next((spec.name for spec in signature.inputs if spec.dims[0] == "r"), None)
+    if of_user is not None and ROW_OF_USER in joined:
+        before = np.cumsum([0, *(part[of_user].shape[0] for part in parts[:-1])])
+        shift = np.repeat(before, [part[ROW_OF_USER].shape[0] for part in parts])
+        joined[ROW_OF_USER] = (joined[ROW_OF_USER] + shift).astype(joined[ROW_OF_USER].dtype)
+    return joined
+
+
+def _looked_at(outputs: Tensors) -> TensorRun:
+    floats = [array for array in outputs.values() if array.dtype.kind == "f"]
+    return TensorRun(outputs, all(np.isfinite(array.sum(dtype=np.float64)) for array in floats))
+
+
+def _rows(together: TensorRun, start: int, end: int) -> TensorRun:
+    outputs = {name: array[start:end] for name, array in together.outputs.items()}
+    return TensorRun(outputs, finite=True) if together.finite else _looked_at(outputs)
