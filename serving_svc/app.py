@@ -92,9 +92,10 @@ class ServingApp:
             max_batch_rows=config.serving.max_batch_rows,
             max_pending_rows=config.serving.max_pending_rows,
         )
+        self._predictions = PredictionLog(self._writer, encode_event, collectors)
         self.shadow = ShadowScoring(
             self.manager,
-            PredictionLog(self._writer, encode_event, collectors),
+            self._predictions,
             self._executors["scoring"],
             ShadowMetrics(collectors),
             share=config.serving.shadow_share,
@@ -130,6 +131,7 @@ class ServingApp:
         await self.shadow.close()
         await self.manager.close()
         await self._registry.close()
+        self._predictions.flush()
         await asyncio.to_thread(self._writer.close)
         for executor in self._executors.values():
             await asyncio.to_thread(executor.shutdown)
@@ -160,7 +162,7 @@ class ServingApp:
     def _make_server(self) -> Server:
         config, clock = self._config.serving, self._clock
         inference = self._make_inference()
-        intake = EventIntake(self._writer, encode_event, self._items, clock)
+        intake = EventIntake(self._predictions.writer, encode_event, self._items, clock)
         serving = ServingServicer(inference, self._statuses, config.replica, clock)
         events = EventsServicer(intake, clock)
         open_inference = OpenInferenceServicer(inference, self.manager, clock)
