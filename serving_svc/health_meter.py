@@ -25,10 +25,10 @@ class HealthMetrics:
 
     def __init__(self, collectors: CollectorRegistry) -> None:
         labels = ("model", "version")
-        self.answers = LocalCounter(
-            "martlet_serving_answers", "Requests that a version answered", labels, collectors
+        self.answers = LocalCounter("martlet_serving_answers", "Requests that a version answered", labels, collectors)
+        self.errors = LocalCounter(
+            "martlet_serving_version_errors", "Runs of a version that raised", labels, collectors
         )
-        self.errors = LocalCounter("martlet_serving_version_errors", "Runs of a version that raised", labels, collectors)
         self.not_finite = LocalCounter(
             "martlet_serving_not_finite", "Runs of a version that gave no number", labels, collectors
         )
@@ -133,4 +133,3 @@ class HealthMeter:
     def _filled(self, status: ServableStatus) -> ServableStatus:
         health = self._versions.get(ServableId(status.model, status.version, status.digest))
         return replace(status, requests=health.requests, errors=health.errors) if health else status
-

@@ -39,7 +39,9 @@ class Scores:
     @property
     def finite(self) -> bool:
         """Whether every number is one. A NaN or an infinity is not lost in a sum, so one pass is enough."""
-        return self.known_finite or bool(np.isfinite(self.logit.sum(dtype=np.float64) + self.score.sum(dtype=np.float64)))
+        return self.known_finite or bool(
+            np.isfinite(self.logit.sum(dtype=np.float64) + self.score.sum(dtype=np.float64))
+        )
 
     def rows(self, start: int, end: int) -> "Scores":
         """A part of them, without copying."""
