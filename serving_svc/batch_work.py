@@ -12,16 +12,16 @@ from martlet.feature_spec import FeatureBlock
 from martlet.signature import ROW_OF_USER, Signature
 from serving_svc.servable import Scores, Servable, Tensors
 
-P = TypeVar("P", contravariant=True)
-R = TypeVar("R", covariant=True)
+P_contra = TypeVar("P_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 Inputs = Mapping[str, npt.NDArray[np.generic]]
 
 
-class Work(Protocol[P, R]):
+class Work(Protocol[P_contra, R_co]):
     """How requests of one kind are run together. Hashable: equal ones may share a run."""
 
-    def run(self, servable: Servable, parts: Sequence[P]) -> Sequence[R]:
+    def run(self, servable: Servable, parts: Sequence[P_contra]) -> Sequence[R_co]:
         """A result for each part, in order. Blocks; thread-safe.
 
         Raises:

@@ -63,7 +63,7 @@ class PredictionLog:
     def _queued(self, prediction: Prediction) -> bool:
         try:
             return self._writer.offer(self._encode(prediction))
-        except Exception:  # one record must not take the others with it
+        except Exception:  # noqa: BLE001  one record must not take the others with it
             _log.exception("prediction %s cannot be recorded", prediction.prediction_id)
             return False
 

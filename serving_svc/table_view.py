@@ -49,6 +49,11 @@ class Arena(Protocol):
         """float32[P * 4, width]."""
         ...
 
+    @property
+    def rows_at(self) -> int:
+        """Where in its file the rows begin, in bytes; the keys begin at 0."""
+        ...
+
     def root(self) -> View:
         """The base."""
         ...
@@ -96,6 +101,11 @@ class LoadedTable:
     def rows(self) -> npt.NDArray[np.float32]:
         """float32[P * 4, width]."""
         return self.arena.rows
+
+    @property
+    def rows_at(self) -> int:
+        """Where in `path` the rows begin, in bytes; the keys begin at 0."""
+        return self.arena.rows_at
 
 
 class TableViews:
