@@ -6,7 +6,7 @@ overridden by an array whose dtype and shape are checked here, since onnxruntime
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,44 @@ from martlet.signature import LOGIT, SCORE, Signature
 from martlet.table_blobs import decode_dense
 from serving_svc.onnx_initializers import Initializer, external_initializers
 from serving_svc.servable import Scores, ServableId, Tensors
-from serving_svc.table_view import LoadedTable, TableViews
+from serving_svc.table_view import View
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 _SCORES = [SCORE, LOGIT]
 _GRAPHS_KEPT = 8
+
+
+class OpenTable(Protocol):
+    """A table's arrays as one version sees them (see `table_view.LoadedTable`, `shared_tables.SharedTable`)."""
+
+    table: TableManifest
+
+    @property
+    def view(self) -> View:
+        """Directory and special rows."""
+        ...
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """int64[P, 4]."""
+        ...
+
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """[P * 4, width]."""
+        ...
+
+
+class Tables(Protocol):
+    """The tables of this process, built here or by the host's builder. For one thread at a time."""
+
+    def open(self, table: TableManifest) -> OpenTable:
+        """The table; give it back with `close`."""
+        ...
+
+    def close(self, loaded: Any) -> None:
+        """Gives a table that it opened back."""
+        ...
 
 
 class OnnxServable:
@@ -71,7 +104,7 @@ class OnnxLoaders:
         folder: for graphs and placeholders; what it holds may be lost while no loader is at work.
     """
 
-    def __init__(self, artifacts: ArtifactStore, tables: TableViews, folder: Path, intra_op_threads: int) -> None:
+    def __init__(self, artifacts: ArtifactStore, tables: Tables, folder: Path, intra_op_threads: int) -> None:
         self.artifacts = artifacts
         self.tables = tables
         self.intra_op_threads = intra_op_threads
@@ -107,7 +140,7 @@ class OnnxLoader:
     def __init__(self, servable: ServableId, shared: OnnxLoaders) -> None:
         self._id = servable
         self._shared = shared
-        self._tables: list[LoadedTable] = []
+        self._tables: list[OpenTable] = []
 
     def load(self) -> OnnxServable:
         """Verifies all blobs, opens the tables and makes the session."""
@@ -137,7 +170,7 @@ class OnnxLoader:
         return OnnxServable(manifest, session, values)
 
 
-def _table_arrays(loaded: LoadedTable) -> dict[str, npt.NDArray[np.generic]]:
+def _table_arrays(loaded: OpenTable) -> dict[str, npt.NDArray[np.generic]]:
     name = loaded.table.name
     return {
         f"{name}.directory": loaded.view.directory,

@@ -8,6 +8,7 @@ import contextlib
 import mmap
 import os
 import socket
+import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from serving_svc.table_messages import (
 )
 
 ANSWER_SECONDS: Final = 600.0  # building a large base takes its time, and other workers' requests come first
+PATIENCE_SECONDS: Final = 15.0
+RETRY_SECONDS: Final = 0.05
 _KEY_BYTES: Final = 8
 _POPULATE_READ: Final = 22  # MADV_POPULATE_READ, Linux 5.14
 
@@ -72,10 +75,13 @@ class SharedTables:
 
     Args:
         builder: the builder's socket.
+        patience: seconds to wait for a builder; one that died is started again soon, and a version should not fail
+            for that.
     """
 
-    def __init__(self, builder: Path) -> None:
+    def __init__(self, builder: Path, patience: float = PATIENCE_SECONDS) -> None:
         self._builder = builder
+        self._patience = patience
         self._connection: _Connection | None = None
 
     def open(self, table: TableManifest) -> SharedTable:
@@ -84,12 +90,9 @@ class SharedTables:
         Raises:
             Corrupt: a blob is damaged or does not fit its place in the chain.
             NotFound, OverCapacity: as the builder says.
-            Unavailable: no builder answers; one that died is started again soon.
+            Unavailable: no builder answers.
         """
-        if self._connection is None or self._connection.broken:
-            self._connection = _Connection(self._builder)
-        connection = self._connection
-        opened = connection.ask(Open(table))
+        connection, opened = self._opened(table)
         if not isinstance(opened, Opened):
             raise Corrupt(f"the table builder answers {type(opened).__name__}")
         connection.users += 1
@@ -98,6 +101,22 @@ class SharedTables:
         except BaseException:
             connection.give_back(opened.ticket)
             raise
+
+    def _opened(self, table: TableManifest) -> "tuple[_Connection, Reply]":
+        """Asks once more where the builder dies over it: the next one has done nothing of it."""
+        connection = self._connected()
+        try:
+            return connection, connection.ask(Open(table))
+        except Unavailable:
+            if not connection.broken:
+                raise
+        connection = self._connected()
+        return connection, connection.ask(Open(table))
+
+    def _connected(self) -> "_Connection":
+        if self._connection is None or self._connection.broken:
+            self._connection = _Connection(self._builder, self._patience)
+        return self._connection
 
     def close(self, loaded: SharedTable) -> None:
         """Gives a table back. Nobody may read its arrays any more."""
@@ -118,17 +137,12 @@ class _Connection:
         broken: nothing more is asked through it.
     """
 
-    def __init__(self, builder: Path) -> None:
+    def __init__(self, builder: Path, patience: float) -> None:
         self.users = 0
         self.broken = False
         self._arenas: weakref.WeakValueDictionary[str, mmap.mmap] = weakref.WeakValueDictionary()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = _connected(builder, time.monotonic() + patience)
         self._socket.settimeout(ANSWER_SECONDS)
-        try:
-            self._socket.connect(str(builder))
-        except OSError as error:
-            self._socket.close()
-            raise Unavailable(f"no table builder answers: {error}") from error
 
     def ask(self, request: Open | Close) -> Reply:
         """One question, one answer."""
@@ -179,6 +193,21 @@ class _Connection:
                 raise OSError("it hung up")
             parts += part
         return bytes(parts)
+
+
+def _connected(builder: Path, until: float) -> socket.socket:
+    """A connection; tried again until then (monotonic seconds)."""
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(builder))
+        except OSError as error:
+            connection.close()
+            if time.monotonic() >= until:
+                raise Unavailable(f"no table builder answers: {error}") from error
+            time.sleep(RETRY_SECONDS)
+        else:
+            return connection
 
 
 def _mapped(table: TableManifest, opened: Opened, connection: _Connection) -> SharedTable:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,7 @@ class TableBuilder:
         self._placed: dict[int, _Placed] = {}
         self._tickets = itertools.count(1)
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self, socket: Path) -> None:
         """Listens; a socket that a dead builder left is replaced.
@@ -94,16 +95,24 @@ class TableBuilder:
         self._server = await asyncio.start_unix_server(self._serve, socket)
 
     async def stop(self) -> None:
-        """Takes no more connections. What was given stays mapped where it is mapped."""
+        """Hangs up. What was given stays as it is where it is mapped: nobody writes to it any more."""
         if self._server is not None:
             self._server.close()
+        for serving in self._serving:
+            serving.cancel()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._serving.add(task)
         worker = _Worker()
         try:
             while (body := await _next_body(reader)) is not None:
                 writer.write(framed(await self._answer(worker, body)))
                 await writer.drain()
+        except asyncio.CancelledError:
+            return  # the builder ends; asyncio's streams would log a cancelled task as an error
         except (MartletError, OSError) as error:
             # Whoever sent this may still be reading what it was given: that stays its own until it hangs up.
             _log.warning("a worker is not heard any more: %s", error)
@@ -113,6 +122,7 @@ class TableBuilder:
             for ticket in list(worker.given):
                 await self._in_thread(lambda ticket=ticket: self._take_back(worker, ticket))  # type: ignore[misc]
             writer.close()
+            self._serving.discard(task)
 
     async def _answer(self, worker: _Worker, body: bytes) -> Reply:
         request = request_of(body)

@@ -40,6 +40,9 @@ class ServingConfig:
         arena_headroom: free buckets beside a table's base, as a share of it (sparse file, costs nothing unused).
         intra_op_threads: onnxruntime threads for one run.
         drain_seconds: how long requests in flight may take at shutdown.
+        workers: processes that answer on this host, on one port; each is a replica `<replica>-w<number>` of its own.
+        tables: socket of the host's table builder; empty: this process builds its tables. A host tells its workers.
+        share_port: listen beside other processes of this host, once something can be answered. Set likewise.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +61,9 @@ class ServingConfig:
     arena_headroom: float = 1.0
     intra_op_threads: int = 1
     drain_seconds: float = 10.0
+    workers: int = 1
+    tables: str = ""
+    share_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where a service listens. Port 0 takes a free one."""
+    """Where a service listens. Port 0 takes a free one.
+
+    Attributes:
+        share_port: beside other processes that do the same; the kernel spreads connections over them.
+        metrics_host: for metrics and readiness; empty: as for gRPC.
+    """
 
     host: str
     grpc_port: int
     metrics_port: int
     max_message_bytes: int = 16 << 20
+    share_port: bool = False
+    metrics_host: str = ""
 
 
 class Server:
@@ -49,7 +56,7 @@ class Server:
         options = [
             ("grpc.max_receive_message_length", listen.max_message_bytes),
             ("grpc.max_send_message_length", listen.max_message_bytes),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(listen.share_port)),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
@@ -59,6 +66,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
         self._services: list[str] = []
+        self._serving = False
         self._ended: asyncio.Event | None = None
         self._metrics: MetricsServer | None = None
         self.grpc_port = 0
@@ -84,13 +92,17 @@ class Server:
         await self.set_serving(serving=False)
         try:
             self.grpc_port = self._bind()
-            self._metrics = MetricsServer(self._listen.host, self._listen.metrics_port, self._registry)
+            self._metrics = self._serve_metrics()
         except OSError:
             await self._server.stop(None)
             raise
         self.metrics_port = self._metrics.port
         await self._server.start()
         logger.info("%s listens on %s, metrics on %s", self._name, self.grpc_port, self.metrics_port)
+
+    def _serve_metrics(self) -> MetricsServer:
+        host = self._listen.metrics_host or self._listen.host
+        return MetricsServer(host, self._listen.metrics_port, self._registry, lambda: self._serving)
 
     def _bind(self) -> int:
         place = f"{self._listen.host}:{self._listen.grpc_port}"
@@ -101,6 +113,7 @@ class Server:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Sets the health of the whole process and of each service."""
+        self._serving = serving
         kinds = health_pb2.HealthCheckResponse
         status = kinds.SERVING if serving else kinds.NOT_SERVING
         for service in ["", *self._services]:
