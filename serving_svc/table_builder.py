@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +93,7 @@ class TableBuilder:
             OSError: there is no listening there.
         """
         await asyncio.to_thread(_make_room, socket, self._folder)
-        self._server = await asyncio.start_unix_server(self._serve, socket)
+        self._server = await asyncio.start_unix_server(self._accept, socket)
 
     async def stop(self) -> None:
         """Hangs up. What was given stays as it is where it is mapped: nobody writes to it any more."""
@@ -101,28 +102,35 @@ class TableBuilder:
         for serving in self._serving:
             serving.cancel()
         if self._serving:
-            await asyncio.wait(self._serving)
+            await asyncio.wait(set(self._serving))
+            await asyncio.sleep(0)  # so that the sockets close, too
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._serving.add(task)
+        """One connection, from a worker's first word to its end."""
         worker = _Worker()
+        try:
+            await self._converse(worker, reader, writer)
+            for ticket in list(worker.given):
+                await self._in_thread(partial(self._take_back, worker, ticket))
+        finally:
+            writer.close()
+
+    async def _converse(self, worker: _Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers until the worker hangs up."""
         try:
             while (body := await _next_body(reader)) is not None:
                 writer.write(framed(await self._answer(worker, body)))
                 await writer.drain()
-        except asyncio.CancelledError:
-            return  # the builder ends; asyncio's streams would log a cancelled task as an error
         except (MartletError, OSError) as error:
             # Whoever sent this may still be reading what it was given: that stays its own until it hangs up.
             _log.warning("a worker is not heard any more: %s", error)
             while await _some(reader):
                 pass
-        finally:
-            for ticket in list(worker.given):
-                await self._in_thread(lambda ticket=ticket: self._take_back(worker, ticket))  # type: ignore[misc]
-            writer.close()
-            self._serving.discard(task)
 
     async def _answer(self, worker: _Worker, body: bytes) -> Reply:
         request = request_of(body)
