@@ -44,21 +44,12 @@ from serving_svc.shadow import ShadowScoring
 from serving_svc.shadow_metrics import ShadowMetrics
 from serving_svc.shared_tables import SharedTables
 from serving_svc.source import RegistrySource
-from serving_svc.table_arena import TableArena
-from serving_svc.table_view import TableViews
+from serving_svc.tables_here import table_views
 from serving_svc.warm_up import RecentRequests, warm_up
 
 SCORING_THREADS = 2
 LOOPBACK = "127.0.0.1"
 UNREADY_SECONDS = 10.0  # then a worker takes events, even if no registry has told it of a version
-
-
-def table_views(config: Config, folder: Path) -> TableViews:
-    """The tables of a process that builds them itself."""
-    headroom = config.serving.arena_headroom
-    return TableViews(
-        FolderStore(config.artifact_dir), folder, lambda path, base, width: TableArena(path, base, width, headroom)
-    )
 
 
 class ServingApp:
