@@ -21,7 +21,7 @@ from typing import Final
 from martlet.runtime.config import Config
 from martlet.runtime.metrics_http import MetricsServer
 from serving_svc.children import Child, Command
-from serving_svc.host_metrics import HostMetrics, WorkerPlace, WorkerPlaces
+from serving_svc.host_metrics import HostMetrics, WorkerPlace
 from serving_svc.table_builder import TableBuilder
 from serving_svc.tables_here import table_views
 
@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 BUILDER_ROLE: Final = "builder"
 WORKER_ROLE: Final = "worker"
 KILL_AFTER_SECONDS: Final = 10.0  # beyond the drain
-WATCH_SECONDS: Final = 0.1
 
 
 class ServingHost:
@@ -54,7 +53,6 @@ class ServingHost:
             Command("the table builder", [*program, "--role", BUILDER_ROLE], {"MARTLET_SERVING_TABLES": tables})
         )
         self._workers = [self._worker(number, program, tables) for number in range(serving.workers)]
-        self._places = WorkerPlaces()
         self._metrics = HostMetrics(self._places)
         self._ended = asyncio.Event()
 
@@ -70,7 +68,7 @@ class ServingHost:
         serving = self._config.serving
         http = MetricsServer(serving.host, serving.metrics_port, self._metrics, self._metrics.ready)
         living = [asyncio.create_task(child.run()) for child in (self._builder, *self._workers)]
-        work = [*living, asyncio.create_task(self._watch()), asyncio.create_task(self._announce(ports_file, http.port))]
+        work = [*living, asyncio.create_task(self._announce(ports_file, http.port))]
         ended = asyncio.create_task(self._ended.wait())
         try:
             await asyncio.wait({ended, *living}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,13 +106,9 @@ class ServingHost:
         ports = self._folder / f"w{number}.json"
         return Child(Command(name, [*program, "--role", WORKER_ROLE], environment, ports))
 
-    async def _watch(self) -> None:
-        """Tells the metrics' threads where the workers are."""
-        while True:
-            self._places.places = [
-                WorkerPlace(worker.name, worker.pid, worker.metrics_port, worker.restarts) for worker in self._workers
-            ]
-            await asyncio.sleep(WATCH_SECONDS)
+    def _places(self) -> list[WorkerPlace]:
+        """Where the workers are now. Called from other threads: it only reads, and waits for nothing."""
+        return [WorkerPlace(worker.name, worker.pid, worker.metrics_port, worker.restarts) for worker in self._workers]
 
     async def _announce(self, ports_file: Path | None, metrics_port: int) -> None:
         for worker in self._workers:

@@ -1,7 +1,7 @@
 """One `/metrics` and one `/ready` for all workers of a host, asked of each worker when somebody asks."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.error import URLError
@@ -31,13 +31,13 @@ class WorkerPlace:
 
 
 class HostMetrics(Collector):
-    """Collects from the workers. Thread-safe: scrapes come from the HTTP server's threads.
+    """Collects from the workers. Thread-safe: scrapes, and so calls of `workers`, come from the HTTP server's threads.
 
     What a process that died had counted stays in the sums, as it was last seen: a counter falls back by at most what
     was counted between the last scrape and the death.
     """
 
-    def __init__(self, workers: "WorkerPlaces") -> None:
+    def __init__(self, workers: Callable[[], Sequence[WorkerPlace]]) -> None:
         self._workers = workers
         self._lock = threading.Lock()
         self._last: dict[int, Scrape] = {}
@@ -61,17 +61,6 @@ class HostMetrics(Collector):
         """Whether every worker can serve."""
         places = self._workers()
         return bool(places) and all(place.metrics_port and _is_ready(place) for place in places)
-
-
-class WorkerPlaces:
-    """Where the workers are now; called from other threads."""
-
-    def __init__(self, places: Sequence[WorkerPlace] = ()) -> None:
-        self.places = places
-
-    def __call__(self) -> Sequence[WorkerPlace]:
-        """As they were last put."""
-        return self.places
 
 
 def _own(places: Sequence[WorkerPlace], scrapes: Mapping[int, Scrape | None]) -> Iterator[Metric]:
