@@ -182,6 +182,7 @@ class ServingApp:
             config.grpc_port,
             config.metrics_port,
             config.max_message_bytes,
+            config.max_calls,
             share_port=config.share_port,
             metrics_host=LOOPBACK if config.share_port else "",  # the host asks it, and tells for all
         )

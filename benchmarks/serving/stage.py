@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -232,8 +233,13 @@ def service(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
 def serving(data_dir: Path, registry: str, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """A serving replica on the server's core; see `service`."""
+    """A serving replica (or host of several workers) on the server's core, once it is ready; see `service`.
+
+    Raises:
+        TimeoutError: it was not ready in time.
+    """
     settings = {
         "MARTLET_SERVING_GRPC_PORT": "0",
         "MARTLET_SERVING_METRICS_PORT": "0",
@@ -241,7 +247,22 @@ def serving(data_dir: Path, registry: str, environment: Mapping[str, str] | None
         **(environment or {}),
     }
     command = [sys.executable, "-m", "serving_svc", "--data-dir", str(data_dir)]
-    return service(command, settings, SERVER_CORE)  # type: ignore[return-value]  # a context manager
+    with service(command, settings, SERVER_CORE) as started:
+        deadline = time.monotonic() + _START_SECONDS
+        while not is_ready(started):
+            if time.monotonic() > deadline:
+                raise TimeoutError("serving is not ready")
+            time.sleep(0.05)
+        yield started
+
+
+def is_ready(served: Service) -> bool:
+    """What `/ready` says."""
+    try:
+        urlopen(f"http://127.0.0.1:{served.metrics_port}/ready", timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from martlet import errors
 from martlet.client.channel import RETRY_AFTER
 from martlet.runtime.auth import Authorizer, Metadata
+from martlet.runtime.door import Door, Usual
 from martlet.runtime.metrics import RpcMetrics
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -55,8 +57,9 @@ class Edge(grpc.GenericRpcHandler):
     Found here by name, in one generic handler, a method costs a dictionary's look-up.
     """
 
-    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer) -> None:
+    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door) -> None:
         self._metrics = metrics
+        self._door = door
         self._authorizer = authorizer
         self._handlers: dict[str, Handler] = {}
 
@@ -75,27 +78,40 @@ class Edge(grpc.GenericRpcHandler):
 
     def _wrapped(self, handler: Handler, method: str) -> Handler:
         behaviour, make = _shape(handler)
-        wrap = self._stream if handler.response_streaming else self._unary
-        return make(wrap(behaviour, method), handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            return make(self._stream(behaviour, method), handler.request_deserializer, handler.response_serializer)
+        if handler.request_streaming:
+            wrapped = self._unary(behaviour, method, lambda requests: requests)
+            return make(wrapped, handler.request_deserializer, handler.response_serializer)
+        return make(self._unary(behaviour, method, _decoder(handler)), None, handler.response_serializer)
 
-    def _unary(self, behaviour: Behaviour, method: str) -> Behaviour:
+    def _unary(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
+        """Refuses what cannot be answered in time before it decodes it: under overload that is most of the work."""
         admit = self._admit if self._authorizer.enabled else None
         answered = self._metrics.duration(method, grpc.StatusCode.OK.name)
-        now = time.perf_counter
+        door, usual, now = self._door, Usual(), time.perf_counter
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = now()
+            door.inside += 1
             try:
                 if admit is not None:
                     admit(context, method)
-                reply = await behaviour(request, context)
+                if not door.fits(context.time_remaining(), usual):
+                    raise _crowded(usual)  # noqa: TRY301  mapped and counted as every error
+                reply = await behaviour(decoded(request), context)
             except Exception as error:  # noqa: BLE001  the boundary: every error becomes a status here
                 self._metrics.duration(method, status_of(error).name).observe(now() - started)
                 return await self._fail(context, error, method)
             except asyncio.CancelledError:
                 self._metrics.duration(method, grpc.StatusCode.CANCELLED.name).observe(now() - started)
+                usual.add(now() - started)
                 raise
-            answered.observe(now() - started)
+            finally:
+                door.inside -= 1
+            seconds = now() - started
+            answered.observe(seconds)
+            usual.add(seconds)
             return reply
 
         return wrapped
@@ -129,6 +145,24 @@ class Edge(grpc.GenericRpcHandler):
             await context.abort(code, "internal error; the server's log has it")
         trailing = _retry_hint(error) if isinstance(error, errors.OverCapacity) else ()
         await context.abort(code, _told(error), trailing)
+
+
+def _decoder(handler: Handler) -> Callable[[Any], Any]:
+    decode = handler.request_deserializer
+    if decode is None:
+        return lambda request: request
+
+    def decoded(request: bytes) -> Any:
+        try:
+            return decode(request)
+        except DecodeError as error:
+            raise errors.InvalidInput(f"the request is no message of its type: {error}") from error
+
+    return decoded
+
+
+def _crowded(usual: Usual) -> errors.OverCapacity:
+    return errors.OverCapacity("too many calls are under way to finish this one in time", max(1, int(usual.mean * 1e3)))
 
 
 def _shape(handler: Handler) -> tuple[Any, "Callable[..., Handler]"]:

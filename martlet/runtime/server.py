@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.door import Door
 from martlet.runtime.edge import Edge
 from martlet.runtime.metrics import RpcMetrics
 from martlet.runtime.metrics_http import MetricsServer
@@ -31,6 +32,8 @@ class Listen:
     """Where a service listens. Port 0 takes a free one.
 
     Attributes:
+        max_calls: calls that may be under way; beyond, and when too little of its deadline is left, a call is refused
+            before it is decoded (RESOURCE_EXHAUSTED).
         share_port: beside other processes that do the same; the kernel spreads connections over them.
         metrics_host: for metrics and readiness; empty: as for gRPC.
     """
@@ -39,6 +42,7 @@ class Listen:
     grpc_port: int
     metrics_port: int
     max_message_bytes: int = 16 << 20
+    max_calls: int = 1000
     share_port: bool = False
     metrics_host: str = ""
 
@@ -61,7 +65,7 @@ class Server:
             ("grpc.keepalive_permit_without_calls", 1),
         ]
         self._server = grpc.aio.server(options=options)
-        self._edge = Edge(RpcMetrics(registry, name), authorizer)
+        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls))
         self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
