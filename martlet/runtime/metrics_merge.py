@@ -1,6 +1,7 @@
 """The metrics of several processes as one: pure.
 
-Counters and histograms are sums. A gauge is a sum too (open streams, records waiting), unless it is named below.
+Counters and histograms are sums. A gauge is a sum too (open streams, records waiting), but for ages and lags: of those
+the largest counts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,7 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-# Gauges of which the largest counts, not the sum: how far behind, how old.
-LARGEST: Final = frozenset({"martlet_serving_item_lag_bytes", "martlet_serving_version_age_seconds"})
+LARGEST: Final = ("_age_seconds", "_lag_seconds", "_lag_bytes")
 VERSION: Final = "version"
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
@@ -97,7 +97,7 @@ def metrics_of(scrape: Scrape) -> Iterator[Metric]:
 
 def _together(name: str, families: Sequence[Family]) -> Family:
     values: dict[Series, float] = {}
-    largest = name in LARGEST
+    largest = name.endswith(LARGEST)
     for family in families:
         for series, value in family.values.items():
             if series not in values:
