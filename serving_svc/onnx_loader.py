@@ -20,6 +20,7 @@ from martlet.keys import text_id
 from martlet.manifest import BlobRef, Manifest, TableManifest, decode_manifest, spec_digest
 from martlet.signature import LOGIT, SCORE, Signature
 from martlet.table_blobs import decode_dense
+from serving_svc.memory import give_back
 from serving_svc.onnx_initializers import Initializer, external_initializers
 from serving_svc.servable import Scores, ServableId, Tensors
 from serving_svc.table_view import View
@@ -141,6 +142,7 @@ class OnnxLoader:
         self._id = servable
         self._shared = shared
         self._tables: list[OpenTable] = []
+        self._dense_bytes = 0
 
     def load(self) -> OnnxServable:
         """Verifies all blobs, opens the tables and makes the session."""
@@ -156,10 +158,12 @@ class OnnxLoader:
         """Gives the tables back."""
         while self._tables:
             self._shared.tables.close(self._tables.pop())
+        give_back(self._dense_bytes)
 
     def _loaded(self, manifest: Manifest) -> OnnxServable:
         path, initializers = self._shared.graph(manifest.graph)
         arrays = decode_dense(self._shared.artifacts.get(manifest.dense))
+        self._dense_bytes = manifest.dense.size + manifest.graph.size
         for table in manifest.tables:
             loaded = self._shared.tables.open(table)
             self._tables.append(loaded)
