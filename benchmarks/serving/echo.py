@@ -28,7 +28,7 @@ async def serve(reply_bytes: int, ports_file: Path) -> None:
     server.add_generic_rpc_handlers((Handler(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    ports_file.write_text(json.dumps({"grpc_port": port}))
+    ports_file.write_text(json.dumps({"grpc_port": port}))  # noqa: ASYNC240  before anybody calls
     await server.wait_for_termination()
 
 

@@ -67,8 +67,9 @@ class Load:
     """The load process, pinned to one core."""
 
     def __init__(self, core: int) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
-            ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.serving.load"],
+        command = [sys.executable, "-m", "benchmarks.serving.load"]
+        self._process = subprocess.Popen(  # noqa: S603  our own program
+            ["taskset", "-c", str(core), *command],  # noqa: S607  of the system
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,7 +1,7 @@
-"""A stage for measuring serving: a DeepFM of 20 features × 16 in a real registry, served by real processes.
+"""A stage for measuring serving: DeepFMs of 20 features of 16 columns in a real registry, served by real processes.
 
-`published` makes versions and offers them to a registry; `processes` starts the services on one core, so that a load
-on the other does not disturb what is measured.
+`Versions` makes versions, `registry_with` offers them to a registry, `serving` starts a replica or a host of workers on
+one core, so that a load on the other does not disturb what is measured.
 """
 
 import asyncio
@@ -98,9 +98,9 @@ class Versions:
             self.learner.learn(made_up_batch(self.model.spec, self._random, size), _NOW_US)
 
     def snapshot(self) -> Manifest:
-        """The next version, as a whole."""
+        """The next version, as a whole; `newest` is it from now on."""
         self._number += 1
-        return self._builder.build(
+        self.newest = self._builder.build(
             VersionPayload(
                 number=self._number,
                 kind=VersionKind.SNAPSHOT,
@@ -113,6 +113,7 @@ class Versions:
                 metrics={},
             )
         )
+        return self.newest
 
 
 def rank_request(model: ml.Model, rows: int, session: str = "s") -> bytes:
