@@ -18,6 +18,7 @@ from martlet.artifacts import ArtifactStore
 from martlet.errors import Corrupt, OverCapacity
 from martlet.manifest import BlobRef, TableManifest
 from martlet.table_blobs import TableBase, TableDelta, decode_base, decode_delta
+from serving_svc.memory import give_back
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +182,10 @@ class TableViews:
         path = self._folder / f"{table.name}-{next(self._numbers)}.arena"
         self._folder.mkdir(parents=True, exist_ok=True)
         arena = self._make_arena(path, _folded(base, deltas), table.width)
-        return LoadedTable(table, path, arena, arena.root())
+        loaded = LoadedTable(table, path, arena, arena.root())
+        del base, deltas  # the arena holds it all now
+        give_back(table.base.size)
+        return loaded
 
     def _delta(self, table: TableManifest, position: int) -> TableDelta:
         delta = decode_delta(self._artifacts.get(table.deltas[position]), table.width, table.buckets)

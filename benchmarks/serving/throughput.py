@@ -109,12 +109,15 @@ def memory(figures: Figures, scene: Scene) -> None:
 
 
 def one_row(figures: Figures, scene: Scene, size: Size) -> None:
-    """One-row ModelInfer at 32 and at 1 requests under way, against an echo of the same sizes and two workers."""
+    """One-row ModelInfer at 32 and at 1 requests under way, against an echo of the same sizes.
+
+    Two workers get 32 each: what a request costs depends on how many share a run.
+    """
     echoes, ones, twos, alone = [], [], [], []
     for _ in range(size.repeats):
         echoes.append(scene.window(scene.echo, INFER, "packed-infer-1", 32, size.seconds))
         ones.append(scene.window(scene.one, INFER, "packed-infer-1", 32, size.seconds))
-        twos.append(scene.window(scene.two, INFER, "packed-infer-1", 32, size.seconds))
+        twos.append(scene.window(scene.two, INFER, "packed-infer-1", 64, size.seconds))  # 32 each
         alone.append(scene.window(scene.one, INFER, "packed-infer-1", 1, size.seconds))
     ratios = [one.outcome.rate / echo.outcome.rate for one, echo in zip(ones, echoes, strict=True)]
     cpu = median(one.cpu_ms for one in ones)
