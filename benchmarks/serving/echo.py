@@ -20,7 +20,7 @@ async def serve(reply_bytes: int, ports_file: Path) -> None:
     async def echo(_request: bytes, _context: Any) -> bytes:
         return reply
 
-    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types for it
+    class Handler(grpc.GenericRpcHandler):
         def service(self, _details: grpc.HandlerCallDetails) -> Any:
             return grpc.unary_unary_rpc_method_handler(echo)
 

@@ -61,7 +61,8 @@ class PackedFM(nn.Module):
         total = vectors.sum(1)
         pairs = 0.5 * (total * total - (vectors * vectors).sum(1)).sum(1)
         deep: torch.Tensor = self.mlp(vectors.flatten(1)).squeeze(1)
-        return pairs + deep
+        logits: torch.Tensor = pairs + deep
+        return logits
 
 
 def named_model() -> ml.Model:
