@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from martlet.clock import Clock
 from martlet.feature_encoding import concatenate
 from martlet.feature_spec import FeatureBlock
 from martlet.signature import ROW_OF_USER, Signature
@@ -51,10 +52,13 @@ class TensorRun:
 
     Attributes:
         finite: whether every float is a number.
+        begun, ended: when its run began and ended, in monotonic seconds; the run may have been others' too.
     """
 
     outputs: Tensors
     finite: bool
+    begun: float
+    ended: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,22 @@ class TensorRuns:
     """Runs a graph on tensors that were checked against its signature; gives the named outputs."""
 
     outputs: tuple[str, ...]
+    clock: Clock
 
     def run(self, servable: Servable, parts: Sequence[Inputs]) -> Sequence[TensorRun]:
         """One run where the signature's dimensions say how requests lie side by side, else one for each."""
         if len(parts) == 1 or not _joins(servable.signature, self.outputs):
-            return [_looked_at(servable.infer(part, self.outputs)) for part in parts]
+            return [self._ran(servable, part) for part in parts]
         signature = servable.signature
-        together = _looked_at(servable.infer(_joined(signature, parts), self.outputs))
+        together = self._ran(servable, _joined(signature, parts))
         first = next(spec.name for spec in signature.inputs if spec.dims[0] == "n")
         ends = np.cumsum([part[first].shape[0] for part in parts]).tolist()
         return [_rows(together, start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _ran(self, servable: Servable, inputs: Inputs) -> TensorRun:
+        begun = self.clock.monotonic()
+        outputs = servable.infer(inputs, self.outputs)
+        return TensorRun(outputs, _all_finite(outputs), begun, self.clock.monotonic())
 
 
 def _joins(signature: Signature, outputs: Sequence[str]) -> bool:
@@ -96,11 +106,13 @@ def _joined(signature: Signature, parts: Sequence[Inputs]) -> Inputs:
     return joined
 
 
-def _looked_at(outputs: Tensors) -> TensorRun:
+def _all_finite(outputs: Tensors) -> bool:
+    """A NaN or an infinity is not lost in a sum."""
     floats = [array for array in outputs.values() if array.dtype.kind == "f"]
-    return TensorRun(outputs, all(np.isfinite(array.sum(dtype=np.float64)) for array in floats))
+    return all(np.isfinite(array.sum(dtype=np.float64)) for array in floats)
 
 
 def _rows(together: TensorRun, start: int, end: int) -> TensorRun:
     outputs = {name: array[start:end] for name, array in together.outputs.items()}
-    return TensorRun(outputs, finite=True) if together.finite else _looked_at(outputs)
+    finite = together.finite or _all_finite(outputs)
+    return TensorRun(outputs, finite, together.begun, together.ended)

@@ -158,7 +158,7 @@ class Inference:
             rows = check_inputs(signature, query.inputs)
             if rows > self._max_candidates:
                 raise InvalidInput(f"{rows} item rows are too many: at most {self._max_candidates} are taken")
-            work = TensorRuns(check_outputs(signature, query.outputs))
+            work = TensorRuns(check_outputs(signature, query.outputs), self._clock)
             return await self._batcher.together(handle, work, query.inputs, rows, deadline)
 
         def finite(run: TensorRun) -> bool:

@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from martlet.clock import ManualClock
 from martlet.signature import Signature, TensorSpec
 from serving_svc.batch_work import Scoring, TensorRuns
 from serving_svc.servable import Scores, Tensors
 from tests.unit.serving.fakes import NanServable, SumServable, block_of
 
+CLOCK = ManualClock()
 Inputs = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -51,23 +53,23 @@ REQUESTS = [request([1], [1, 2], [0, 0]), request([2, 3], [3], [1]), request([4,
 
 def test_each_request_keeps_its_users_and_rows() -> None:
     servable = Pairs()
-    together = TensorRuns(("logit",)).run(servable, REQUESTS)
+    together = TensorRuns(("logit",), CLOCK).run(servable, REQUESTS)
     assert servable.runs == 1
-    alone = [TensorRuns(("logit",)).run(servable, [one])[0] for one in REQUESTS]
+    alone = [TensorRuns(("logit",), CLOCK).run(servable, [one])[0] for one in REQUESTS]
     assert [run.outputs["logit"].tolist() for run in together] == [run.outputs["logit"].tolist() for run in alone]
     assert [run.outputs["logit"].tolist() for run in together] == [[101, 102], [303], [506, 407, 508]]
 
 
 def test_an_output_that_is_of_no_item_row_keeps_requests_apart() -> None:
     servable = Pairs()
-    together = TensorRuns(("logit", "whole")).run(servable, REQUESTS)
+    together = TensorRuns(("logit", "whole"), CLOCK).run(servable, REQUESTS)
     assert servable.runs == 3
     assert [run.outputs["whole"].tolist() for run in together] == [[203], [303], [1421]]
 
 
 def test_a_request_that_is_not_finite_is_alone_in_it() -> None:
     bad = request([1], [-1], [0])
-    together = TensorRuns(("logit",)).run(Pairs(), [REQUESTS[0], bad, REQUESTS[1]])
+    together = TensorRuns(("logit",), CLOCK).run(Pairs(), [REQUESTS[0], bad, REQUESTS[1]])
     assert [run.finite for run in together] == [True, False, True]
 
 
