@@ -1,6 +1,6 @@
 """Errors in the domain's own words.
 
-`martlet.runtime.interceptors` maps each class to a gRPC status, once; nothing else knows of status codes.
+`martlet.runtime.edge` maps each class to a gRPC status, once; nothing else knows of status codes.
 """
 
 

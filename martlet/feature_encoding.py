@@ -20,6 +20,7 @@ Value = int | float | str | Sequence[int | str]
 USER_ID = "user_id"
 ITEM_ID = "item_id"
 MASK_SUFFIX = "_mask"
+_LEAST_ID, _GREATEST_ID = -(2**63), 2**63 - 1
 MAX_NUMBER = float(np.finfo(np.float32).max)
 
 
@@ -48,11 +49,9 @@ def encode(spec: FeatureSpec, request: RankInput) -> FeatureBlock:
     for feature in spec.features:
         column = layout.first_column[feature.name]
         if feature.side is Side.USER:
-            _write(feature, _user_value(feature, request), user_ids[0], user_numbers[0], column)
-            continue
-        for row in range(n):
-            value = _item_value(feature, request, row)
-            _write(feature, value, item_ids[row], item_numbers[row], column)
+            _write(feature, [_user_value(feature, request)], user_ids, user_numbers, column)
+        else:
+            _write(feature, _item_values(feature, request), item_ids, item_numbers, column)
     return FeatureBlock(user_ids, user_numbers, item_ids, item_numbers, np.zeros(n, np.int64))
 
 
@@ -126,25 +125,27 @@ def _user_value(feature: Feature, request: RankInput) -> Value | None:
     return request.context.get(feature.source)
 
 
-def _item_value(feature: Feature, request: RankInput, row: int) -> Value | None:
+def _item_values(feature: Feature, request: RankInput) -> Sequence[Value | None]:
     if feature.source == ITEM_ID:
-        return request.item_ids[row]
-    return request.item_values[row].get(feature.source)
+        return request.item_ids
+    return [values.get(feature.source) for values in request.item_values]
 
 
 def _write(
     feature: Feature,
-    value: Value | None,
+    values: Sequence[Value | None],
     ids: npt.NDArray[np.int64],
     numbers: npt.NDArray[np.float32],
     column: int,
 ) -> None:
+    """One feature of all rows at once: one by one, their assignment to the array would be most of the work."""
     if feature.kind is FeatureKind.ID:
-        ids[column] = MISSING_ID if value is None else _id_of(feature, value)
+        ids[:, column] = [MISSING_ID if value is None else _id_of(feature, value) for value in values]
     elif feature.kind is FeatureKind.ID_LIST:
-        _write_list(feature, value, ids, column)
+        for row, value in enumerate(values):
+            _write_list(feature, value, ids[row], column)
     else:
-        numbers[column] = np.nan if value is None else _number_of(feature, value)
+        numbers[:, column] = [np.nan if value is None else _number_of(feature, value) for value in values]
 
 
 def _write_list(feature: Feature, value: Value | None, ids: npt.NDArray[np.int64], column: int) -> None:
@@ -158,6 +159,8 @@ def _write_list(feature: Feature, value: Value | None, ids: npt.NDArray[np.int64
 
 
 def _id_of(feature: Feature, value: Value) -> int:
+    if type(value) is int and _LEAST_ID <= value <= _GREATEST_ID:  # nearly all are
+        return value
     if not isinstance(value, int | str):
         raise InvalidInput(f"feature {feature.source!r} takes an id (an integer or a text)")
     return id_value(value)

@@ -35,7 +35,7 @@ from serving_svc.item_store import ItemStore
 from serving_svc.item_tail import ItemTail
 from serving_svc.loader import Trial
 from serving_svc.manager import Manager
-from serving_svc.onnx_loader import OnnxLoaders
+from serving_svc.onnx_loader import OnnxLoaders, Tables
 from serving_svc.prediction_log import PredictionLog
 from serving_svc.rpc.events import EventsServicer
 from serving_svc.rpc.open_inference import OpenInferenceServicer
@@ -43,14 +43,16 @@ from serving_svc.rpc.serving import ServingServicer
 from serving_svc.servable import Servable, ServableId
 from serving_svc.shadow import ShadowScoring
 from serving_svc.shadow_metrics import ShadowMetrics
+from serving_svc.shared_tables import SharedTables
 from serving_svc.source import RegistrySource
-from serving_svc.table_arena import TableArena
-from serving_svc.table_view import TableViews
+from serving_svc.tables_here import table_views
 from serving_svc.tensor_inference import TensorInference
 from serving_svc.tensor_statistics import TensorStatistics
 from serving_svc.warm_up import RecentRequests, warm_up
 
 SCORING_THREADS = 2
+LOOPBACK = "127.0.0.1"
+UNREADY_SECONDS = 10.0  # then a worker takes events, even if no registry has told it of a version
 
 
 class ServingApp:
@@ -78,7 +80,7 @@ class ServingApp:
         self._statistics = TensorStatistics()
         self._items = ItemStore(config.serving.max_candidates)
         self._tail = ItemTail(self._reader, decode_item_event, self._items, self._executors["tail"], collectors)
-        self._changed = asyncio.Event()
+        self._changed, self._ready = asyncio.Event(), asyncio.Event()
         self.manager = self._make_manager()
         self.source = RegistrySource(
             self._registry, config.serving.replica, clock, aspire=self.manager.aspire, synced=self.manager.synced
@@ -96,9 +98,10 @@ class ServingApp:
             max_batch_rows=config.serving.max_batch_rows,
             max_pending_rows=config.serving.max_pending_rows,
         )
+        self._predictions = PredictionLog(self._writer, encode_event, collectors)
         self.shadow = ShadowScoring(
             self.manager,
-            PredictionLog(self._writer, encode_event, collectors),
+            self._predictions,
             self._executors["scoring"],
             ShadowMetrics(collectors),
             share=config.serving.shadow_share,
@@ -108,10 +111,19 @@ class ServingApp:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Listens, and begins to watch, to report and to read items. Not ready before the first aspired set."""
-        await self.server.start()
+        """Listens, and begins to watch, to report and to read items. Not ready before the first aspired set.
+
+        A worker that shares its port begins to listen when it is ready: what comes to it is lost to the others.
+        """
+        if not self._config.serving.share_port:
+            await self.server.start()
         work = (self._watch_readiness(), self.source.run(), self._reporter.run(), self._tail.run())
         self._tasks = [asyncio.create_task(task) for task in work]
+        if self._config.serving.share_port:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), UNREADY_SECONDS)
+            await self.server.start()
+            await self.server.set_serving(serving=self._ready.is_set())
         gc.collect()
         gc.freeze()  # what was imported stays: full collections need not look at it in the midst of requests
 
@@ -134,17 +146,17 @@ class ServingApp:
         await self.shadow.close()
         await self.manager.close()
         await self._registry.close()
+        self._predictions.flush()
         await asyncio.to_thread(self._writer.close)
         for executor in self._executors.values():
             await asyncio.to_thread(executor.shutdown)
         self._reader.close()
 
     async def _watch_readiness(self) -> None:
-        ready = False
         while True:
-            if ready != self.manager.is_ready():
-                ready = self.manager.is_ready()
-                await self.server.set_serving(serving=ready)
+            if self._ready.is_set() != self.manager.is_ready():
+                (self._ready.clear if self._ready.is_set() else self._ready.set)()
+                await self.server.set_serving(serving=self._ready.is_set())
             await self._changed.wait()
             self._changed.clear()
 
@@ -153,10 +165,11 @@ class ServingApp:
         folder = config.arena_dir / config.serving.replica
         shutil.rmtree(folder, ignore_errors=True)  # an earlier process's; the partition's lock says that it is gone
         artifacts = FolderStore(config.artifact_dir)
-        headroom = config.serving.arena_headroom
-        tables = TableViews(
-            artifacts, folder / "tables", lambda path, base, width: TableArena(path, base, width, headroom)
-        )
+        tables: Tables
+        if config.serving.tables:
+            tables = SharedTables(Path(config.serving.tables))
+        else:
+            tables = table_views(config, folder / "tables")
         loaders = OnnxLoaders(artifacts, tables, folder / "graphs", config.serving.intra_op_threads)
         trial = Trial(self._warm_up, self._gate)
         return Manager(loaders, trial, self._executors["loader"], changed=self._on_change, retired=self._on_retired)
@@ -165,7 +178,7 @@ class ServingApp:
         config, clock = self._config.serving, self._clock
         answering, next_id = self._make_answering()
         inference = self._make_inference(answering, next_id)
-        intake = EventIntake(self._writer, encode_event, self._items, clock)
+        intake = EventIntake(self._predictions.writer, encode_event, self._items, clock)
         serving = ServingServicer(inference, self._statuses, config.replica, clock)
         events = EventsServicer(intake, clock)
         tensors = TensorInference(
@@ -177,7 +190,15 @@ class ServingApp:
             max_rows=config.max_candidates,
         )
         open_inference = OpenInferenceServicer(tensors, self.manager, self._statistics, clock)
-        listen = Listen(config.host, config.grpc_port, config.metrics_port, config.max_message_bytes)
+        listen = Listen(
+            config.host,
+            config.grpc_port,
+            config.metrics_port,
+            config.max_message_bytes,
+            config.max_calls,
+            share_port=config.share_port,
+            metrics_host=LOOPBACK if config.share_port else "",  # the host asks it, and tells for all
+        )
         server = Server("serving", listen, self._collectors, Authorizer(self._config.auth))
         server.add(
             "martlet.v1.ServingService", lambda to: serving_pb2_grpc.add_ServingServiceServicer_to_server(serving, to)

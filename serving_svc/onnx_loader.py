@@ -6,7 +6,7 @@ each initializer is overridden by an array whose dtype and shape are checked her
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,49 @@ from martlet.keys import text_id
 from martlet.manifest import BlobRef, Manifest, TableManifest, decode_manifest, spec_digest
 from martlet.signature import LOGIT, SCORE, Signature
 from martlet.table_blobs import decode_dense
+from serving_svc.memory import give_back
 from serving_svc.onnx_initializers import Initializer, external_initializers
 from serving_svc.onnx_values import run_with_bfloat16
 from serving_svc.servable import Scores, ServableId, Tensors
-from serving_svc.table_view import LoadedTable, TableViews
+from serving_svc.table_view import View
 from serving_svc.tensor_types import BFLOAT16, type_of
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 _SCORES = [SCORE, LOGIT]
 _GRAPHS_KEPT = 8
+
+
+class OpenTable(Protocol):
+    """A table's arrays as one version sees them (see `table_view.LoadedTable`, `shared_tables.SharedTable`)."""
+
+    table: TableManifest
+
+    @property
+    def view(self) -> View:
+        """Directory and special rows."""
+        ...
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """int64[P, 4]."""
+        ...
+
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """[P * 4, width]."""
+        ...
+
+
+class Tables(Protocol):
+    """The tables of this process, built here or by the host's builder. For one thread at a time."""
+
+    def open(self, table: TableManifest) -> OpenTable:
+        """The table; give it back with `close`."""
+        ...
+
+    def close(self, loaded: Any) -> None:
+        """Gives a table that it opened back."""
+        ...
 
 
 class OnnxServable:
@@ -83,7 +117,7 @@ class OnnxLoaders:
         folder: for graphs and placeholders; what it holds may be lost while no loader is at work.
     """
 
-    def __init__(self, artifacts: ArtifactStore, tables: TableViews, folder: Path, intra_op_threads: int) -> None:
+    def __init__(self, artifacts: ArtifactStore, tables: Tables, folder: Path, intra_op_threads: int) -> None:
         self.artifacts = artifacts
         self.tables = tables
         self.intra_op_threads = intra_op_threads
@@ -119,7 +153,8 @@ class OnnxLoader:
     def __init__(self, servable: ServableId, shared: OnnxLoaders) -> None:
         self._id = servable
         self._shared = shared
-        self._tables: list[LoadedTable] = []
+        self._tables: list[OpenTable] = []
+        self._dense_bytes = 0
 
     def load(self) -> OnnxServable:
         """Verifies all blobs, opens the tables and makes the session."""
@@ -135,10 +170,12 @@ class OnnxLoader:
         """Gives the tables back."""
         while self._tables:
             self._shared.tables.close(self._tables.pop())
+        give_back(self._dense_bytes)
 
     def _loaded(self, manifest: Manifest) -> OnnxServable:
         path, initializers = self._shared.graph(manifest.graph)
         arrays = decode_dense(self._shared.artifacts.get(manifest.dense))
+        self._dense_bytes = manifest.dense.size + manifest.graph.size
         for table in manifest.tables:
             loaded = self._shared.tables.open(table)
             self._tables.append(loaded)
@@ -149,7 +186,7 @@ class OnnxLoader:
         return OnnxServable(manifest, session, values)
 
 
-def _table_arrays(loaded: LoadedTable) -> dict[str, npt.NDArray[np.generic]]:
+def _table_arrays(loaded: OpenTable) -> dict[str, npt.NDArray[np.generic]]:
     name = loaded.table.name
     return {
         f"{name}.directory": loaded.view.directory,

@@ -29,19 +29,23 @@ class Scores:
     Attributes:
         score: float32[n], probabilities or the regression's values.
         logit: float32[n].
+        known_finite: somebody has looked already, and every number is one.
     """
 
     score: npt.NDArray[np.float32]
     logit: npt.NDArray[np.float32]
+    known_finite: bool = False
 
     @property
     def finite(self) -> bool:
         """Whether every number is one. A NaN or an infinity is not lost in a sum, so one pass is enough."""
-        return bool(np.isfinite(self.logit.sum(dtype=np.float64) + self.score.sum(dtype=np.float64)))
+        return self.known_finite or bool(
+            np.isfinite(self.logit.sum(dtype=np.float64) + self.score.sum(dtype=np.float64))
+        )
 
     def rows(self, start: int, end: int) -> "Scores":
         """A part of them, without copying."""
-        return Scores(self.score[start:end], self.logit[start:end])
+        return Scores(self.score[start:end], self.logit[start:end], self.known_finite)
 
 
 class Servable(Protocol):

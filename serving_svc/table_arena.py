@@ -98,6 +98,11 @@ class TableArena:
         """Places left."""
         return self._free.count
 
+    @property
+    def rows_at(self) -> int:
+        """Where in the file the rows begin, in bytes; the keys begin at 0."""
+        return self._row_start
+
     def root(self) -> TableView:
         """The base's view; it holds its buckets until it is released."""
         return self._root

@@ -19,6 +19,7 @@ from martlet.errors import OverCapacity
 from martlet.manifest import BlobRef, TableManifest
 from martlet.table_blobs import TableBase, TableDelta
 from martlet.table_chain import read_delta, read_table
+from serving_svc.memory import give_back
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,11 @@ class Arena(Protocol):
     @property
     def rows(self) -> npt.NDArray[np.floating[Any]]:
         """float32 or float16 [P * 4, width]."""
+        ...
+
+    @property
+    def rows_at(self) -> int:
+        """Where in its file the rows begin, in bytes; the keys begin at 0."""
         ...
 
     def root(self) -> View:
@@ -97,6 +103,11 @@ class LoadedTable:
     def rows(self) -> npt.NDArray[np.floating[Any]]:
         """float32 or float16 [P * 4, width]."""
         return self.arena.rows
+
+    @property
+    def rows_at(self) -> int:
+        """Where in `path` the rows begin, in bytes; the keys begin at 0."""
+        return self.arena.rows_at
 
 
 class TableViews:
@@ -171,7 +182,10 @@ class TableViews:
         path = self._folder / f"{table.name}-{next(self._numbers)}.arena"
         self._folder.mkdir(parents=True, exist_ok=True)
         arena = self._make_arena(path, base, table.width)
-        return LoadedTable(table, path, arena, arena.root())
+        loaded = LoadedTable(table, path, arena, arena.root())
+        del base  # the arena holds it all now
+        give_back(table.base.size)
+        return loaded
 
 
 def _begins(table: TableManifest, other: TableManifest) -> bool:

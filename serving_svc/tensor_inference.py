@@ -13,10 +13,11 @@ from martlet.clock import Clock
 from martlet.errors import InvalidInput
 from martlet.events import Arm
 from serving_svc.answering import Answering, Asked
+from serving_svc.batch_work import TensorRun, TensorRuns
 from serving_svc.batcher import Batcher
 from serving_svc.loader import ServableHandle
 from serving_svc.servable import ServableId, Tensors
-from serving_svc.tensor_check import all_finite, check_inputs, check_outputs, first_not_finite
+from serving_svc.tensor_check import check_inputs, check_outputs, first_not_finite
 from serving_svc.tensor_statistics import Stages, TensorStatistics
 
 
@@ -42,16 +43,14 @@ class TensorAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """One run of a graph: of how many rows, and when it passed each stage (monotonic seconds)."""
+class _Ran:
+    """One request's run, which may have been others' too, and when it was taken and checked (monotonic seconds)."""
 
     handle: ServableHandle
-    outputs: Tensors
+    run: TensorRun
     rows: int
     taken: float
     checked: float
-    begun: float
-    ended: float
 
 
 class TensorInference:
@@ -88,7 +87,7 @@ class TensorInference:
             OverCapacity, DeadlinePassed: refused before any work.
         """
 
-        async def attempt(handle: ServableHandle) -> _Run:
+        async def attempt(handle: ServableHandle) -> _Ran:
             taken = self._clock.monotonic()
             try:
                 return await self._run(handle, query, taken, deadline)
@@ -96,38 +95,32 @@ class TensorInference:
                 self._statistics.of(handle.id).fail.add(self._clock.monotonic() - taken)
                 raise
 
-        def finite(run: _Run) -> bool:
-            return self._counted(run, query)
+        def finite(ran: _Ran) -> bool:
+            return self._counted(ran, query)
 
         answered = await self._answering.answer(query.model, query.version, query.session, Asked(attempt, finite))
         choice = answered.choice
-        return TensorAnswer(choice.servable, choice.arm, self._next_id(), answered.result.outputs)
+        return TensorAnswer(choice.servable, choice.arm, self._next_id(), answered.result.run.outputs)
 
-    async def _run(self, handle: ServableHandle, query: TensorQuery, taken: float, deadline: float | None) -> _Run:
-        servable, now = handle.servable, self._clock.monotonic
-        rows = check_inputs(servable.signature, query.inputs)
+    async def _run(self, handle: ServableHandle, query: TensorQuery, taken: float, deadline: float | None) -> _Ran:
+        signature = handle.servable.signature
+        rows = check_inputs(signature, query.inputs)
         if rows > self.max_rows:
             raise InvalidInput(f"{rows} rows are too many: at most {self.max_rows} are taken")
-        wanted = check_outputs(servable.signature, query.outputs)
-        checked = now()
+        work = TensorRuns(check_outputs(signature, query.outputs), self._clock)
+        checked = self._clock.monotonic()
+        run = await self._batcher.together(handle, work, query.inputs, rows, deadline)
+        return _Ran(handle, run, rows, taken, checked)
 
-        def work() -> _Run:
-            begun = now()
-            outputs = servable.infer(query.inputs, wanted)
-            return _Run(handle, outputs, rows, taken, checked, begun, now())
-
-        return await self._batcher.run(handle, rows, work, deadline)
-
-    def _counted(self, run: _Run, query: TensorQuery) -> bool:
+    def _counted(self, ran: _Ran, query: TensorQuery) -> bool:
         """Whether the run is an answer; counted either way. A graph without features may mean its NaN."""
-        statistics = self._statistics.of(run.handle.id)
-        good = not run.handle.servable.spec.features or all_finite(run.outputs)
+        statistics, run = self._statistics.of(ran.handle.id), ran.run
         done = self._clock.monotonic()
-        if good:
-            stages = Stages(run.taken, run.checked, run.begun, run.ended, done)
-            statistics.answered(run.rows, stages, self._clock.now_us())
+        if run.finite or not ran.handle.servable.spec.features:
+            stages = Stages(ran.taken, ran.checked, run.begun, run.ended, done)
+            statistics.answered(ran.rows, stages, self._clock.now_us())
             return True
-        statistics.fail.add(done - run.taken)
+        statistics.fail.add(done - ran.taken)
         name = first_not_finite(query.inputs)
         if name is not None:
             raise InvalidInput(f"input {name!r} holds an infinity")

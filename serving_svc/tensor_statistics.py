@@ -39,12 +39,13 @@ class VersionStatistics:
     Attributes:
         last_us: when it last answered, in microseconds since the epoch; 0: never.
         rows: rows answered.
-        runs: runs of its graph for them.
+        runs: runs of its graph for them; `last_ended` is when the last one ended (monotonic seconds).
     """
 
     last_us: int = 0
     rows: int = 0
     runs: int = 0
+    last_ended: float = 0.0
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
     compute_input: Duration = field(default_factory=Duration)
@@ -56,7 +57,8 @@ class VersionStatistics:
         """It answered a request of so many rows."""
         self.last_us = now_us
         self.rows += rows
-        self.runs += 1
+        self.runs += stages.ended != self.last_ended  # requests that shared a run have its end in common
+        self.last_ended = stages.ended
         self.success.add(stages.done - stages.taken)
         self.compute_input.add(stages.checked - stages.taken)
         self.queue.add(stages.begun - stages.checked)

@@ -6,12 +6,16 @@ still, and raising the lane's weight only adds sessions to it.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import xxhash
 
 from martlet.events import SPLIT_BUCKETS, Arm
 from martlet.versions import AspiredModel, AspiredVersion, Role
 from serving_svc.servable import ServableId
+
+STABLE: Final = "stable"
+CANARY: Final = "canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,19 @@ def choose(route: Route, session: str, *, lease_open: bool) -> Choice | None:
     if in_canary and lease_open and route.canary is not None:
         return Choice(bucket, weight, Arm.CANARY, route.canary)
     return Choice(bucket, weight, Arm.PIN, route.pin)
+
+
+def resolve_label(route: Route, label: str) -> ServableId | None:
+    """The READY version that a label names now; None: there is none, or no such label.
+
+    `stable` is what answers whoever is in no experiment: the pin. `canary` is what is being tried: a structural canary
+    if there is one, else the live lane's head.
+    """
+    if label == STABLE:
+        return route.pin
+    if label == CANARY:
+        return route.canary or route.lane or route.head
+    return None
 
 
 def plan_route(aspired: AspiredModel, ready: frozenset[ServableId], previous: Route | None) -> Route:

@@ -67,8 +67,9 @@ class Load:
     """The load process, pinned to one core."""
 
     def __init__(self, core: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.serving.load"]
         self._process = subprocess.Popen(
-            ["taskset", "-c", str(core), sys.executable, "-m", "benchmarks.serving.load"],
+            ["taskset", "-c", str(core), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

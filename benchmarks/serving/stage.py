@@ -1,7 +1,7 @@
-"""A stage for measuring serving: a DeepFM of 20 features of width 16 in a real registry, served by real processes.
+"""A stage for measuring serving: DeepFMs of 20 features of 16 columns in a real registry, served by real processes.
 
-`published` makes versions and offers them to a registry; `processes` starts the services on one core, so that a load
-on the other does not disturb what is measured.
+`Versions` makes versions, `registry_with` offers them to a registry, `serving` starts a replica or a host of workers on
+one core, so that a load on the other does not disturb what is measured.
 """
 
 import asyncio
@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ class PackedFM(nn.Module):
         total = vectors.sum(1)
         pairs: torch.Tensor = 0.5 * (total * total - (vectors * vectors).sum(1)).sum(1)
         deep: torch.Tensor = self.mlp(vectors.flatten(1)).squeeze(1)
-        return pairs + deep
+        logits: torch.Tensor = pairs + deep
+        return logits
 
 
 def named_model() -> ml.Model:
@@ -100,7 +102,7 @@ class Versions:
             self.learner.learn(made_up_batch(self.model.spec, self._random, size), _NOW_US)
 
     def snapshot(self) -> Manifest:
-        """The next version, as a whole."""
+        """The next version, as a whole; `newest` is it from now on."""
         for table in self.learner.tables.values():
             table.tracker.take()
             table.tracker.acknowledge()
@@ -112,10 +114,10 @@ class Versions:
         """The next version, as what changed since the one before it, which was this parent."""
         tables = []
         for table, known in zip(self.learner.tables.values(), parent.tables, strict=True):
-            buckets = table.tracker.take()
-            keys, rows, special = table.changed(buckets)
+            touched = table.tracker.take()
+            cut = table.changed(touched)
             table.tracker.acknowledge()
-            tables.append(TableChange(known, buckets, keys, rows, special))
+            tables.append(TableChange(known, cut))
         return self._build(VersionKind.DELTA, tuple(tables))
 
     def _build(self, kind: VersionKind, tables: tuple[TableSnapshot | TableChange, ...]) -> Manifest:
@@ -255,10 +257,13 @@ def service(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serving(
-    data_dir: Path, registry: str, environment: Mapping[str, str] | None = None
-) -> AbstractContextManager[Service]:
-    """A serving replica on the server's core; see `service`."""
+@contextmanager
+def serving(data_dir: Path, registry: str, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """A serving replica (or host of several workers) on the server's core, once it is ready; see `service`.
+
+    Raises:
+        TimeoutError: it was not ready in time.
+    """
     settings = {
         "MARTLET_SERVING_GRPC_PORT": "0",
         "MARTLET_SERVING_METRICS_PORT": "0",
@@ -266,7 +271,22 @@ def serving(
         **(environment or {}),
     }
     command = [sys.executable, "-m", "serving_svc", "--data-dir", str(data_dir)]
-    return service(command, settings, SERVER_CORE)
+    with service(command, settings, SERVER_CORE) as started:
+        deadline = time.monotonic() + _START_SECONDS
+        while not is_ready(started):
+            if time.monotonic() > deadline:
+                raise TimeoutError("serving is not ready")
+            time.sleep(0.05)
+        yield started
+
+
+def is_ready(served: Service) -> bool:
+    """What `/ready` says."""
+    try:
+        urlopen(f"http://127.0.0.1:{served.metrics_port}/ready", timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

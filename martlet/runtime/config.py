@@ -31,7 +31,8 @@ class ServingConfig:
         replica: this replica's name; also names its partition of the event log. Unique among replicas.
         max_message_bytes: largest request or reply.
         max_candidates: most candidates of one request.
-        max_pending_rows: item rows that may wait; beyond, requests are refused with RESOURCE_EXHAUSTED.
+        max_calls: calls that may be under way; beyond, they are refused with RESOURCE_EXHAUSTED.
+        max_pending_rows: item rows that may wait; beyond, requests are refused likewise.
         max_batch_rows: item rows scored in one run.
         prediction_queue: records that may wait for the event log; beyond, prediction records are dropped and counted.
         shadow_share: share of the answers that the other versions score too, for the judge; chosen by a hash of the id.
@@ -40,6 +41,9 @@ class ServingConfig:
         arena_headroom: free buckets beside a table's base, as a share of it (sparse file, costs nothing unused).
         intra_op_threads: onnxruntime threads for one run.
         drain_seconds: how long requests in flight may take at shutdown.
+        workers: processes that answer on this host, on one port; each is a replica `<replica>-w<number>` of its own.
+        tables: socket of the host's table builder; empty: this process builds its tables. A host tells its workers.
+        share_port: listen beside other processes of this host, once something can be answered. Set likewise.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +53,7 @@ class ServingConfig:
     replica: str = "serving-0"
     max_message_bytes: int = 16 << 20
     max_candidates: int = 4096
+    max_calls: int = 1000
     max_pending_rows: int = 65536
     max_batch_rows: int = 1024
     prediction_queue: int = 65536
@@ -58,6 +63,9 @@ class ServingConfig:
     arena_headroom: float = 1.0
     intra_op_threads: int = 1
     drain_seconds: float = 10.0
+    workers: int = 1
+    tables: str = ""
+    share_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
-"""Metrics: the registry is passed in, names follow `martlet_<service>_<what>_<unit>`."""
+"""Metrics of calls: the registry is passed in, names follow `martlet_<service>_<what>_<unit>`."""
 
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from martlet.runtime.local_metrics import LocalHistogram, Spread
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -18,15 +20,15 @@ class CallOutcome:
 
 
 class RpcMetrics:
-    """Count and duration of every call by method and code. Children are resolved once for each pair."""
+    """Count and duration of every call by method and code. For one thread: the event loop's."""
 
     def __init__(self, registry: CollectorRegistry, service: str) -> None:
-        self._duration = Histogram(
+        self._duration = LocalHistogram(
             f"martlet_{service}_rpc_duration_seconds",
             "Time from the arrival of a call to its end",
             ["method", "code"],
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
+            LATENCY_BUCKETS,
+            registry,
         )
         self._errors = Counter(
             f"martlet_{service}_rpc_internal_errors_total",
@@ -36,7 +38,6 @@ class RpcMetrics:
         self._streams = Gauge(
             f"martlet_{service}_rpc_open_streams", "Streams that are open now", ["method"], registry=registry
         )
-        self._children: dict[tuple[str, str], Histogram] = {}
 
     @contextmanager
     def call(self, method: str) -> Iterator["CallOutcome"]:
@@ -46,13 +47,11 @@ class RpcMetrics:
         try:
             yield outcome
         finally:
-            self._child(method, outcome.code).observe(time.perf_counter() - started)
+            self.duration(method, outcome.code).observe(time.perf_counter() - started)
 
-    def _child(self, method: str, code: str) -> Histogram:
-        child = self._children.get((method, code))
-        if child is None:
-            child = self._children[method, code] = self._duration.labels(method, code)
-        return child
+    def duration(self, method: str, code: str) -> Spread:
+        """Durations of the method's calls that ended so, in seconds. May be kept: it never changes."""
+        return self._duration.of(method, code)
 
     def open_stream(self, method: str) -> AbstractContextManager[None]:
         """Counts a stream as open while the context lasts."""

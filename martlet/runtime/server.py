@@ -9,15 +9,16 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from martlet.runtime.auth import Authorizer
-from martlet.runtime.interceptors import EdgeInterceptor
+from martlet.runtime.door import Door
+from martlet.runtime.edge import Edge
 from martlet.runtime.metrics import RpcMetrics
 from martlet.runtime.metrics_http import MetricsServer
 
@@ -28,12 +29,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where a service listens. Port 0 takes a free one."""
+    """Where a service listens. Port 0 takes a free one.
+
+    Attributes:
+        max_calls: calls that may be under way; beyond, and when too little of its deadline is left, a call is refused
+            before it is decoded (RESOURCE_EXHAUSTED).
+        share_port: beside other processes that do the same; the kernel spreads connections over them.
+        metrics_host: for metrics and readiness; empty: as for gRPC.
+    """
 
     host: str
     grpc_port: int
     metrics_port: int
     max_message_bytes: int = 16 << 20
+    max_calls: int = 1000
+    share_port: bool = False
+    metrics_host: str = ""
 
 
 class Server:
@@ -49,16 +60,17 @@ class Server:
         options = [
             ("grpc.max_receive_message_length", listen.max_message_bytes),
             ("grpc.max_send_message_length", listen.max_message_bytes),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(listen.share_port)),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
-        self._server = grpc.aio.server(
-            interceptors=[EdgeInterceptor(RpcMetrics(registry, name), authorizer)], options=options
-        )
+        self._server = grpc.aio.server(options=options)
+        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls))
+        self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
         self._services: list[str] = []
+        self._serving = False
         self._ended: asyncio.Event | None = None
         self._metrics: MetricsServer | None = None
         self.grpc_port = 0
@@ -66,8 +78,12 @@ class Server:
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Adds a servicer: its full service name, and how it is registered."""
-        register(self._server)
+        register(self._as_server())
         self._services.append(service)
+
+    def _as_server(self) -> grpc.aio.Server:
+        """The edge, where generated code adds servicers."""
+        return cast("grpc.aio.Server", self._edge)
 
     async def start(self) -> None:
         """Binds and listens. Health is NOT_SERVING until `set_serving(True)`.
@@ -75,19 +91,22 @@ class Server:
         Raises:
             OSError: a port is taken.
         """
-        reflection.enable_server_reflection(
-            [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
+        told = reflection.aio.ReflectionServicer([*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME])
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self._edge)  # type: ignore[no-untyped-call]
         await self.set_serving(serving=False)
         try:
             self.grpc_port = self._bind()
-            self._metrics = MetricsServer(self._listen.host, self._listen.metrics_port, self._registry)
+            self._metrics = self._serve_metrics()
         except OSError:
             await self._server.stop(None)
             raise
         self.metrics_port = self._metrics.port
         await self._server.start()
         logger.info("%s listens on %s, metrics on %s", self._name, self.grpc_port, self.metrics_port)
+
+    def _serve_metrics(self) -> MetricsServer:
+        host = self._listen.metrics_host or self._listen.host
+        return MetricsServer(host, self._listen.metrics_port, self._registry, lambda: self._serving)
 
     def _bind(self) -> int:
         place = f"{self._listen.host}:{self._listen.grpc_port}"
@@ -98,6 +117,7 @@ class Server:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Sets the health of the whole process and of each service."""
+        self._serving = serving
         kinds = health_pb2.HealthCheckResponse
         status = kinds.SERVING if serving else kinds.NOT_SERVING
         for service in ["", *self._services]:

@@ -37,6 +37,9 @@ def id_of(message: pb.Id, what: str) -> ItemId:
 
 def optional_id_of(message: pb.Id) -> ItemId | None:
     """The id in a message, or None where it is empty."""
+    number = message.number
+    if number:  # it is set then, and nearly all are: no need to ask which
+        return number
     kind = message.WhichOneof("kind")
     if kind is None:
         return None
@@ -51,7 +54,7 @@ def value_of(message: pb.FeatureValue, source: str) -> Value:
     if kind == "id":
         return id_of(message.id, f"feature {source!r}")
     if kind == "id_list":
-        return [id_of(item, f"an id of feature {source!r}") for item in message.id_list.ids]
+        return [item.number or id_of(item, f"an id of feature {source!r}") for item in message.id_list.ids]
     raise InvalidInput(f"feature {source!r} has no value")
 
 

@@ -20,7 +20,7 @@ from martlet.client.trainer import TrainerClient
 from martlet.oip import open_inference_pb2
 from martlet.runtime.auth import NEEDED, Authorizer
 from martlet.runtime.config import AuthConfig, TokenConfig
-from martlet.runtime.interceptors import STATUS_OF
+from martlet.runtime.edge import STATUS_OF
 from martlet.runtime.server import Listen, Server
 from martlet.v1 import events_pb2, registry_pb2, serving_pb2, trainer_pb2, trainer_pb2_grpc
 
@@ -214,3 +214,23 @@ def test_every_rpc_has_a_row() -> None:
         for method in service.methods
     }
     assert methods == set(NEEDED)
+
+
+async def test_what_is_no_message_of_its_type_is_the_callers_fault(stage: Stage) -> None:
+    async with grpc.aio.insecure_channel(stage.address) as channel:
+        call = channel.unary_unary(f"/{SERVICE}/GetTrainerStatus")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(b"\xff\xff")
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "no message of its type" in (refused.value.details() or "")
+
+
+async def test_what_cannot_be_answered_in_time_is_refused_with_a_hint(stage: Stage) -> None:
+    stage.server._edge._door.inside = stage.server._edge._door.most
+    client = stage.client()
+    with pytest.raises(errors.OverCapacity, match="too many calls are under way") as refused:
+        await client.status()
+    assert refused.value.retry_after_ms > 0
+    stage.server._edge._door.inside = 0
+    assert (await client.status()).step == 7
+    await client.close()

@@ -143,17 +143,14 @@ class Shapes:
 
 
 async def test_streamed_requests_are_wrapped_too() -> None:
-    """A shape that the interceptor did not wrap would be open to everybody."""
+    """A shape that the edge did not wrap would be open to everybody."""
     secret = TokenConfig("root", hashlib.sha256(b"root").hexdigest(), "operator")
     stage = PlayedStage(AuthConfig(tokens=(secret,)))
     handlers: dict[str, Any] = {
         "Count": grpc.stream_unary_rpc_method_handler(Shapes.count),
         "Echo": grpc.stream_stream_rpc_method_handler(Shapes.echo),
     }
-    stage.server.add(
-        "test.Shapes",
-        lambda to: to.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Shapes", handlers),)),
-    )
+    stage.server.add("test.Shapes", lambda to: to.add_registered_method_handlers("test.Shapes", handlers))
     stage.server._services.remove("test.Shapes")  # reflection cannot describe it
     await stage.start()
     known = (("authorization", "Bearer root"),)

@@ -5,7 +5,7 @@ import pytest
 
 from martlet import errors
 from martlet.client.channel import _ERRORS
-from martlet.runtime.interceptors import LONGEST_MESSAGE, STATUS_OF, _told, status_of
+from martlet.runtime.edge import LONGEST_MESSAGE, STATUS_OF, _told, status_of
 
 CLASSES = [
     kind

@@ -54,9 +54,10 @@ class Stage:
         self.recent = RecentRequests()
         self.lease, self.items_known = True, True
         numbers = itertools.count(1)
+        self.log = PredictionLog(self.writer, encode_event, self.collectors)
         self.shadow = ShadowScoring(
             manager,
-            PredictionLog(self.writer, encode_event, self.collectors),
+            self.log,
             executor,
             ShadowMetrics(self.collectors),
             share=share,
@@ -82,6 +83,7 @@ class Stage:
 
     @property
     def records(self) -> list[Prediction]:
+        self.log.flush()
         events = [decode_event(payload) for payload in self.writer.payloads]
         return [event for event in events if isinstance(event, Prediction)]
 
@@ -229,6 +231,7 @@ async def test_a_full_log_drops_records_and_counts_but_answers() -> None:
     async with staged(log_limit=1) as stage:
         for _ in range(3):
             assert (await stage.rank(1)).items
+        stage.log.flush()
         value = stage.collectors.get_sample_value
         assert value("martlet_serving_prediction_records_total") == 1
         assert value("martlet_serving_prediction_records_dropped_total") == 2

@@ -53,7 +53,7 @@ class Stage:
         self.manager = manager
         self.writer = MemoryWriter()
         self.collectors = CollectorRegistry()
-        log = PredictionLog(self.writer, encode_event, self.collectors)
+        self.log = log = PredictionLog(self.writer, encode_event, self.collectors)
         metrics = ShadowMetrics(self.collectors)
         self.shadow = ShadowScoring(manager, log, executor, metrics, share=share, max_rows=max_rows)
         self.answers = 0
@@ -89,6 +89,7 @@ class Stage:
     @property
     def records(self) -> dict[str, dict[int, list[float]]]:
         """{prediction id: {version: logits}}, in the log's order."""
+        self.log.flush()
         events = [decode_event(payload) for payload in self.writer.payloads]
         predictions = [event for event in events if isinstance(event, Prediction)]
         assert len({prediction.prediction_id for prediction in predictions}) == len(predictions)

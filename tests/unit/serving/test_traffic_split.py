@@ -5,7 +5,16 @@ import pytest
 from martlet.events import SPLIT_BUCKETS, Arm
 from martlet.versions import AspiredModel, Role
 from serving_svc.servable import ServableId
-from serving_svc.traffic_split import Choice, Route, Scorer, bucket_of, choose, gate_reference, plan_route
+from serving_svc.traffic_split import (
+    Choice,
+    Route,
+    Scorer,
+    bucket_of,
+    choose,
+    gate_reference,
+    plan_route,
+    resolve_label,
+)
 from tests.unit.serving.fakes import aspired, head_and_pin, sid
 
 LANE, CANARY, PIN = sid(3), sid(2), sid(1)
@@ -182,3 +191,17 @@ def test_what_a_new_version_must_resemble(
     held = frozenset(sid(n) for n in ready)
     route = plan_route(aspired_now, held, plan_route(before, held, None) if before else None)
     assert gate_reference(aspired_now, route, sid(asked)) == (sid(expected) if expected else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "label", "expected"),
+    [
+        pytest.param(route(), "stable", PIN, id="stable: the pin"),
+        pytest.param(route(canary=CANARY), "canary", CANARY, id="canary: the structural one"),
+        pytest.param(route(), "canary", LANE, id="without: the lane's head"),
+        pytest.param(route(lane=None), "canary", None, id="nothing is tried"),
+        pytest.param(route(), "latest", None, id="no such label"),
+    ],
+)
+def test_labels_name_versions(given: Route, label: str, expected: ServableId | None) -> None:
+    assert resolve_label(given, label) == expected

@@ -1,17 +1,21 @@
 """The one place where the domain's errors become gRPC statuses; it also counts, times and authorises every call."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from martlet import errors
 from martlet.client.channel import RETRY_AFTER
 from martlet.runtime.auth import Authorizer, Metadata
+from martlet.runtime.door import Door, Usual
 from martlet.runtime.metrics import RpcMetrics
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -45,38 +49,69 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
-class EdgeInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every call of a server."""
+class Edge(grpc.GenericRpcHandler):
+    """All methods of a server, each wrapped once.
 
-    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer) -> None:
+    Stands in for the server where generated code adds servicers. gRPC's aio server waits on one future for each method
+    that is registered with it, and looks at all of them for every call; interceptors cost two more coroutines a call.
+    Found here by name, in one generic handler, a method costs a dictionary's look-up.
+    """
+
+    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door) -> None:
         self._metrics = metrics
+        self._door = door
         self._authorizer = authorizer
+        self._handlers: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        """Finds the handler and wraps it, whatever its shape; gRPC's own services (health, reflection) stay open."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.split("/")[1].startswith("grpc."):
-            return handler
+    def add_generic_rpc_handlers(self, _handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Generated code gives the same methods to `add_registered_method_handlers`."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Takes a servicer's methods; those of gRPC's own services (health, reflection) stay open and uncounted."""
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._handlers[method] = handler if service.startswith("grpc.") else self._wrapped(handler, method)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
+        """The handler of a call; None: there is no such method."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _wrapped(self, handler: Handler, method: str) -> Handler:
         behaviour, make = _shape(handler)
-        wrap = self._stream if handler.response_streaming else self._unary
-        return make(wrap(behaviour, method), handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            return make(self._stream(behaviour, method), handler.request_deserializer, handler.response_serializer)
+        if handler.request_streaming:
+            wrapped = self._unary(behaviour, method, lambda requests: requests)
+            return make(wrapped, handler.request_deserializer, handler.response_serializer)
+        return make(self._unary(behaviour, method, _decoder(handler)), None, handler.response_serializer)
 
-    def _unary(self, behaviour: Behaviour, method: str) -> Behaviour:
+    def _unary(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
+        """Refuses what cannot be answered in time before it decodes it: under overload that is most of the work."""
+        admit = self._admit if self._authorizer.enabled else None
+        answered = self._metrics.duration(method, grpc.StatusCode.OK.name)
+        door, usual, now = self._door, Usual(), time.perf_counter
+
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._metrics.call(method) as outcome:
-                try:
-                    self._admit(context, method)
-                    reply = await behaviour(request, context)
-                    outcome.code, error = grpc.StatusCode.OK.name, None
-                except Exception as caught:  # noqa: BLE001  the boundary: every error becomes a status here
-                    outcome.code, error = status_of(caught).name, caught
-            if error is not None:
-                await self._fail(context, error, method)
+            started = now()
+            door.inside += 1
+            try:
+                if admit is not None:
+                    admit(context, method)
+                if not door.fits(context.time_remaining(), usual):
+                    raise _crowded(usual)  # noqa: TRY301  mapped and counted as every error
+                reply = await behaviour(decoded(request), context)
+            except Exception as error:  # noqa: BLE001  the boundary: every error becomes a status here
+                self._metrics.duration(method, status_of(error).name).observe(now() - started)
+                return await self._fail(context, error, method)
+            except asyncio.CancelledError:
+                self._metrics.duration(method, grpc.StatusCode.CANCELLED.name).observe(now() - started)
+                usual.add(now() - started)
+                raise
+            finally:
+                door.inside -= 1
+            seconds = now() - started
+            answered.observe(seconds)
+            usual.add(seconds)
             return reply
 
         return wrapped
@@ -110,6 +145,24 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             await context.abort(code, "internal error; the server's log has it")
         trailing = _retry_hint(error) if isinstance(error, errors.OverCapacity) else ()
         await context.abort(code, _told(error), trailing)
+
+
+def _decoder(handler: Handler) -> Callable[[Any], Any]:
+    decode = handler.request_deserializer
+    if decode is None:
+        return lambda request: request
+
+    def decoded(request: bytes) -> Any:
+        try:
+            return decode(request)
+        except DecodeError as error:
+            raise errors.InvalidInput(f"the request is no message of its type: {error}") from error
+
+    return decoded
+
+
+def _crowded(usual: Usual) -> errors.OverCapacity:
+    return errors.OverCapacity("too many calls are under way to finish this one in time", max(1, int(usual.mean * 1e3)))
 
 
 def _shape(handler: Handler) -> tuple[Any, "Callable[..., Handler]"]:
