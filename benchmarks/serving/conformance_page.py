@@ -7,7 +7,8 @@ from typing import Any, Final
 HEAD: Final = """# Conformance to the Open Inference Protocol
 
 `python -m tests.conformance` holds {cases} cases, each one law of the protocol's gRPC API (or, where it says so, what
-its clients rely on) with its source. It knows no server: it reads a model's metadata and makes its requests from it. Here
+its clients rely on) with its source. It knows no server: it reads a model's metadata and makes its requests from it.
+Here
 it asks echo models of every datatype, written for each server as its users would write them; the peers' models leave
 out BF16, which those servers do not know. A case that does not apply to a server's models is not counted as passed.
 
