@@ -81,8 +81,8 @@ def _check(spec: TensorSpec, array: npt.NDArray[np.generic], sizes: dict[str, in
 def _check_rows(row_of_user: npt.NDArray[np.generic] | None, users: int) -> None:
     if row_of_user is None or not users:
         return
-    rows = row_of_user.astype(np.int64, copy=False)
-    if int(rows.min()) < 0 or int(rows.max()) >= users:
+    # Seen as unsigned, a negative number is larger than any: one pass looks for both.
+    if int(row_of_user.astype(np.int64, copy=False).view(np.uint64).max()) >= users:
         raise InvalidInput(f"input {ROW_OF_USER!r} must hold numbers from 0 to {users - 1}")
 
 

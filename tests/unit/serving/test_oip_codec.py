@@ -91,7 +91,7 @@ def _too_few_raw() -> pb.ModelInferRequest:
         (_too_few_raw, "raw_input_contents has 1 entries for 2 inputs"),
         (lambda: _raw(15), "'x' has 15 bytes, expected 16"),
         (lambda: _raw(16, (-2,)), "'x' has shape .-2., which is no shape"),
-        (lambda: _raw(8, (1,) * 33), "which is no shape"),
+        (lambda: _raw(8, (1,) * 65), "which is no shape"),
         (lambda: request(int64_contents=[1]), "'x' has 1 elements, expected 2"),
         (request, "'x' has 0 elements, expected 2"),
         (lambda: request(fp32_contents=[1.0, 2.0]), "'x' is INT64 but has fp32_contents"),
