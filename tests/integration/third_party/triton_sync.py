@@ -60,11 +60,13 @@ def check_descriptions(client):
     server = client.get_server_metadata()
     assert server.name == "martlet"
     assert {"statistics", "model_configuration"} <= set(server.extensions)
+    batched = client.get_model_config("echo_float").config
+    assert (batched.max_batch_size, list(batched.input[0].dims)) == (4096, [4])
     config = client.get_model_config(ECHO).config
-    assert (config.name, config.backend, config.max_batch_size) == (ECHO, "onnxruntime", 4096)
+    assert (config.name, config.backend, config.max_batch_size) == (ECHO, "onnxruntime", 0)
     types = {tensor.name: tensor.data_type for tensor in config.input}
     assert (types["string"], types["float32"], types["int8"]) == (13, 11, 6)
-    assert [list(tensor.dims) for tensor in config.input if tensor.name in {"float32", "int8"}] == [[], [2]]
+    assert [list(tensor.dims) for tensor in config.input if tensor.name in {"float32", "int8"}] == [[-1], [-1, 2]]
     assert not config.model_transaction_policy.decoupled
     index = {(model.name, model.version): model.state for model in client.get_model_repository_index().models}
     assert index[ECHO, "1"] == index[ECHO_HALF, "1"] == "READY"

@@ -1,5 +1,7 @@
 """What a replica says of its versions, in Triton's words."""
 
+import pytest
+
 from martlet.oip import model_config_pb2 as config_pb
 from martlet.signature import Signature, TensorSpec
 from martlet.versions import ServableStatus, VersionState
@@ -10,9 +12,9 @@ from tests.unit.serving.fakes import sid
 
 BATCHED = Signature(
     (
-        TensorSpec("user", "int64", ("r",)),
+        TensorSpec("user", "int64", ("r", 1)),
         TensorSpec("history", "int64", ("r", 20)),
-        TensorSpec("note", "string", ("n",)),
+        TensorSpec("note", "string", ("n", "k")),
     ),
     (TensorSpec("score", "float32", ("n",)),),
 )
@@ -22,9 +24,9 @@ def test_a_common_first_dimension_is_the_batch() -> None:
     config = config_of(sid(3), BATCHED, (2, 3), 4096)
     assert (config.name, config.backend, config.max_batch_size) == ("shop", "onnxruntime", 4096)
     assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [
-        ("user", []),
+        ("user", [1]),
         ("history", [20]),
-        ("note", []),
+        ("note", [-1]),
     ]
     assert [tensor.data_type for tensor in config.input] == [
         config_pb.TYPE_INT64,
@@ -35,11 +37,13 @@ def test_a_common_first_dimension_is_the_batch() -> None:
     assert config.parameters["digest"].string_value == "digest-3"
 
 
-def test_without_a_common_first_dimension_there_is_no_batch() -> None:
-    signature = Signature((*BATCHED.inputs, TensorSpec("k", "int64", (1,))), BATCHED.outputs)
+@pytest.mark.parametrize("dims", [("n",), (1, 2), ()], ids=["nothing-beside", "fixed", "scalar"])
+def test_an_input_that_cannot_be_batched_means_no_batch(dims: tuple[int | str, ...]) -> None:
+    signature = Signature((*BATCHED.inputs, TensorSpec("odd", "int64", dims)), BATCHED.outputs)
     config = config_of(sid(3), signature, (), 4096)
     assert config.max_batch_size == 0
-    assert [list(tensor.dims) for tensor in config.input] == [[-1], [-1, 20], [-1], [1]]
+    assert [list(tensor.dims) for tensor in config.input[:2]] == [[-1, 1], [-1, 20]]
+    assert [list(tensor.dims) for tensor in config.output] == [[-1]]
 
 
 def test_every_datatype_has_its_name_in_both() -> None:
