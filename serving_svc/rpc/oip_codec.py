@@ -24,6 +24,7 @@ REFUSED_PARAMETERS: Final = ("classification", "shared_memory_region")
 # Small integers travel in 32 bits and must fit into fewer.
 _CARRIED: Final = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
 _PLAIN: Final = {kind.datatype: kind.dtype for kind in BY_DATATYPE.values() if kind.dtype is not TEXT}
+_LONGEST_VERSION: Final = 19  # digits
 _MAX_DIMS: Final = 64  # NumPy's
 
 Array = npt.NDArray[np.generic]
@@ -56,7 +57,7 @@ def version_of(text: str, model: str) -> int:
     """
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or len(text) > _LONGEST_VERSION or text.startswith("0"):
         raise NotFound(f"no version {text!r} of {model!r}: versions are numbers from 1")
     return int(text)
 

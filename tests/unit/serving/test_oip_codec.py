@@ -112,7 +112,7 @@ def test_a_huge_shape_is_refused_without_allotting_it() -> None:
 
 def test_versions_are_numbers_and_empty_leaves_the_choice() -> None:
     assert (version_of("", "shop"), version_of("12", "shop")) == (0, 12)
-    for text in ("0", "abc", "-1", "1.0", "²"):
+    for text in ("0", "01", "abc", "-1", "1.0", "²", "9" * 5000):
         with pytest.raises(NotFound, match="versions are numbers"):
             version_of(text, "shop")
 
