@@ -15,23 +15,26 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 def check_inputs(signature: Signature, inputs: Arrays) -> int:
     """Checks names, dtypes and shapes, and that `row_of_user` points at user rows. A dimension's name has one size.
 
-    Gives the request's rows: n, the item rows; without such a dimension the largest first dimension of any size, or 1.
+    Gives the request's rows: the largest first dimension of those that may be of any size, or 1.
 
     Raises:
         InvalidInput: names the tensor and the rule.
     """
     sizes: dict[str, int] = {}
+    rows = 1
     for spec in signature.inputs:
         array = inputs.get(spec.name)
         if array is None:
             raise InvalidInput(f"input {spec.name!r} is missing")
         _check(spec, array, sizes)
+        if spec.dims and isinstance(spec.dims[0], str) and array.shape[0] > rows:
+            rows = array.shape[0]
     if len(inputs) > len(signature.inputs):
         known = [spec.name for spec in signature.inputs]
         unknown = next(name for name in inputs if name not in known)
         raise InvalidInput(f"input {unknown!r} is not known (known: {', '.join(known)})")
     _check_rows(inputs.get(ROW_OF_USER), sizes.get("r", 0))
-    return sizes["n"] if "n" in sizes else _most_rows(signature, sizes)
+    return rows
 
 
 def check_outputs(signature: Signature, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -81,10 +84,6 @@ def _check(spec: TensorSpec, array: npt.NDArray[np.generic], sizes: dict[str, in
 def _check_rows(row_of_user: npt.NDArray[np.generic] | None, users: int) -> None:
     if row_of_user is None or not users:
         return
-    rows = row_of_user.astype(np.int64, copy=False)
-    if int(rows.min()) < 0 or int(rows.max()) >= users:
+    # Seen as unsigned, a negative number is larger than any: one pass looks for both.
+    if int(row_of_user.astype(np.int64, copy=False).view(np.uint64).max()) >= users:
         raise InvalidInput(f"input {ROW_OF_USER!r} must hold numbers from 0 to {users - 1}")
-
-
-def _most_rows(signature: Signature, sizes: Mapping[str, int]) -> int:
-    return max([1, *(sizes.get(str(spec.dims[0]), 1) for spec in signature.inputs if spec.dims)])

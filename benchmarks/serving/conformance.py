@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Figures, at_least
 from benchmarks.serving.conformance_page import render
-from benchmarks.serving.peers import KSERVE, MLSERVER, Peer, Tensor, kserve, mlserver
+from benchmarks.serving.conformance_servers import KSERVE, MLSERVER, Peer, Tensor, kserve, mlserver
 from serving_svc.tensor_types import BY_NAME
 from tests.conformance.martlet_server import ECHO, ECHO_HALF, MODELS, served
 

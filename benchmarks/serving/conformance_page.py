@@ -6,10 +6,11 @@ from typing import Any, Final
 
 HEAD: Final = """# Conformance to the Open Inference Protocol
 
-`python -m tests.conformance` holds {cases} cases, each one law of the protocol's gRPC API (or, where it says so, what
-its clients rely on) with its source. It knows no server: it reads a model's metadata and makes its requests from it. Here
-it asks echo models of every datatype, written for each server as its users would write them; the peers' models leave
-out BF16, which those servers do not know. A case that does not apply to a server's models is not counted as passed.
+`python -m tests.conformance` holds {cases} cases, each one law with its source: {spec} rest on the protocol's
+specification or proto, {clients} on what its clients rely on. It knows no server: it reads a model's metadata and makes
+its requests from it. Here it asks echo models of every datatype, written for each server as its users would write them;
+the peers' models leave out BF16, which those servers do not know. A case that does not apply to a server's models is
+not counted as passed. Which status a refusal has is free, but for those that say "try again" or "no answer".
 
 `python -m benchmarks.serving.conformance` writes this page.
 
@@ -23,8 +24,9 @@ LONGEST: Final = 160
 
 def render(reports: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Writes the page."""
-    cases = max(int(report["cases"]) for report in reports.values())
-    lines = [HEAD.format(cases=cases).rstrip("\n")]
+    sources = [result["source"] for result in next(iter(reports.values()))["results"]]
+    clients = sum(source.startswith("clients") for source in sources)
+    lines = [HEAD.format(cases=len(sources), spec=len(sources) - clients, clients=clients).rstrip("\n")]
     lines += [
         f"| {_title(name)} | {100 * report['score']:.1f} % | {report['passed']} | {report['failed']} "
         f"| {report['not_applicable']} |"

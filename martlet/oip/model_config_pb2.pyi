@@ -258,7 +258,7 @@ class ModelConfig(_message.Message):
     platform: _builtins.str
     backend: _builtins.str
     max_batch_size: _builtins.int
-    """0: the tensors have no common first dimension of any size."""
+    """0: not every input has a first dimension of any size and another beside it."""
     @_builtins.property
     def version_policy(self) -> Global___ModelVersionPolicy: ...
     @_builtins.property

@@ -55,6 +55,10 @@ NEEDED: Final[Mapping[str, CallerRole]] = {
     "/inference.GRPCInferenceService/ServerMetadata": CallerRole.READER,
     "/inference.GRPCInferenceService/ModelMetadata": CallerRole.READER,
     "/inference.GRPCInferenceService/ModelInfer": CallerRole.CALLER,
+    "/inference.GRPCInferenceService/ModelStreamInfer": CallerRole.CALLER,
+    "/inference.GRPCInferenceService/ModelConfig": CallerRole.READER,
+    "/inference.GRPCInferenceService/ModelStatistics": CallerRole.READER,
+    "/inference.GRPCInferenceService/RepositoryIndex": CallerRole.READER,
 }
 
 

@@ -23,7 +23,9 @@ REFUSED_PARAMETERS: Final = ("classification", "shared_memory_region")
 
 # Small integers travel in 32 bits and must fit into fewer.
 _CARRIED: Final = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
-_MAX_DIMS: Final = 32
+_PLAIN: Final = {kind.datatype: kind.dtype for kind in BY_DATATYPE.values() if kind.dtype is not TEXT}
+_LONGEST_VERSION: Final = 19  # digits
+_MAX_DIMS: Final = 64  # NumPy's
 
 Array = npt.NDArray[np.generic]
 Input = pb.ModelInferRequest.InferInputTensor
@@ -43,7 +45,7 @@ def query_of(request: pb.ModelInferRequest) -> TensorQuery:
         version=version_of(request.model_version, request.model_name),
         session=_session(parameters[SESSION_PARAMETER]) if SESSION_PARAMETER in parameters else "",
         inputs=_inputs(request),
-        outputs=tuple(_wanted(output) for output in request.outputs),
+        outputs=tuple([_wanted(output) for output in request.outputs[:]]),
     )
 
 
@@ -55,7 +57,7 @@ def version_of(text: str, model: str) -> int:
     """
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or len(text) > _LONGEST_VERSION or text.startswith("0"):
         raise NotFound(f"no version {text!r} of {model!r}: versions are numbers from 1")
     return int(text)
 
@@ -94,19 +96,28 @@ def _inputs(request: pb.ModelInferRequest) -> Mapping[str, Array]:
 
 
 def _from_raw(tensor: Input, raw: bytes) -> Array:
-    kind, shape = _kind(tensor), tuple(tensor.shape)
+    dtype, shape = _PLAIN.get(tensor.datatype), tensor.shape[:]  # a slice is much cheaper than an iteration
+    if dtype is not None and len(raw) == prod(shape) * dtype.itemsize and not tensor.HasField("contents"):
+        try:
+            return np.ndarray(shape, dtype, raw)
+        except ValueError:  # sizes below zero, or more dimensions than NumPy has
+            return _from_odd_raw(tensor, raw, shape)
+    return _from_odd_raw(tensor, raw, shape)
+
+
+def _from_odd_raw(tensor: Input, raw: bytes, shape: Sequence[int]) -> Array:
+    """Texts; of anything else, what is wrong with it."""
+    kind = _kind(tensor)
     if tensor.HasField("contents"):
         raise InvalidInput(f"input {tensor.name!r} has contents, but the request has raw_input_contents")
     count = _count(tensor, shape)
     if kind.dtype is TEXT:
         return texts(tensor.name, unpacked(tensor.name, raw, count)).reshape(shape)
-    if len(raw) != count * kind.dtype.itemsize:
-        raise InvalidInput(f"input {tensor.name!r} has {len(raw)} bytes, expected {count * kind.dtype.itemsize}")
-    return np.ndarray(shape, kind.dtype, raw)
+    raise InvalidInput(f"input {tensor.name!r} has {len(raw)} bytes, expected {count * kind.dtype.itemsize}")
 
 
 def _from_typed(tensor: Input) -> Array:
-    kind, shape = _kind(tensor), tuple(tensor.shape)
+    kind, shape = _kind(tensor), tensor.shape[:]
     count = _count(tensor, shape)
     if not kind.contents:
         raise InvalidInput(f"input {tensor.name!r} is {kind.datatype}, which travels in raw_input_contents only")
@@ -139,10 +150,10 @@ def _kind(tensor: Input) -> TensorType:
     return kind
 
 
-def _count(tensor: Input, shape: tuple[int, ...]) -> int:
+def _count(tensor: Input, shape: Sequence[int]) -> int:
     """How many elements; a Python integer, so that no shape can make it wrap around."""
     if len(shape) > _MAX_DIMS or (shape and min(shape) < 0):
-        raise InvalidInput(f"input {tensor.name!r} has shape {list(shape)[:_MAX_DIMS]}, which is no shape")
+        raise InvalidInput(f"input {tensor.name!r} has shape {list(shape[:_MAX_DIMS])}, which is no shape")
     return prod(shape)
 
 

@@ -48,10 +48,7 @@ def tensor_metadata(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata
 def config_of(
     servable: ServableId, signature: Signature, ready: Iterable[int], most_rows: int
 ) -> config_pb.ModelConfig:
-    """A version's configuration. If every tensor's first dimension is of any size, that is the batch dimension.
-
-    One request has at most `most_rows` rows.
-    """
+    """A version's configuration. One request has at most `most_rows` rows."""
     batched = has_batch_dimension(signature)
     first = 1 if batched else 0
     config = config_pb.ModelConfig(
@@ -78,8 +75,12 @@ def config_of(
 
 
 def has_batch_dimension(signature: Signature) -> bool:
-    """Whether every tensor has a first dimension of any size."""
-    return all(spec.dims and isinstance(spec.dims[0], str) for spec in (*signature.inputs, *signature.outputs))
+    """Whether every tensor has a first dimension of any size, and every input another beside it.
+
+    Triton's clients cannot send an input that has no dimension left when the batch is taken away.
+    """
+    free = all(spec.dims and isinstance(spec.dims[0], str) for spec in (*signature.inputs, *signature.outputs))
+    return free and all(len(spec.dims) > 1 for spec in signature.inputs)
 
 
 def statistics_of(servable: ServableId, totals: VersionStatistics) -> pb.ModelStatistics:

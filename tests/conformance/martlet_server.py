@@ -97,11 +97,11 @@ class Processes:
     def start(self, service: str, **settings: str) -> str:
         """Starts one on free ports; gives its address."""
         ports = self.root / f"{service}.ports"
-        log = (self.root / f"{service}.log").open("wb")
         prefix = f"MARTLET_{service.upper()}"
         environment = {**os.environ, f"{prefix}_GRPC_PORT": "0", f"{prefix}_METRICS_PORT": "0", **settings}
         command = [sys.executable, "-m", f"{service}_svc", "--data-dir", str(self.root), "--ports-file", str(ports)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        with (self.root / f"{service}.log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.started.append(process)
         deadline = time.monotonic() + 60
         while not ports.exists():

@@ -131,6 +131,15 @@ async def test_an_infinity_that_the_caller_sent_is_the_callers() -> None:
             ),
             "11 rows are too many",
         ),
+        (
+            tensors(
+                user=np.zeros(11, np.int64),
+                history=np.zeros((11, 3), np.int64),
+                history_mask=np.zeros((11, 3), np.float32),
+                hour=np.zeros((11, 1), np.float32),
+            ),
+            "11 rows are too many",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

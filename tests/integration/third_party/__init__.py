@@ -1,0 +1,1 @@
+"""What other projects' clients are asked to do. Each file is a script for the interpreter that has the client."""
