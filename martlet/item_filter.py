@@ -56,7 +56,7 @@ class Not:
 ItemFilter = In | Between | All | Either | Not
 
 
-def equals(attribute: str, value: int | str | float) -> In:
+def equals(attribute: str, value: str | float) -> In:
     """The attribute is this.
 
     >>> equals("item.brand", "acme")

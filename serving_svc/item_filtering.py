@@ -16,6 +16,8 @@ def filter_mask(tree: ItemFilter, columns: Mapping[str, ColumnView], rows: int) 
     """Where the filter holds, bool[rows]. An attribute without a column is absent everywhere.
 
     Args:
+        tree: the filter.
+        columns: by attribute.
         rows: at most as many as the columns have.
     """
     if isinstance(tree, All):

@@ -75,18 +75,18 @@ class ItemIndex:
         """The items in these slots, which must all be on offer."""
         return Offer(slots, self._shelf.items(slots), *self.values(slots))
 
-    def missing(self, limit: int) -> Ids:
-        """Slots on offer that are not encoded yet, at most so many."""
-        self._fit()
-        return np.flatnonzero(self._shelf.on_offer & ~self._encoded)[:limit]
-
     def values(self, slots: Ids) -> tuple[Ids, Numbers]:
         """int64[n, item_id_columns] and float32[n, item_number_columns] of the items in these slots, copied."""
+        self.encode(slots)
+        return self._ids[slots], self._numbers[slots]
+
+    def encode(self, slots: Ids) -> bool:
+        """Encodes those of these slots that need it; whether any did. Takes some microseconds for each."""
         self._fit()
         lacking = slots[~self._encoded[slots]]
         for start in range(0, lacking.shape[0], _AT_ONCE):
             self._encode(lacking[start : start + _AT_ONCE])
-        return self._ids[slots], self._numbers[slots]
+        return bool(lacking.shape[0])
 
     def _fit(self) -> None:
         more = self._shelf.capacity - self._encoded.shape[0]

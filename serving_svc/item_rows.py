@@ -34,6 +34,7 @@ def item_rows(spec: FeatureSpec, tables: Mapping[int, TableArrays], item_ids: Id
     """The rows of all item-side id features side by side, float32[n, sum of widths]; a list's mean row.
 
     Args:
+        spec: of the version.
         tables: by width: a version has one table for each width.
         item_ids: int64[n, item_id_columns], laid out by the spec.
     """

@@ -14,6 +14,7 @@ from serving_svc.item_index import ItemIndex
 from serving_svc.item_shelf import ItemShelf
 
 ItemEvent = ItemUpsert | ItemDelete
+Listener = Callable[[int, ItemId | None], None]  # a slot, and the item that is in it now
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class _Items:
     shelf: ItemShelf = field(default_factory=ItemShelf)
     times: dict[ItemId, int] = field(default_factory=dict)
     indexes: dict[str, ItemIndex] = field(default_factory=dict)
-    listeners: list[Callable[[int], None]] = field(default_factory=list)
+    listeners: list[Listener] = field(default_factory=list)
 
 
 class ItemStore:
@@ -52,13 +53,17 @@ class ItemStore:
             for index in items.indexes.values():
                 index.forget(slot)
             for listener in items.listeners:
-                listener(slot)
+                listener(slot, event.item_id if isinstance(event, ItemUpsert) else None)
 
     def attributes(self, model: str, item: ItemId) -> Mapping[str, Value] | None:
         """The item's attributes; None if it is not on offer."""
         items = self._models.get(model)
         slot = items.shelf.slot(item) if items else None
         return items.shelf.attributes(slot) if items and slot is not None else None
+
+    def models(self) -> tuple[str, ...]:
+        """The models that items were announced for."""
+        return tuple(self._models)
 
     def shelf(self, model: str) -> ItemShelf:
         """The model's items by slot."""
@@ -72,7 +77,7 @@ class ItemStore:
             index = items.indexes[spec_digest] = ItemIndex(spec, items.shelf)
         return index
 
-    def listen(self, model: str, listener: Callable[[int], None]) -> None:
+    def listen(self, model: str, listener: Listener) -> None:
         """Tells the listener, from now on, each slot whose item comes, changes or goes."""
         self._of(model).listeners.append(listener)
 

@@ -50,7 +50,10 @@ def nearest(vectors: Floats, user: Floats, allowed: Mask, count: int, scratch: F
     """The slots of the `count` highest products among the allowed ones, in no order, int64[<= count].
 
     Args:
-        vectors: float32[n, d], contiguous; user: float32[d]; allowed: bool[n].
+        vectors: float32[n, d], contiguous.
+        user: float32[d].
+        allowed: bool[n].
+        count: how many are wanted.
         scratch: float32[>= n]; overwritten.
     """
     scores = scratch[: vectors.shape[0]]

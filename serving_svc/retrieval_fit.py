@@ -44,7 +44,8 @@ def fit_projection(features: Floats, logits: Floats) -> Projection:
     """The projection whose vectors explain the logits best.
 
     Args:
-        features: float32[m, f], of a sample of items; logits: float32[m, u], what u users' rankings say of them.
+        features: float32[m, f], of a sample of items.
+        logits: float32[m, u], what the version says of them for u users.
     """
     mean, spread = _moments(features)
     scaled = (features - mean) / spread

@@ -13,17 +13,21 @@ from prometheus_client import CollectorRegistry
 from martlet.clock import ManualClock
 from martlet.errors import DeadlinePassed, InvalidInput, NotFound, NotReady
 from martlet.events import Arm, ItemUpsert, Prediction
+from martlet.exploration import BEST_FIRST
 from martlet.feature_encoding import ItemId, RankInput, Value
 from martlet.keys import text_id
 from martlet.wire.events import decode_event, encode_event
 from martlet.wire.serving import Ranking, RankQuery, RecommendQuery
 from serving_svc.answering import Answering, session_of
 from serving_svc.batcher import Batcher
+from serving_svc.candidates import Candidates
+from serving_svc.explainer import Explainer
 from serving_svc.health_meter import HealthMeter, HealthMetrics
 from serving_svc.inference import Inference, TensorQuery
 from serving_svc.item_store import ItemStore
 from serving_svc.manager import Manager
 from serving_svc.prediction_log import PredictionLog
+from serving_svc.retriever import Retriever
 from serving_svc.servable import Servable
 from serving_svc.shadow import ShadowScoring
 from serving_svc.shadow_metrics import ShadowMetrics
@@ -51,7 +55,7 @@ class Stage:
         self.writer = MemoryWriter(log_limit)
         self.collectors = CollectorRegistry()
         self.meter = HealthMeter(HealthMetrics(self.collectors))
-        self.items = ItemStore(100)
+        self.items = ItemStore()
         self.recent = RecentRequests()
         self.lease, self.items_known = True, True
         numbers = itertools.count(1)
@@ -63,22 +67,37 @@ class Stage:
             share=share,
             max_rows=1000,
         )
+        answering = Answering(
+            manager,
+            self.meter,
+            self.clock,
+            lease_open=lambda _model: self.lease,
+            next_id=lambda: f"anonymous-{next(numbers)}",
+        )
+        batcher = Batcher(executor, self.clock, max_batch_rows=64, max_pending_rows=1000)
+        self.retriever = Retriever(
+            self.items,
+            manager,
+            self.recent,
+            executor,
+            self.clock,
+            self.collectors,
+            above=10,
+            refresh_seconds=60.0,
+        )
+        self.explainer = Explainer(answering, batcher, self.items, most_rows=1000)
         self.inference = Inference(
-            answering=Answering(
-                manager,
-                self.meter,
-                self.clock,
-                lease_open=lambda _model: self.lease,
-                next_id=lambda: f"anonymous-{next(numbers)}",
-            ),
-            batcher=Batcher(executor, self.clock, max_batch_rows=64, max_pending_rows=1000),
+            answering=answering,
+            batcher=batcher,
             items=self.items,
+            candidates=Candidates(self.items, self.retriever, batcher, limit=10, retrieved=5, newest=2),
             records=self.shadow,
             recent=self.recent,
             clock=self.clock,
             items_known=lambda: self.items_known,
             next_id=lambda: f"p{next(numbers)}",
             max_candidates=10,
+            exploration=BEST_FIRST,
         )
 
     @property
