@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from martlet.clock import Clock
 from martlet.errors import NotFound, NotReady
@@ -112,6 +112,9 @@ class Retriever:
             ["model"],
             registry=collectors,
         )
+        self._refreshes = Counter(
+            "martlet_serving_retrieval_refreshes", "Refreshes of all item vectors", ["model"], registry=collectors
+        )
 
     def vectors(self, model: str, spec_digest: str) -> ItemVectors | None:
         """The model's vectors under a spec; None if there are none yet."""
@@ -170,6 +173,7 @@ class Retriever:
             await self._renew(model, kept, servable)
             took = self._clock.monotonic() - now
             self._took.labels(model).set(took)
+            self._refreshes.labels(model).inc()
             kept.due[digest] = self._clock.monotonic() + max(self._refresh_seconds, REST * took)
             vectors = kept.vectors[digest]
         changed = kept.changed[digest]

@@ -94,8 +94,16 @@ class Shop:
             yield Batch(self.block(users, items, start % 24), labels, np.ones(BATCH, np.float32))
 
 
-def learned_version(shop: Shop, net: str, examples: int, root: Path) -> OnnxServable:
-    """A version of the `net` (`deepfm` or `dcn`) that learned so many examples, loaded from blobs."""
+@dataclass(frozen=True)
+class Version:
+    """A learned version: in a store, by its digest, and loaded."""
+
+    digest: str
+    servable: OnnxServable
+
+
+def learned_version(shop: Shop, net: str, examples: int, root: Path) -> Version:
+    """A version of the `net` (`deepfm` or `dcn`) that learned so many examples."""
     kind = {"deepfm": ml.DeepFM, "dcn": ml.DCNv2}[net]
     rows = ml.RowWiseAdaGrad(0.1)
     model = ml.model_of(NAME, kind, inputs=INPUTS, label=ml.Binary("click", "30m"), dim=16, hidden=(64, 32), rows=rows)
@@ -105,8 +113,8 @@ def learned_version(shop: Shop, net: str, examples: int, root: Path) -> OnnxServ
     return loaded(model, learner, root)
 
 
-def loaded(model: ml.Model, learner: Learner, root: Path) -> OnnxServable:
-    """The learner's version, stored and loaded as a replica does."""
+def loaded(model: ml.Model, learner: Learner, root: Path) -> Version:
+    """The learner's version, stored below `root` and loaded as a replica does."""
     store = FolderStore(root / "artifacts")
     views = TableViews(store, root / "tables", lambda path, base, width: TableArena(path, base, width, headroom=0.1))
     tables = []
@@ -126,4 +134,5 @@ def loaded(model: ml.Model, learner: Learner, root: Path) -> OnnxServable:
         provenance=Provenance("0", "benchmark", ""),
     )
     digest = store.put_manifest(encode_manifest(manifest))
-    return OnnxLoaders(store, views, root / "graphs", 1).loader(ServableId(model.name, 1, digest)).load()
+    servable = OnnxLoaders(store, views, root / "graphs", 1).loader(ServableId(model.name, 1, digest)).load()
+    return Version(digest, servable)

@@ -8,7 +8,9 @@ import grpc.aio
 
 from martlet.client.channel import OPTIONS, CallPolicy, bearer, call
 from martlet.events import LogPosition, Outcome
+from martlet.exploration import Exploration
 from martlet.feature_encoding import ItemId, RankInput, Value
+from martlet.item_filter import ItemFilter
 from martlet.v1 import events_pb2, events_pb2_grpc, serving_pb2, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire import serving as wire
@@ -64,11 +66,13 @@ class ServingClient:
         context: Mapping[str, Value] | None = None,
         *,
         exclude: Iterable[ItemId] = (),
+        filter: ItemFilter | None = None,
+        exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
     ) -> Ranking:
         """The k best of the known items, best first."""
-        query = RecommendQuery(model, session_id, version, user_id, dict(context or {}), k, frozenset(exclude))
+        query = RecommendQuery(model, session_id, version, user_id, dict(context or {}), k, frozenset(exclude), filter, exploration)
         request = wire.recommend_request(query)
         reply = await call(
             lambda timeout: self._serving.Recommend(request, timeout=timeout, metadata=self._metadata), self._policy
