@@ -86,6 +86,7 @@ async def replica_of(model: str, digest: str, root: Path, settings: Mapping[str,
     await server.start()
     cores = sorted(os.sched_getaffinity(0))
     ports_file = root / "ports.json"
+    ports_file.unlink(missing_ok=True)
     environment = {
         **os.environ,
         "MARTLET_DATA_DIR": str(root),
@@ -96,7 +97,9 @@ async def replica_of(model: str, digest: str, root: Path, settings: Mapping[str,
         **settings,
     }
     command = [sys.executable, "-m", "serving_svc", "--ports-file", str(ports_file)]
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(  # noqa: ASYNC220, S603  nothing else goes on yet; our own interpreter
+        command, env=environment, stdout=subprocess.DEVNULL
+    )
     os.sched_setaffinity(process.pid, cores[:1])
     try:
         while not ports_file.exists():
