@@ -9,6 +9,7 @@ from martlet.item_filter import All, Between, Either, In, ItemFilter, Not
 from martlet.keys import id_value
 from serving_svc.item_columns import ColumnView, Mask
 
+_EXACT = 2.0**53  # beyond, a float64 stands for several whole numbers: two ids would be taken for one
 _FEW = 8  # up to so many values a pass for each is faster than one sorted search
 
 
@@ -47,7 +48,11 @@ def _joined(parts: tuple[ItemFilter, ...], columns: Mapping[str, ColumnView], ro
 
 def _is_in(condition: In, column: ColumnView, rows: int) -> Mask:
     ids = [id_value(value) for value in condition.values if not isinstance(value, float)]
-    numbers = [value for value in condition.values if isinstance(value, float)]
+    numbers = [
+        value
+        for value in condition.values
+        if not isinstance(value, str) and (isinstance(value, float) or abs(value) < _EXACT)
+    ]
     mask = _any_of(column.numbers[:rows], np.array(numbers, np.float64))
     if ids:
         counts = column.counts[:rows]
