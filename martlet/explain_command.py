@@ -11,7 +11,6 @@ from rich.text import Text
 
 from martlet.client.serving import ServingClient
 from martlet.command_options import add_verb, console, count, places_of, print_json
-from martlet.errors import InvalidInput
 from martlet.explanation import Contribution, Explanation
 from martlet.feature_encoding import ItemId, Value
 from martlet.tables import table
@@ -93,8 +92,6 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 async def _asked(options: argparse.Namespace) -> Explanation:
-    if options.shapley == 1:
-        raise InvalidInput("--shapley: permutations come in pairs; at least 2 are needed")
     places = places_of(options)
     async with ServingClient(places.serving, places.token) as client:
         return await client.explain(

@@ -266,7 +266,9 @@ Global___RankResponse: _TypeAlias = RankResponse  # noqa: Y015
 
 @_typing.final
 class AttributeIn(_message.Message):
-    """AttributeIn: the attribute is one of the values; a list of ids, if one of its ids is. Not so if it is absent."""
+    """AttributeIn: the attribute is one of the values; a list of ids, if one of its ids is. Not so if it is absent. Whole
+    numbers are the same whether sent as number or as id; a text is never a number.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -532,8 +534,8 @@ class ExplainRequest(_message.Message):
     session_id: _builtins.str
     version: _builtins.int
     permutations: _builtins.int
-    """How Shapley values are made. 0: none, only `without`. Otherwise at most so many permutations of the features are
-    run; with few features all subsets are, and the values are exact.
+    """How Shapley values are made. 0: none, only `without`. Otherwise (from 2) at most so many permutations of the
+    features are run, in pairs of an order and its reverse; with few features all subsets are, and the values are exact.
     """
     seed: _builtins.int
     """Of the permutations. The same request with the same seed, answered by the same version, gives the same values."""

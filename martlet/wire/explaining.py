@@ -42,8 +42,8 @@ def explain_query(message: pb.ExplainRequest) -> ExplainQuery:
     Raises:
         InvalidInput: no item, an empty value, or too many permutations.
     """
-    if message.permutations > MAX_PERMUTATIONS:
-        raise InvalidInput(f"permutations is {message.permutations}: at most {MAX_PERMUTATIONS} are run")
+    if message.permutations == 1 or message.permutations > MAX_PERMUTATIONS:
+        raise InvalidInput(f"permutations is {message.permutations}: from 2 (one pair) to {MAX_PERMUTATIONS} are run")
     return ExplainQuery(
         message.model,
         message.session_id,

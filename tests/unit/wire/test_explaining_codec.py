@@ -35,7 +35,8 @@ def test_it_needs_an_item_and_bounded_work() -> None:
     message.ClearField("candidate")
     with pytest.raises(InvalidInput, match="the candidate's item_id is missing"):
         explain_query(message)
-    message = explain_request(QUERY)
-    message.permutations = 4097
-    with pytest.raises(InvalidInput, match="at most 4096"):
-        explain_query(message)
+    for count in (1, 4097):
+        message = explain_request(QUERY)
+        message.permutations = count
+        with pytest.raises(InvalidInput, match="to 4096 are run"):
+            explain_query(message)
