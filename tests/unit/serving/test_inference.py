@@ -429,7 +429,7 @@ async def test_an_explanation_adds_up_and_is_neither_recorded_nor_measured() -> 
         assert (explanation.version, explanation.arm, explanation.exact) == (2, Arm.LIVE, True)
         assert explanation.logit == 210.0  # 3 + price 7 + shift 200; the price is what was announced
         parts = {part.feature: part for part in explanation.contributions}
-        assert parts["price"].without == parts["price"].shapley == pytest.approx(7.0)
+        assert (parts["price"].without, parts["user"].without, parts["hour"].without) == (7.0, 0.0, 0.0)
         total = sum(part.shapley for part in explanation.contributions)
         assert total == pytest.approx(explanation.logit - explanation.base_logit)
         assert stage.records == []
