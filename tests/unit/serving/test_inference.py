@@ -313,9 +313,7 @@ async def test_recommend_answers_what_the_filter_lets_through() -> None:
 
 async def test_of_more_items_than_are_ranked_the_newest_are_until_there_are_vectors() -> None:
     async with staged() as stage:
-        stage.announce(
-            [*range(1000, 1030), *range(1, 11)]
-        )  # times are numbers: the lower ones come in last all the same
+        stage.announce([*range(1000, 1030), *range(1, 11)])
         assert ids_of(await stage.recommend(3)) == [10, 9, 8]
         await stage.retriever.refresh()
         assert ids_of(await stage.recommend(3)) == [1029, 1028, 1027]
@@ -327,13 +325,8 @@ async def test_what_retrieval_finds_is_filtered_excluded_and_ranked() -> None:
         await stage.retriever.refresh()
         assert ids_of(await stage.recommend(3, 100, 98)) == [99, 97, 96]
         assert ids_of(await stage.recommend(3, only=equals("item.kind", 0))) == [99, 96, 93]
-        assert ids_of(await stage.recommend(9, only=In("item.kind", (0, 1)))) == [
-            100,
-            99,
-            97,
-            96,
-            94,
-        ]  # 5 are retrieved
+        two_kinds = In("item.kind", (0, 1))
+        assert ids_of(await stage.recommend(9, only=two_kinds)) == [100, 99, 97, 96, 94]  # 5 are retrieved
         narrow = In("item.price", (5.0,))
         stage.announce([3, 50], price=5.0)  # older events change nothing
         assert ids_of(await stage.recommend(3, only=narrow)) == []
