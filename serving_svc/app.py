@@ -183,7 +183,7 @@ class ServingApp:
         config, clock = self._config.serving, self._clock
         answering = self._make_answering()
         inference = self._make_inference(answering)
-        explainer = Explainer(answering, self.batcher, self._items, config.max_batch_rows)
+        explainer = Explainer(answering, self.batcher, self._items, config.max_candidates)
         intake = EventIntake(self._writer, encode_event, self._items, clock)
         serving = ServingServicer(inference, explainer, self._statuses, config.replica, clock)
         events = EventsServicer(intake, clock)
