@@ -36,6 +36,14 @@ def test_the_law_frequencies_are_the_logged_propensities(exploration: Exploratio
         assert abs(counts[answer] / draws - probability) < 4.5 * deviation, answer
 
 
+def test_the_first_item_is_drawn_by_its_share_of_the_exponentials() -> None:
+    shares = np.exp(LOGITS / 0.5) / np.exp(LOGITS / 0.5).sum()
+    for n in range(20):
+        order = order_of(LOGITS, 1, Exploration(temperature=0.5), f"p{n}")
+        assert order.propensities is not None
+        assert order.propensities[0] == pytest.approx(shares[order.rows[0]], rel=1e-5)
+
+
 @pytest.mark.parametrize("exploration", KINDS, ids=str)
 def test_the_same_prediction_gives_the_same_order(exploration: Exploration) -> None:
     first, second = (order_of(LOGITS, 4, exploration, "p7") for _ in range(2))
