@@ -53,10 +53,12 @@ class Asked(Generic[T]):
     Attributes:
         attempt: asks it; may be called twice. The handle is good until it returns.
         finite: whether the result holds numbers only.
+        measured: whether it counts in the version's health; no, if it is other work than what users wait for.
     """
 
     attempt: Callable[[ServableHandle], Awaitable[T]]
     finite: Callable[[T], bool]
+    measured: bool = True
 
 
 class VersionFailedError(Exception):
@@ -126,12 +128,15 @@ class Answering:
             except (InvalidInput, OverCapacity, DeadlinePassed, asyncio.CancelledError):
                 raise  # the caller's doing, not the version's
             except Exception as error:
-                health.failed(not_finite=False)
+                if asked.measured:
+                    health.failed(not_finite=False)
                 raise VersionFailedError from error
             if not asked.finite(result):
-                health.failed(not_finite=True)
+                if asked.measured:
+                    health.failed(not_finite=True)
                 raise VersionFailedError("its scores are not finite")
-            health.answered(self._clock.monotonic() - started)
+            if asked.measured:
+                health.answered(self._clock.monotonic() - started)
             return result
 
 

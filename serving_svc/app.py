@@ -6,7 +6,6 @@ import gc
 import itertools
 import secrets
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from martlet.artifacts import FolderStore
 from martlet.client.registry import RegistryClient
 from martlet.clock import Clock
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.exploration import Exploration
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
@@ -26,7 +26,9 @@ from martlet.wire.events import encode_event
 from martlet.wire.item_events import decode_item_event
 from serving_svc.answering import Answering
 from serving_svc.batcher import Batcher
+from serving_svc.candidates import Candidates
 from serving_svc.event_intake import EventIntake
+from serving_svc.explainer import Explainer
 from serving_svc.head_gate import check_head
 from serving_svc.health_meter import HealthMeter, HealthMetrics
 from serving_svc.health_report import HealthReporter
@@ -37,6 +39,7 @@ from serving_svc.loader import Trial
 from serving_svc.manager import Manager
 from serving_svc.onnx_loader import OnnxLoaders, Tables
 from serving_svc.prediction_log import PredictionLog
+from serving_svc.retriever import Retriever
 from serving_svc.rpc.events import EventsServicer
 from serving_svc.rpc.open_inference import OpenInferenceServicer
 from serving_svc.rpc.serving import ServingServicer
@@ -67,10 +70,12 @@ class ServingApp:
         self._clock = clock
         self._collectors = collectors
         self._token = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
         self._executors = {
             "loader": ThreadPoolExecutor(1, "loader"),  # one at a time, and never on the event loop
             "scoring": ThreadPoolExecutor(SCORING_THREADS, "scoring"),
             "tail": ThreadPoolExecutor(1, "item-tail"),
+            "retrieval": ThreadPoolExecutor(1, "retrieval"),
         }
         self._writer = FileEventWriter(config.event_log_dir, config.serving.replica, config.serving.prediction_queue)
         self._reader = FileEventReader(config.event_log_dir)
@@ -78,7 +83,7 @@ class ServingApp:
         self._meter = HealthMeter(HealthMetrics(collectors))
         self._recent = RecentRequests()
         self._statistics = TensorStatistics()
-        self._items = ItemStore(config.serving.max_candidates)
+        self._items = ItemStore()
         self._tail = ItemTail(self._reader, decode_item_event, self._items, self._executors["tail"], collectors)
         self._changed, self._ready = asyncio.Event(), asyncio.Event()
         self.manager = self._make_manager()
@@ -107,6 +112,16 @@ class ServingApp:
             share=config.serving.shadow_share,
             max_rows=config.serving.shadow_queue,
         )
+        self.retriever = Retriever(
+            self._items,
+            self.manager,
+            self._recent,
+            self._executors["retrieval"],
+            clock,
+            collectors,
+            above=config.serving.max_candidates,
+            refresh_seconds=config.serving.retrieval_refresh_seconds,
+        )
         self.server = self._make_server()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -117,7 +132,13 @@ class ServingApp:
         """
         if not self._config.serving.share_port:
             await self.server.start()
-        work = (self._watch_readiness(), self.source.run(), self._reporter.run(), self._tail.run())
+        work = (
+            self._watch_readiness(),
+            self.source.run(),
+            self._reporter.run(),
+            self._tail.run(),
+            self.retriever.run(),
+        )
         self._tasks = [asyncio.create_task(task) for task in work]
         if self._config.serving.share_port:
             with contextlib.suppress(TimeoutError):
@@ -176,17 +197,18 @@ class ServingApp:
 
     def _make_server(self) -> Server:
         config, clock = self._config.serving, self._clock
-        answering, next_id = self._make_answering()
-        inference = self._make_inference(answering, next_id)
+        answering = self._make_answering()
+        inference = self._make_inference(answering)
+        explainer = Explainer(answering, self.batcher, self._items, config.max_candidates)
         intake = EventIntake(self._predictions.writer, encode_event, self._items, clock)
-        serving = ServingServicer(inference, self._statuses, config.replica, clock)
+        serving = ServingServicer(inference, explainer, self._statuses, config.replica, clock)
         events = EventsServicer(intake, clock)
         tensors = TensorInference(
             answering=answering,
             batcher=self.batcher,
             statistics=self._statistics,
             clock=clock,
-            next_id=next_id,
+            next_id=self._next_id,
             max_rows=config.max_candidates,
         )
         open_inference = OpenInferenceServicer(tensors, self.manager, self._statistics, clock)
@@ -212,31 +234,37 @@ class ServingApp:
         )
         return server
 
-    def _make_answering(self) -> tuple[Answering, Callable[[], str]]:
-        """Who answers, and new prediction ids."""
-        numbers = itertools.count(1)
-        prefix = f"{self._config.serving.replica}-{self._token}-"
-
-        def next_id() -> str:
-            return prefix + str(next(numbers))
-
-        answering = Answering(
-            self.manager, self._meter, self._clock, lease_open=self.source.lease_open, next_id=next_id
+    def _make_answering(self) -> Answering:
+        return Answering(
+            self.manager, self._meter, self._clock, lease_open=self.source.lease_open, next_id=self._next_id
         )
-        return answering, next_id
 
-    def _make_inference(self, answering: Answering, next_id: Callable[[], str]) -> Inference:
+    def _make_inference(self, answering: Answering) -> Inference:
+        config = self._config.serving
+        candidates = Candidates(
+            self._items,
+            self.retriever,
+            self.batcher,
+            limit=config.max_candidates,
+            retrieved=config.retrieved_candidates,
+            newest=config.newest_candidates,
+        )
         return Inference(
             answering=answering,
             batcher=self.batcher,
             items=self._items,
+            candidates=candidates,
             records=self.shadow,
             recent=self._recent,
             clock=self._clock,
             items_known=lambda: self._tail.caught_up,
-            next_id=next_id,
-            max_candidates=self._config.serving.max_candidates,
+            next_id=self._next_id,
+            max_candidates=config.max_candidates,
+            exploration=Exploration(config.exploration_epsilon, config.exploration_temperature),
         )
+
+    def _next_id(self) -> str:
+        return f"{self._config.serving.replica}-{self._token}-{next(self._numbers)}"
 
     def _warm_up(self, servable: Servable) -> None:
         warm_up(servable, self._recent.of(servable.spec_digest))

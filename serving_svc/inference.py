@@ -12,14 +12,16 @@ import numpy.typing as npt
 from martlet.clock import Clock
 from martlet.errors import InvalidInput, NotReady
 from martlet.events import Prediction
+from martlet.exploration import Exploration
 from martlet.feature_encoding import ItemId, RankInput, Value, encode
 from martlet.feature_spec import FeatureBlock
 from martlet.wire.serving import Ranking, RankQuery, RecommendQuery, scored_items
 from serving_svc.answering import Answered, Answering, Asked, session_of
 from serving_svc.batcher import Batcher
+from serving_svc.candidates import Candidates, Wanted
+from serving_svc.exploring import Order, order_of
 from serving_svc.item_store import ItemStore
 from serving_svc.loader import ServableHandle
-from serving_svc.recommend import best_rows
 from serving_svc.servable import Scores, Servable
 from serving_svc.shadow import ShadowScoring
 from serving_svc.warm_up import RecentRequests
@@ -33,14 +35,12 @@ class Scored:
 
     Attributes:
         items: the item of each row of the block.
-        excluded: int64, rows that must not be answered.
     """
 
     spec_digest: str
     items: tuple[ItemId, ...]
     block: FeatureBlock
     scores: Scores
-    excluded: npt.NDArray[np.int64] | None = None
 
 
 class Inference:
@@ -50,6 +50,7 @@ class Inference:
         items_known: whether the items on offer were read to the end of the log once.
         next_id: a new, unique prediction id.
         max_candidates: most candidates of one request.
+        exploration: where the request does not say.
     """
 
     def __init__(
@@ -58,22 +59,26 @@ class Inference:
         answering: Answering,
         batcher: Batcher,
         items: ItemStore,
+        candidates: Candidates,
         records: ShadowScoring,
         recent: RecentRequests,
         clock: Clock,
         items_known: Callable[[], bool],
         next_id: Callable[[], str],
         max_candidates: int,
+        exploration: Exploration,
     ) -> None:
         self._answering = answering
         self._batcher = batcher
         self._items = items
+        self._candidates = candidates
         self._records = records
         self._recent = recent
         self._clock = clock
         self._items_known = items_known
         self._next_id = next_id
         self._max_candidates = max_candidates
+        self._exploration = exploration
 
     async def rank(self, query: RankQuery, deadline: float | None) -> Ranking:
         """Orders the caller's candidates, best first. `deadline`: monotonic seconds.
@@ -96,12 +101,12 @@ class Inference:
 
         session = session_of(query.session_id, query.input.user_id)
         answered = await self._answering.answer(query.model, query.version, session, Asked(attempt, _finite))
-        scored = answered.result
-        order = np.argsort(-scored.scores.logit, kind="stable")
-        return self._recorded(answered, order, query.input.user_id, query.session_id)
+        return self._recorded(answered, len(candidates), query.exploration, query.input.user_id, query.session_id)
 
     async def recommend(self, query: RecommendQuery, deadline: float | None) -> Ranking:
-        """The k best of the items on offer, best first; of more than `max_candidates` items, of the newest.
+        """The k best of the items on offer that the query allows, best first; none if none are allowed.
+
+        Of more than `max_candidates` items, those that retrieval gives are ranked.
 
         Raises:
             NotReady: the items on offer are still being read, or as for `rank`.
@@ -111,39 +116,39 @@ class Inference:
         if not self._items_known():
             raise NotReady("the items on offer are still being read")
 
+        wanted = Wanted(query.model, query.exclude, query.filter)
+
         async def attempt(handle: ServableHandle) -> Scored:
-            scored = self._on_offer(handle.servable, query)
-            if not scored.items:
-                return scored
-            scores = await self._batcher.predict(handle, scored.block, deadline)
-            return Scored(scored.spec_digest, scored.items, scored.block, scores, scored.excluded)
+            servable = handle.servable
+            user = encode(servable.spec, RankInput(query.user_id, query.context, [], []))
+            offer = await self._candidates.offer(handle, wanted, user, deadline)
+            rows = np.zeros(len(offer.items), np.int64)
+            block = FeatureBlock(user.user_ids, user.user_numbers, offer.item_ids, offer.item_numbers, rows)
+            scores = await self._batcher.predict(handle, block, deadline) if offer.items else _NO_SCORES
+            return Scored(servable.spec_digest, offer.items, block, scores)
 
         session = session_of(query.session_id, query.user_id)
         answered = await self._answering.answer(query.model, query.version, session, Asked(attempt, _finite))
-        scored = answered.result
-        order = best_rows(scored.scores.logit, query.k, scored.excluded)
-        return self._recorded(answered, order, query.user_id, query.session_id)
-
-    def _on_offer(self, servable: Servable, query: RecommendQuery) -> Scored:
-        """The user's values and those of all items on offer, not scored yet."""
-        matrix = self._items.matrix(query.model, servable.spec, servable.spec_digest)
-        user = encode(servable.spec, RankInput(query.user_id, query.context, [], []))
-        rows = np.zeros(len(matrix.items), np.int64)
-        block = FeatureBlock(user.user_ids, user.user_numbers, matrix.item_ids, matrix.item_numbers, rows)
-        excluded = [matrix.row_of[item] for item in query.exclude if item in matrix.row_of]
-        return Scored(servable.spec_digest, matrix.items, block, _NO_SCORES, np.array(excluded, np.int64))
+        return self._recorded(answered, query.k, query.exploration, query.user_id, query.session_id)
 
     def _recorded(
-        self, answered: Answered[Scored], order: npt.NDArray[np.int64], user_id: ItemId | None, session_id: str
+        self,
+        answered: Answered[Scored],
+        k: int,
+        exploration: Exploration | None,
+        user_id: ItemId | None,
+        session_id: str,
     ) -> Ranking:
-        """The answer in this order of rows; its record is on its way to the log."""
-        choice, shown = answered.choice, _ordered(answered.result, order)
-        servable, prediction_id = choice.servable, self._next_id()
+        """The answer; its record is on its way to the log."""
+        choice, prediction_id = answered.choice, self._next_id()
+        explored = self._exploration if exploration is None else exploration
+        order = order_of(answered.result.scores.logit, k, explored, prediction_id)
+        shown, servable = _ordered(answered.result, order.rows), choice.servable
         if shown.items:
             self._recent.add(shown.spec_digest, shown.block)
-            prediction = self._prediction(prediction_id, answered, shown, user_id, session_id)
+            prediction = self._prediction(prediction_id, answered, shown, order, user_id, session_id)
             self._records.record(prediction, answered.route)
-        ranked = scored_items(shown.items, shown.scores.score, shown.scores.logit)
+        ranked = scored_items(shown.items, shown.scores.score, shown.scores.logit, order.propensities)
         return Ranking(prediction_id, servable.model, servable.version, servable.digest, choice.arm, ranked)
 
     def _prediction(
@@ -151,6 +156,7 @@ class Inference:
         prediction_id: str,
         answered: Answered[Scored],
         shown: Scored,
+        order: Order,
         user_id: ItemId | None,
         session_id: str,
     ) -> Prediction:
@@ -171,7 +177,7 @@ class Inference:
             user_id=user_id,
             session_id=session_id,
             item_ids=shown.items,
-            propensities=None,
+            propensities=order.propensities,
             scores={servable.version: shown.scores.logit},
             spec_digest=shown.spec_digest,
             features=shown.block,

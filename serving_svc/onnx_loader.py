@@ -20,6 +20,7 @@ from martlet.keys import text_id
 from martlet.manifest import BlobRef, Manifest, TableManifest, decode_manifest, spec_digest
 from martlet.signature import LOGIT, SCORE, Signature
 from martlet.table_blobs import decode_dense
+from serving_svc.item_rows import TableArrays, item_rows
 from serving_svc.memory import give_back
 from serving_svc.onnx_initializers import Initializer, external_initializers
 from serving_svc.onnx_values import run_with_bfloat16
@@ -68,7 +69,13 @@ class Tables(Protocol):
 class OnnxServable:
     """A version in an onnxruntime session. Thread-safe; keeps the arrays that the session reads alive."""
 
-    def __init__(self, manifest: Manifest, session: ort.InferenceSession, values: Sequence[ort.OrtValue]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        session: ort.InferenceSession,
+        values: Sequence[ort.OrtValue],
+        tables: Mapping[int, TableArrays],
+    ) -> None:
         self._spec = manifest.feature_spec
         self._spec_digest = spec_digest(manifest.feature_spec)
         self._signature = manifest.signature
@@ -76,6 +83,7 @@ class OnnxServable:
         self._values = tuple(values)
         tensors = (*manifest.signature.inputs, *manifest.signature.outputs)
         self._has_bfloat16 = any(type_of(spec.dtype).dtype == BFLOAT16 for spec in tensors)
+        self._tables = tables
 
     @property
     def spec(self) -> FeatureSpec:
@@ -108,6 +116,10 @@ class OnnxServable:
         if self._has_bfloat16:
             return run_with_bfloat16(self._session, inputs, outputs)
         return dict(zip(outputs, self._session.run(list(outputs), dict(inputs)), strict=True))
+
+    def item_rows(self, item_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The table rows of items, side by side; see `serving_svc.item_rows`."""
+        return item_rows(self._spec, self._tables, item_ids)
 
 
 class OnnxLoaders:
@@ -183,7 +195,8 @@ class OnnxLoader:
         _check_arrays(initializers, arrays, manifest.tables)
         session, values = _session(path, arrays, self._shared.intra_op_threads)
         _check_session(session, manifest.signature)
-        return OnnxServable(manifest, session, values)
+        tables = {loaded.table.width: _table_view(loaded) for loaded in self._tables}
+        return OnnxServable(manifest, session, values, tables)
 
 
 def _table_arrays(loaded: OpenTable) -> dict[str, npt.NDArray[np.generic]]:
@@ -194,6 +207,10 @@ def _table_arrays(loaded: OpenTable) -> dict[str, npt.NDArray[np.generic]]:
         f"{name}.keys": loaded.keys,
         f"{name}.rows": loaded.rows,
     }
+
+
+def _table_view(loaded: OpenTable) -> TableArrays:
+    return TableArrays(loaded.keys, loaded.rows, loaded.view.directory, loaded.view.special)
 
 
 def _session(path: Path, arrays: Arrays, threads: int) -> tuple[ort.InferenceSession, list[ort.OrtValue]]:

@@ -4,22 +4,15 @@ import numpy as np
 import numpy.typing as npt
 
 
-def best_rows(
-    logits: npt.NDArray[np.float32], k: int, excluded: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.int64]:
-    """The rows of the k highest logits, best first, without the excluded rows; at equal logits the earlier row wins.
+def best_rows(logits: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    """The rows of the k highest logits, best first; at equal logits the earlier row wins.
 
     >>> best_rows(np.array([0.5, 2.0, 1.0], np.float32), 2).tolist()
     [1, 2]
     """
-    values = logits
-    if excluded is not None and excluded.size:
-        values = logits.copy()
-        values[excluded] = -np.inf
-    allowed = int(np.count_nonzero(values > -np.inf))
-    k = min(k, allowed)
-    if k < values.shape[0] // 4:  # sorting few of many
-        floor = np.partition(values, values.shape[0] - k)[values.shape[0] - k] if k else np.inf
-        rows = np.flatnonzero(values >= floor)
-        return rows[np.argsort(-values[rows], kind="stable")][:k]
-    return np.argsort(-values, kind="stable")[:k]
+    k = min(k, logits.shape[0])
+    if 0 < k < logits.shape[0] // 4:  # sorting few of many
+        floor = np.partition(logits, logits.shape[0] - k)[logits.shape[0] - k]
+        rows = np.flatnonzero(logits >= floor)
+        return rows[np.argsort(-logits[rows], kind="stable")][:k]
+    return np.argsort(-logits, kind="stable")[:k]

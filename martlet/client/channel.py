@@ -1,6 +1,7 @@
 """Channels and calls: keep-alive, token, retries, and statuses turned back into the domain's errors."""
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -36,6 +37,9 @@ OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.enable_retries", 0),
 ]
+
+# Each call goes to the next of the hosts that the address resolves to; gRPC's own default stays with the first.
+BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
 
 _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,

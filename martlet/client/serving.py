@@ -1,27 +1,38 @@
-"""Client of serving: rank, recommend, and tell what came of it."""
+"""Client of serving: rank, recommend, explain, and tell what came of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import grpc.aio
 
-from martlet.client.channel import OPTIONS, CallPolicy, bearer, call
+from martlet.client import serving_requests as requests
+from martlet.client.answer import Answer, answer_of
+from martlet.client.channel import BALANCED, CallPolicy, bearer, call
+from martlet.client.serving_requests import Values
 from martlet.events import LogPosition, Outcome
-from martlet.feature_encoding import ItemId, RankInput, Value
-from martlet.v1 import events_pb2, events_pb2_grpc, serving_pb2, serving_pb2_grpc
+from martlet.explanation import Explanation
+from martlet.exploration import Exploration
+from martlet.feature_encoding import ItemId
+from martlet.item_filter import ItemFilter
+from martlet.v1 import events_pb2_grpc, serving_pb2, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire import serving as wire
+from martlet.wire.explaining import explanation_of
 from martlet.wire.registry import status_of
-from martlet.wire.serving import Ranking, RankQuery, RecommendQuery
-from martlet.wire.values import id_message, id_messages, value_messages
+
+R = TypeVar("R")
 
 
 class ServingClient:
-    """Serving, from an event loop. Every call may be repeated without harm: a repeated outcome is the same outcome."""
+    """Serving, from an event loop. Every call may be repeated without harm: a repeated outcome is the same outcome.
+
+    UNAVAILABLE is tried again with backoff until the policy's time is over. An address such as `dns:///serving:8500`
+    that has several hosts behind it is balanced call by call, and a try that failed goes to the next host.
+    """
 
     def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._channel = grpc.aio.insecure_channel(address, options=BALANCED)
         self._serving = serving_pb2_grpc.ServingServiceStub(self._channel)
         self._events = events_pb2_grpc.EventsServiceStub(self._channel)
         self._metadata = bearer(token)
@@ -39,80 +50,93 @@ class ServingClient:
         self,
         model: str,
         user_id: ItemId | None,
-        candidates: Mapping[ItemId, Mapping[str, Value]] | Iterable[ItemId],
-        context: Mapping[str, Value] | None = None,
+        candidates: Mapping[ItemId, Values] | Iterable[ItemId],
+        context: Values | None = None,
         *,
+        exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
-    ) -> Ranking:
+    ) -> Answer:
         """Orders the candidates for the user, best first. A mapping gives each candidate's features (`item.*`)."""
-        known = candidates if isinstance(candidates, Mapping) else {item: {} for item in candidates}
-        query = RankQuery(
-            model, session_id, version, RankInput(user_id, context or {}, list(known), list(known.values()))
-        )
-        request = wire.rank_request(query)
-        reply = await call(
-            lambda timeout: self._serving.Rank(request, timeout=timeout, metadata=self._metadata), self._policy
-        )
-        return wire.ranking_of(reply)
+        request = requests.rank_request(model, user_id, candidates, context, exploration, session_id, version)
+        return self._answer(await self._call(self._serving.Rank, request))
 
     async def recommend(
         self,
         model: str,
         user_id: ItemId | None,
         k: int,
-        context: Mapping[str, Value] | None = None,
+        context: Values | None = None,
         *,
         exclude: Iterable[ItemId] = (),
+        only: ItemFilter | None = None,
+        exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
-    ) -> Ranking:
-        """The k best of the known items, best first."""
-        query = RecommendQuery(model, session_id, version, user_id, dict(context or {}), k, frozenset(exclude))
-        request = wire.recommend_request(query)
-        reply = await call(
-            lambda timeout: self._serving.Recommend(request, timeout=timeout, metadata=self._metadata), self._policy
+    ) -> Answer:
+        """The k best of the items on offer, best first; fewer if fewer are allowed.
+
+        Args:
+            model: its name.
+            user_id: None: nobody in particular.
+            k: how many are wanted.
+            context: user-side and context features by source name.
+            exclude: items that must not be answered.
+            only: which may be, by their attributes (see `martlet.item_filter`).
+            exploration: None: as the replica is configured.
+            session_id: keeps a session with one version; empty: the user is the session.
+            version: 0: the traffic split chooses.
+        """
+        request = requests.recommend_request(
+            model, user_id, k, context, exclude, only, exploration, session_id, version
         )
-        return wire.ranking_of(reply)
+        return self._answer(await self._call(self._serving.Recommend, request))
+
+    async def explain(
+        self,
+        model: str,
+        user_id: ItemId | None,
+        item_id: ItemId,
+        context: Values | None = None,
+        *,
+        features: Values | None = None,
+        permutations: int = 0,
+        seed: int = 0,
+        session_id: str = "",
+        version: int = 0,
+    ) -> Explanation:
+        """What each feature did to the item's logit; with `permutations`, Shapley values too."""
+        request = requests.explain_request(
+            model, user_id, item_id, context, features, permutations, seed, session_id, version
+        )
+        return explanation_of(await self._call(self._serving.Explain, request))
 
     async def record_outcomes(self, outcomes: Sequence[Outcome]) -> LogPosition:
         """Tells what users did; once this returns, it is on disk."""
-        request = events_pb2.RecordOutcomesRequest(outcomes=[wire.outcome_message(outcome) for outcome in outcomes])
-        reply = await call(
-            lambda timeout: self._events.RecordOutcomes(request, timeout=timeout, metadata=self._metadata),
-            self._policy,
-        )
+        reply = await self._call(self._events.RecordOutcomes, requests.record_request(outcomes))
         return wire.position_of(reply.position)
 
-    async def upsert_items(self, model: str, items: Mapping[ItemId, Mapping[str, Value]]) -> LogPosition:
+    async def upsert_items(self, model: str, items: Mapping[ItemId, Values]) -> LogPosition:
         """Announces items, or changes their attributes."""
-        messages = [
-            events_pb2.Item(item_id=id_message(item), attributes=value_messages(values))
-            for item, values in items.items()
-        ]
-        request = events_pb2.UpsertItemsRequest(model=model, items=messages)
-        reply = await call(
-            lambda timeout: self._events.UpsertItems(request, timeout=timeout, metadata=self._metadata), self._policy
-        )
+        reply = await self._call(self._events.UpsertItems, requests.upsert_request(model, items))
         return wire.position_of(reply.position)
 
     async def delete_items(self, model: str, items: Iterable[ItemId]) -> LogPosition:
         """Withdraws items."""
-        request = events_pb2.DeleteItemsRequest(model=model, item_ids=id_messages(items))
-        reply = await call(
-            lambda timeout: self._events.DeleteItems(request, timeout=timeout, metadata=self._metadata), self._policy
-        )
+        reply = await self._call(self._events.DeleteItems, requests.delete_request(model, items))
         return wire.position_of(reply.position)
 
     async def status(self) -> list[ServableStatus]:
         """The versions this replica holds."""
-        request = serving_pb2.GetServingStatusRequest()
-        reply = await call(
-            lambda timeout: self._serving.GetServingStatus(request, timeout=timeout, metadata=self._metadata),
-            self._policy,
-        )
+        reply = await self._call(self._serving.GetServingStatus, serving_pb2.GetServingStatusRequest())
         return [status_of(status) for status in reply.servables]
 
     async def close(self) -> None:
         """Closes the channel."""
         await self._channel.close()
+
+    def _answer(self, reply: serving_pb2.RankResponse | serving_pb2.RecommendResponse) -> Answer:
+        return answer_of(wire.ranking_of(reply), self.record_outcomes)
+
+    async def _call(self, method: Callable[..., Awaitable[R]], request: Any) -> R:
+        return await call(lambda timeout: method(request, timeout=timeout, metadata=self._metadata), self._policy)

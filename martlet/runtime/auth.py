@@ -29,6 +29,7 @@ OPEN_SERVICES: Final = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.Server
 NEEDED: Final[Mapping[str, CallerRole]] = {
     "/martlet.v1.ServingService/Rank": CallerRole.CALLER,
     "/martlet.v1.ServingService/Recommend": CallerRole.CALLER,
+    "/martlet.v1.ServingService/Explain": CallerRole.CALLER,
     "/martlet.v1.ServingService/GetServingStatus": CallerRole.READER,
     "/martlet.v1.EventsService/RecordOutcomes": CallerRole.CALLER,
     "/martlet.v1.EventsService/UpsertItems": CallerRole.PUBLISHER,

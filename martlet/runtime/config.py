@@ -30,7 +30,12 @@ class ServingConfig:
         registry: the registry's address.
         replica: this replica's name; also names its partition of the event log. Unique among replicas.
         max_message_bytes: largest request or reply.
-        max_candidates: most candidates of one request.
+        max_candidates: most candidates of one request; of more items on offer, candidates are retrieved.
+        retrieved_candidates: how many items retrieval gives to the ranker.
+        newest_candidates: so many of the newest items are ranked beside those retrieved.
+        retrieval_refresh_seconds: the item vectors of retrieval are made anew about this often.
+        exploration_epsilon: chance, at each position, of an item picked evenly among the candidates; 0: never.
+        exploration_temperature: above 0, answers are drawn in proportion to exp(logit / temperature).
         max_calls: calls that may be under way; beyond, they are refused with RESOURCE_EXHAUSTED.
         max_pending_rows: item rows that may wait; beyond, requests are refused likewise.
         max_batch_rows: item rows scored in one run.
@@ -54,6 +59,11 @@ class ServingConfig:
     max_message_bytes: int = 16 << 20
     max_candidates: int = 4096
     max_calls: int = 1000
+    retrieved_candidates: int = 512
+    newest_candidates: int = 32
+    retrieval_refresh_seconds: float = 60.0
+    exploration_epsilon: float = 0.0
+    exploration_temperature: float = 0.0
     max_pending_rows: int = 65536
     max_batch_rows: int = 1024
     prediction_queue: int = 65536

@@ -124,6 +124,7 @@ class RankRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    EXPLORATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     session_id: _builtins.str
     """Pins the user session to one version; empty: the user is the session."""
@@ -137,6 +138,10 @@ class RankRequest(_message.Message):
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]: ...
+    @_builtins.property
+    def exploration(self) -> Global___Exploration:
+        """Absent: as the replica is configured."""
+
     def __init__(
         self,
         *,
@@ -146,14 +151,50 @@ class RankRequest(_message.Message):
         context: _abc.Mapping[_builtins.str, _events_pb2.FeatureValue] | None = ...,
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
         version: _builtins.int = ...,
+        exploration: Global___Exploration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exploration", b"exploration", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "context", b"context", "model", b"model", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "context", b"context", "exploration", b"exploration", "model", b"model", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RankRequest: _TypeAlias = RankRequest  # noqa: Y015
+
+@_typing.final
+class Exploration(_message.Message):
+    """Exploration answers other than best first, now and then. The probability with which each item came to its position,
+    given the items above it and the candidates of the request, is in the answer and in the prediction record. The
+    choice is a function of the prediction id.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFF_FIELD_NUMBER: _builtins.int
+    EPSILON_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    off: _builtins.bool
+    """Best first, without chance."""
+    epsilon: _builtins.float
+    """0..1: at each position, with this probability, one of the items left, each equally likely."""
+    temperature: _builtins.float
+    """Above 0: at each position, an item left is taken with probability proportional to exp(logit / temperature)."""
+    def __init__(
+        self,
+        *,
+        off: _builtins.bool = ...,
+        epsilon: _builtins.float = ...,
+        temperature: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "kind", b"kind", "off", b"off", "temperature", b"temperature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "kind", b"kind", "off", b"off", "temperature", b"temperature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["off", "epsilon", "temperature"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Exploration: _TypeAlias = Exploration  # noqa: Y015
 
 @_typing.final
 class ScoredItem(_message.Message):
@@ -162,9 +203,12 @@ class ScoredItem(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     LOGIT_FIELD_NUMBER: _builtins.int
+    PROPENSITY_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """Probability, or the regression's value."""
     logit: _builtins.float
+    propensity: _builtins.float
+    """With exploration: the probability of this item at this position, given those above it. 0 stands for 1: none was."""
     @_builtins.property
     def item_id(self) -> _events_pb2.Id: ...
     def __init__(
@@ -173,10 +217,11 @@ class ScoredItem(_message.Message):
         item_id: _events_pb2.Id | None = ...,
         score: _builtins.float = ...,
         logit: _builtins.float = ...,
+        propensity: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "logit", b"logit", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "logit", b"logit", "propensity", b"propensity", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,6 +265,131 @@ class RankResponse(_message.Message):
 Global___RankResponse: _TypeAlias = RankResponse  # noqa: Y015
 
 @_typing.final
+class AttributeIn(_message.Message):
+    """AttributeIn: the attribute is one of the values; a list of ids, if one of its ids is. Not so if it is absent. Whole
+    numbers are the same whether sent as number or as id; a text is never a number.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    """By source name, such as item.brand."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.FeatureValue]:
+        """Ids or numbers, at least one."""
+
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        values: _abc.Iterable[_events_pb2.FeatureValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributeIn: _TypeAlias = AttributeIn  # noqa: Y015
+
+@_typing.final
+class AttributeRange(_message.Message):
+    """AttributeRange: the attribute is a number from min to max, both inclusive. Not so if it is absent, a text or a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    attribute: _builtins.str
+    min: _builtins.float
+    """Absent: no bound on this side; one of them must be given."""
+    max: _builtins.float
+    def __init__(
+        self,
+        *,
+        attribute: _builtins.str = ...,
+        min: _builtins.float | None = ...,
+        max: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "attribute", b"attribute", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___AttributeRange: _TypeAlias = AttributeRange  # noqa: Y015
+
+@_typing.final
+class ItemFilters(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemFilter]: ...
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[Global___ItemFilter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemFilters: _TypeAlias = ItemFilters  # noqa: Y015
+
+@_typing.final
+class ItemFilter(_message.Message):
+    """ItemFilter says which items may be recommended, by their announced attributes. At most 64 nodes, 8 levels and 1,000
+    values in all.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    ANY_FIELD_NUMBER: _builtins.int
+    NOT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def range(self) -> Global___AttributeRange: ...
+    @_builtins.property
+    def all(self) -> Global___ItemFilters:
+        """All of them hold; so do none."""
+
+    @_builtins.property
+    def any(self) -> Global___ItemFilters:
+        """At least one of them holds."""
+
+    def __init__(
+        self,
+        *,
+        range: Global___AttributeRange | None = ...,
+        all: Global___ItemFilters | None = ...,
+        any: Global___ItemFilters | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "any", b"any", "in", b"in", "kind", b"kind", "not", b"not", "range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "any", b"any", "in", b"in", "kind", b"kind", "not", b"not", "range", b"range"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["in", "range", "all", "any", "not"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___ItemFilter: _TypeAlias = ItemFilter  # noqa: Y015
+
+@_typing.final
 class RecommendRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -251,6 +421,8 @@ class RecommendRequest(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     EXCLUDE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    EXPLORATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     session_id: _builtins.str
     k: _builtins.int
@@ -261,6 +433,14 @@ class RecommendRequest(_message.Message):
     def context(self) -> _containers.MessageMap[_builtins.str, _events_pb2.FeatureValue]: ...
     @_builtins.property
     def exclude(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Id]: ...
+    @_builtins.property
+    def filter(self) -> Global___ItemFilter:
+        """Absent: all items on offer."""
+
+    @_builtins.property
+    def exploration(self) -> Global___Exploration:
+        """Absent: as the replica is configured."""
+
     def __init__(
         self,
         *,
@@ -271,10 +451,12 @@ class RecommendRequest(_message.Message):
         k: _builtins.int = ...,
         exclude: _abc.Iterable[_events_pb2.Id] | None = ...,
         version: _builtins.int = ...,
+        filter: Global___ItemFilter | None = ...,
+        exploration: Global___Exploration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exploration", b"exploration", "filter", b"filter", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exclude", b"exclude", "k", b"k", "model", b"model", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exclude", b"exclude", "exploration", b"exploration", "filter", b"filter", "k", b"k", "model", b"model", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,6 +496,171 @@ class RecommendResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _events_pb2.FeatureValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _events_pb2.FeatureValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PERMUTATIONS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    session_id: _builtins.str
+    version: _builtins.int
+    permutations: _builtins.int
+    """How Shapley values are made. 0: none, only `without`. Otherwise (from 2) at most so many permutations of the
+    features are run, in pairs of an order and its reverse; with few features all subsets are, and the values are exact.
+    """
+    seed: _builtins.int
+    """Of the permutations. The same request with the same seed, answered by the same version, gives the same values."""
+    @_builtins.property
+    def user_id(self) -> _events_pb2.Id: ...
+    @_builtins.property
+    def context(self) -> _containers.MessageMap[_builtins.str, _events_pb2.FeatureValue]: ...
+    @_builtins.property
+    def candidate(self) -> Global___Candidate:
+        """The item; what its features leave out comes from its known attributes."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        user_id: _events_pb2.Id | None = ...,
+        session_id: _builtins.str = ...,
+        context: _abc.Mapping[_builtins.str, _events_pb2.FeatureValue] | None = ...,
+        candidate: Global___Candidate | None = ...,
+        version: _builtins.int = ...,
+        permutations: _builtins.int = ...,
+        seed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "user_id", b"user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "context", b"context", "model", b"model", "permutations", b"permutations", "seed", b"seed", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class Contribution(_message.Message):
+    """Contribution is what one feature did to the logit. "Without" a feature means: as if the caller had not sent it. An
+    absent id is a category of its own (where it was never learned, it has the feature's default row), an absent number
+    is missing (which the model takes as the mean), an absent list is empty.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    SHAPLEY_FIELD_NUMBER: _builtins.int
+    SHAPLEY_ERROR_FIELD_NUMBER: _builtins.int
+    feature: _builtins.str
+    """The model's parameter."""
+    source: _builtins.str
+    """The caller's name for it, such as item.price."""
+    without: _builtins.float
+    """logit - logit without this feature alone. These do NOT add up to logit - base_logit where features interact."""
+    shapley: _builtins.float
+    """The feature's Shapley value. These add up to logit - base_logit, exactly but for rounding, with any number of
+    permutations. 0 if none were asked for.
+    """
+    shapley_error: _builtins.float
+    """Standard error of `shapley` over permutations; 0 if it is exact."""
+    def __init__(
+        self,
+        *,
+        feature: _builtins.str = ...,
+        source: _builtins.str = ...,
+        without: _builtins.float = ...,
+        shapley: _builtins.float = ...,
+        shapley_error: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "shapley", b"shapley", "shapley_error", b"shapley_error", "source", b"source", "without", b"without"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    LOGIT_FIELD_NUMBER: _builtins.int
+    BASE_LOGIT_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    PERMUTATIONS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    digest: _builtins.str
+    arm: _events_pb2.Arm.ValueType
+    score: _builtins.float
+    logit: _builtins.float
+    base_logit: _builtins.float
+    """The logit with no feature at all."""
+    permutations: _builtins.int
+    """How many permutations were run; 0 with `exact` or if no Shapley values were asked for."""
+    exact: _builtins.bool
+    """All subsets of the features were run."""
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]:
+        """In the feature spec's order."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        arm: _events_pb2.Arm.ValueType = ...,
+        score: _builtins.float = ...,
+        logit: _builtins.float = ...,
+        base_logit: _builtins.float = ...,
+        contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        permutations: _builtins.int = ...,
+        exact: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "base_logit", b"base_logit", "contributions", b"contributions", "digest", b"digest", "exact", b"exact", "logit", b"logit", "model", b"model", "permutations", b"permutations", "score", b"score", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class ServableStatus(_message.Message):

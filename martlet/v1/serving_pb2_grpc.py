@@ -45,6 +45,11 @@ class ServingServiceStub:
                 request_serializer=martlet_dot_v1_dot_serving__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=martlet_dot_v1_dot_serving__pb2.RecommendResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/martlet.v1.ServingService/Explain',
+                request_serializer=martlet_dot_v1_dot_serving__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_serving__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.GetServingStatus = channel.unary_unary(
                 '/martlet.v1.ServingService/GetServingStatus',
                 request_serializer=martlet_dot_v1_dot_serving__pb2.GetServingStatusRequest.SerializeToString,
@@ -70,6 +75,13 @@ class ServingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Explain says how much each feature contributed to the logit of one item. Nothing is recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServingStatus(self, request, context):
         """GetServingStatus lists the versions a replica holds and their states.
         """
@@ -89,6 +101,11 @@ def add_ServingServiceServicer_to_server(servicer, server):
                     servicer.Recommend,
                     request_deserializer=martlet_dot_v1_dot_serving__pb2.RecommendRequest.FromString,
                     response_serializer=martlet_dot_v1_dot_serving__pb2.RecommendResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=martlet_dot_v1_dot_serving__pb2.ExplainRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_serving__pb2.ExplainResponse.SerializeToString,
             ),
             'GetServingStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServingStatus,
@@ -151,6 +168,33 @@ class ServingService:
             '/martlet.v1.ServingService/Recommend',
             martlet_dot_v1_dot_serving__pb2.RecommendRequest.SerializeToString,
             martlet_dot_v1_dot_serving__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.ServingService/Explain',
+            martlet_dot_v1_dot_serving__pb2.ExplainRequest.SerializeToString,
+            martlet_dot_v1_dot_serving__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class ServingServiceStub:
     """Rank orders the caller's own candidates."""
     Recommend: _grpc.UnaryUnaryMultiCallable[_serving_pb2.RecommendRequest, _serving_pb2.RecommendResponse]
     """Recommend chooses k of the items that are known."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_serving_pb2.ExplainRequest, _serving_pb2.ExplainResponse]
+    """Explain says how much each feature contributed to the logit of one item. Nothing is recorded."""
     GetServingStatus: _grpc.UnaryUnaryMultiCallable[_serving_pb2.GetServingStatusRequest, _serving_pb2.GetServingStatusResponse]
     """GetServingStatus lists the versions a replica holds and their states."""
 
@@ -49,6 +51,8 @@ class ServingServiceAsyncStub(ServingServiceStub):
     """Rank orders the caller's own candidates."""
     Recommend: _aio.UnaryUnaryMultiCallable[_serving_pb2.RecommendRequest, _serving_pb2.RecommendResponse]  # type: ignore[assignment]
     """Recommend chooses k of the items that are known."""
+    Explain: _aio.UnaryUnaryMultiCallable[_serving_pb2.ExplainRequest, _serving_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explain says how much each feature contributed to the logit of one item. Nothing is recorded."""
     GetServingStatus: _aio.UnaryUnaryMultiCallable[_serving_pb2.GetServingStatusRequest, _serving_pb2.GetServingStatusResponse]  # type: ignore[assignment]
     """GetServingStatus lists the versions a replica holds and their states."""
 
@@ -70,6 +74,14 @@ class ServingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_serving_pb2.RecommendResponse, _abc.Awaitable[_serving_pb2.RecommendResponse]]:
         """Recommend chooses k of the items that are known."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _serving_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_serving_pb2.ExplainResponse, _abc.Awaitable[_serving_pb2.ExplainResponse]]:
+        """Explain says how much each feature contributed to the logit of one item. Nothing is recorded."""
 
     @_abc_1.abstractmethod
     def GetServingStatus(

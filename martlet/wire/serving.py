@@ -7,24 +7,37 @@ import numpy.typing as npt
 
 from martlet.errors import InvalidInput
 from martlet.events import Arm, LogPosition, Outcome
+from martlet.exploration import BEST_FIRST, Exploration
 from martlet.feature_encoding import ItemId, RankInput, Value
+from martlet.item_filter import ItemFilter
 from martlet.v1 import events_pb2, serving_pb2
+from martlet.wire.item_filter import item_filter_message, item_filter_of
 from martlet.wire.values import id_message, id_messages, id_of, optional_id_of, value_messages, values_of
 
 
 @dataclass(frozen=True, slots=True)
 class RankQuery:
-    """A decoded rank request. `version` 0 leaves the choice to the traffic split."""
+    """A decoded rank request. `version` 0 leaves the choice to the traffic split.
+
+    Attributes:
+        exploration: None: as the replica is configured.
+    """
 
     model: str
     session_id: str
     version: int
     input: RankInput
+    exploration: Exploration | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """A decoded recommend request."""
+    """A decoded recommend request.
+
+    Attributes:
+        filter: which items may be answered; None: all on offer.
+        exploration: None: as the replica is configured.
+    """
 
     model: str
     session_id: str
@@ -33,15 +46,22 @@ class RecommendQuery:
     context: dict[str, Value]
     k: int
     exclude: frozenset[ItemId]
+    filter: ItemFilter | None = None
+    exploration: Exploration | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredItem:
-    """One answered item. `score` is a probability, or the regression's value."""
+    """One answered item. `score` is a probability, or the regression's value.
+
+    Attributes:
+        propensity: probability of this item at its position, given those above it; 1 without exploration.
+    """
 
     item_id: ItemId
     score: float
     logit: float
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +80,7 @@ def rank_query(message: serving_pb2.RankRequest) -> RankQuery:
     """Decodes a request.
 
     Raises:
-        InvalidInput: an empty or repeated candidate id, or an empty feature value.
+        InvalidInput: an empty or repeated candidate id, an empty feature value, or a bad exploration.
     """
     items = [id_of(candidate.item_id, "a candidate's item_id") for candidate in message.candidates]
     if not items:
@@ -77,6 +97,7 @@ def rank_query(message: serving_pb2.RankRequest) -> RankQuery:
             items,
             [values_of(candidate.features) for candidate in message.candidates],
         ),
+        _exploration_of(message),
     )
 
 
@@ -84,7 +105,7 @@ def recommend_query(message: serving_pb2.RecommendRequest) -> RecommendQuery:
     """Decodes a request.
 
     Raises:
-        InvalidInput: k is 0, or an empty id or value.
+        InvalidInput: k is 0, an empty id or value, or a bad filter or exploration.
     """
     if message.k == 0:
         raise InvalidInput("k must be at least 1")
@@ -96,6 +117,8 @@ def recommend_query(message: serving_pb2.RecommendRequest) -> RecommendQuery:
         values_of(message.context),
         message.k,
         frozenset(id_of(item, "an excluded item_id") for item in message.exclude),
+        item_filter_of(message.filter) if message.HasField("filter") else None,
+        _exploration_of(message),
     )
 
 
@@ -125,7 +148,10 @@ def recommend_response(ranking: Ranking) -> serving_pb2.RecommendResponse:
 
 def ranking_of(message: serving_pb2.RankResponse | serving_pb2.RecommendResponse) -> Ranking:
     """An answer from a message."""
-    items = tuple(ScoredItem(id_of(item.item_id, "item_id"), item.score, item.logit) for item in message.items)
+    items = tuple(
+        ScoredItem(id_of(item.item_id, "item_id"), item.score, item.logit, item.propensity or 1.0)
+        for item in message.items
+    )
     return Ranking(message.prediction_id, message.model, message.version, message.digest, Arm(message.arm), items)
 
 
@@ -143,6 +169,7 @@ def rank_request(query: RankQuery) -> serving_pb2.RankRequest:
         context=value_messages(query.input.context),
         candidates=candidates,
         version=query.version,
+        exploration=_exploration_message(query.exploration),
     )
 
 
@@ -156,6 +183,8 @@ def recommend_request(query: RecommendQuery) -> serving_pb2.RecommendRequest:
         k=query.k,
         exclude=id_messages(sorted(query.exclude, key=str)),
         version=query.version,
+        filter=None if query.filter is None else item_filter_message(query.filter),
+        exploration=_exploration_message(query.exploration),
     )
 
 
@@ -197,14 +226,54 @@ def position_of(message: events_pb2.LogPosition) -> LogPosition:
 
 
 def scored_items(
-    item_ids: tuple[ItemId, ...], scores: npt.NDArray[np.float32], logits: npt.NDArray[np.float32]
+    item_ids: tuple[ItemId, ...],
+    scores: npt.NDArray[np.float32],
+    logits: npt.NDArray[np.float32],
+    propensities: npt.NDArray[np.float32] | None = None,
 ) -> tuple[ScoredItem, ...]:
-    """Items with their scores, in the given order."""
-    return tuple(map(ScoredItem, item_ids, scores.tolist(), logits.tolist()))
+    """Items with their scores, in the given order; without propensities they are 1."""
+    if propensities is None:
+        return tuple(map(ScoredItem, item_ids, scores.tolist(), logits.tolist()))
+    return tuple(map(ScoredItem, item_ids, scores.tolist(), logits.tolist(), propensities.tolist()))
 
 
 def _item_messages(ranking: Ranking) -> list[serving_pb2.ScoredItem]:
     return [
-        serving_pb2.ScoredItem(item_id=id_message(item.item_id), score=item.score, logit=item.logit)
+        serving_pb2.ScoredItem(
+            item_id=id_message(item.item_id),
+            score=item.score,
+            logit=item.logit,
+            propensity=0.0 if item.propensity == 1.0 else item.propensity,
+        )
         for item in ranking.items
     ]
+
+
+def _exploration_of(message: serving_pb2.RankRequest | serving_pb2.RecommendRequest) -> Exploration | None:
+    if not message.HasField("exploration"):
+        return None
+    exploration = message.exploration
+    kind = exploration.WhichOneof("kind")
+    if kind == "epsilon":
+        return Exploration(epsilon=exploration.epsilon)
+    if kind == "temperature":
+        return _at_temperature(exploration.temperature)
+    if kind == "off" and exploration.off:
+        return BEST_FIRST
+    raise InvalidInput("exploration needs off, epsilon or temperature")
+
+
+def _at_temperature(temperature: float) -> Exploration:
+    if temperature == 0.0:
+        raise InvalidInput("exploration: temperature must be above 0, not 0")
+    return Exploration(temperature=temperature)
+
+
+def _exploration_message(exploration: Exploration | None) -> serving_pb2.Exploration | None:
+    if exploration is None:
+        return None
+    if exploration.temperature:
+        return serving_pb2.Exploration(temperature=exploration.temperature)
+    if exploration.epsilon:
+        return serving_pb2.Exploration(epsilon=exploration.epsilon)
+    return serving_pb2.Exploration(off=True)

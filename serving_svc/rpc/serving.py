@@ -10,8 +10,10 @@ from martlet.clock import Clock
 from martlet.v1 import serving_pb2 as pb
 from martlet.v1 import serving_pb2_grpc
 from martlet.versions import ServableStatus
+from martlet.wire import explaining
 from martlet.wire import serving as wire
 from martlet.wire.registry import status_message
+from serving_svc.explainer import Explainer
 from serving_svc.inference import Inference
 from serving_svc.rpc.deadlines import deadline_of
 
@@ -22,9 +24,15 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
     """Decode, call, encode."""
 
     def __init__(
-        self, inference: Inference, statuses: Callable[[], tuple[ServableStatus, ...]], replica: str, clock: Clock
+        self,
+        inference: Inference,
+        explainer: Explainer,
+        statuses: Callable[[], tuple[ServableStatus, ...]],
+        replica: str,
+        clock: Clock,
     ) -> None:
         self._inference = inference
+        self._explainer = explainer
         self._statuses = statuses
         self._replica = replica
         self._clock = clock
@@ -40,6 +48,12 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
         """Chooses k of the items on offer."""
         ranking = await self._inference.recommend(wire.recommend_query(request), deadline_of(context, self._clock))
         return wire.recommend_response(ranking)
+
+    @override
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
+        """Says what each feature did to an item's logit."""
+        query = explaining.explain_query(request)
+        return explaining.explain_response(await self._explainer.explain(query, deadline_of(context, self._clock)))
 
     @override
     async def GetServingStatus(

@@ -173,3 +173,20 @@ async def test_a_client_outlives_its_servers_restart() -> None:
     assert (await call).step == STATUS.step
     await client.close()
     await second.stop()
+
+
+async def test_calls_go_round_the_hosts_and_a_lost_one_is_passed_over(stage: PlayedStage) -> None:
+    other = await PlayedStage().start()
+    both = f"ipv4:{stage.address},{other.address}"  # as `dns:///name:port` resolves to several hosts
+    async with ServingClient(both, policy=CallPolicy(timeout=10, tries=6, backoff=0.05)) as client:
+        async with asyncio.timeout(10):
+            while not (stage.serving.ranked and other.serving.ranked):
+                await client.rank("shop", 1, [1])
+        before = len(stage.serving.ranked), len(other.serving.ranked)
+        for _ in range(10):
+            await client.rank("shop", 1, [1])
+        assert (len(stage.serving.ranked), len(other.serving.ranked)) == (before[0] + 5, before[1] + 5)
+        await other.stop()
+        for _ in range(10):
+            await client.rank("shop", 1, [1])
+        assert len(stage.serving.ranked) == before[0] + 15

@@ -242,15 +242,15 @@ def test_item_events_give_one_state_in_any_order_and_any_number(
 ) -> None:
     shuffled = [*events, *events]
     random.shuffle(shuffled)
-    stores = [ItemStore(100), ItemStore(100)]
-    stores[1].matrix(MODEL, SPEC, "spec")
+    stores = [ItemStore(), ItemStore()]
+    stores[1].index(MODEL, SPEC, "spec").newest(9)
     for store, sequence in zip(stores, (events, shuffled), strict=True):
         for event in sequence:
             store.apply(event)
     for item in range(1, 5):
         assert stores[0].attributes(MODEL, item) == stores[1].attributes(MODEL, item)
     for store in stores:
-        matrix = store.matrix(MODEL, SPEC, "spec")
+        matrix = store.index(MODEL, SPEC, "spec").newest(9)
         assert matrix.item_ids[:, 0].tolist() == list(matrix.items)
         expected = [store.attributes(MODEL, item) for item in matrix.items]
         assert all(values is not None for values in expected)

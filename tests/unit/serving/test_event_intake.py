@@ -17,7 +17,7 @@ from tests.unit.serving.fakes import MODEL, MemoryWriter
 class Stage:
     def __init__(self, *, limit: int = 1000, recent_ids: int = 100) -> None:
         self.writer = MemoryWriter(limit)
-        self.items = ItemStore(10)
+        self.items = ItemStore()
         self.clock = ManualClock(1_000_000)
         self.intake = EventIntake(self.writer, encode_event, self.items, self.clock, recent_ids)
 

@@ -1,9 +1,10 @@
 """The use cases over fake versions: what is answered, by whom, and what is recorded."""
 
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,18 +12,24 @@ from prometheus_client import CollectorRegistry
 
 from martlet.clock import ManualClock
 from martlet.errors import DeadlinePassed, InvalidInput, NotFound, NotReady
-from martlet.events import Arm, ItemUpsert, Prediction
+from martlet.events import Arm, ItemDelete, ItemUpsert, Prediction
+from martlet.exploration import BEST_FIRST, Exploration
 from martlet.feature_encoding import ItemId, RankInput, Value
+from martlet.item_filter import Between, In, ItemFilter, equals
 from martlet.keys import text_id
 from martlet.wire.events import decode_event, encode_event
+from martlet.wire.explaining import ExplainQuery
 from martlet.wire.serving import Ranking, RankQuery, RecommendQuery
 from serving_svc.answering import Answering, session_of
 from serving_svc.batcher import Batcher
+from serving_svc.candidates import Candidates
+from serving_svc.explainer import Explainer
 from serving_svc.health_meter import HealthMeter, HealthMetrics
 from serving_svc.inference import Inference
 from serving_svc.item_store import ItemStore
 from serving_svc.manager import Manager
 from serving_svc.prediction_log import PredictionLog
+from serving_svc.retriever import Retriever
 from serving_svc.servable import Servable
 from serving_svc.shadow import ShadowScoring
 from serving_svc.shadow_metrics import ShadowMetrics
@@ -45,12 +52,14 @@ from tests.unit.serving.fakes import (
 class Stage:
     """Inference with version 1 as the pin and version 2 as the head of a lane of 100 %."""
 
-    def __init__(self, manager: Manager, executor: ThreadPoolExecutor, log_limit: int, share: float) -> None:
+    def __init__(
+        self, manager: Manager, executor: ThreadPoolExecutor, log_limit: int, share: float, exploration: Exploration
+    ) -> None:
         self.clock = ManualClock(1_700_000_000_000_000)
         self.writer = MemoryWriter(log_limit)
         self.collectors = CollectorRegistry()
         self.meter = HealthMeter(HealthMetrics(self.collectors))
-        self.items = ItemStore(100)
+        self.items = ItemStore()
         self.recent = RecentRequests()
         self.lease, self.items_known = True, True
         numbers = itertools.count(1)
@@ -63,22 +72,37 @@ class Stage:
             share=share,
             max_rows=1000,
         )
+        answering = Answering(
+            manager,
+            self.meter,
+            self.clock,
+            lease_open=lambda _model: self.lease,
+            next_id=lambda: f"anonymous-{next(numbers)}",
+        )
+        batcher = Batcher(executor, self.clock, max_batch_rows=64, max_pending_rows=1000)
+        self.retriever = Retriever(
+            self.items,
+            manager,
+            self.recent,
+            executor,
+            self.clock,
+            self.collectors,
+            above=10,
+            refresh_seconds=60.0,
+        )
+        self.explainer = Explainer(answering, batcher, self.items, most_rows=1000)
         self.inference = Inference(
-            answering=Answering(
-                manager,
-                self.meter,
-                self.clock,
-                lease_open=lambda _model: self.lease,
-                next_id=lambda: f"anonymous-{next(numbers)}",
-            ),
-            batcher=Batcher(executor, self.clock, max_batch_rows=64, max_pending_rows=1000),
+            answering=answering,
+            batcher=batcher,
             items=self.items,
+            candidates=Candidates(self.items, self.retriever, batcher, limit=10, retrieved=5, newest=2),
             records=self.shadow,
             recent=self.recent,
             clock=self.clock,
             items_known=lambda: self.items_known,
             next_id=lambda: f"p{next(numbers)}",
             max_candidates=10,
+            exploration=exploration,
         )
 
     @property
@@ -98,13 +122,28 @@ class Stage:
         request = RankInput("user-1", {"hour": 3.0}, items, values or [{} for _ in items])
         return await self.inference.rank(RankQuery(MODEL, session, version, request), deadline)
 
-    async def recommend(self, k: int, *exclude: ItemId) -> Ranking:
-        return await self.inference.recommend(RecommendQuery(MODEL, "", 0, "user-1", {}, k, frozenset(exclude)), None)
+    async def recommend(
+        self,
+        k: int,
+        *exclude: ItemId,
+        only: ItemFilter | None = None,
+        exploration: Exploration | None = None,
+    ) -> Ranking:
+        query = RecommendQuery(MODEL, "", 0, "user-1", {}, k, frozenset(exclude), only, exploration)
+        return await self.inference.recommend(query, None)
+
+    def announce(self, items: Iterable[int], price: float = 1.0) -> None:
+        for n in items:
+            self.items.apply(ItemUpsert(MODEL, n, {"item.price": price, "item.kind": n % 3}, n))
 
 
 @asynccontextmanager
 async def staged(
-    head: Servable | None = None, pin: Servable | None = None, log_limit: int = 100, share: float = 0.0
+    head: Servable | None = None,
+    pin: Servable | None = None,
+    log_limit: int = 100,
+    share: float = 0.0,
+    exploration: Exploration = BEST_FIRST,
 ) -> AsyncIterator[Stage]:
     shelf = Shelf({1: FakeLoader(pin or SumServable(100)), 2: FakeLoader(head or SumServable(200))})
     async with managed(shelf) as manager:
@@ -112,7 +151,7 @@ async def staged(
         manager.synced()
         await until(lambda: manager.is_ready() and manager.route(MODEL).lane is not None)
         with ThreadPoolExecutor(1) as executor:
-            stage = Stage(manager, executor, log_limit, share)
+            stage = Stage(manager, executor, log_limit, share, exploration)
             yield stage
             await stage.shadow.close()
 
@@ -259,6 +298,139 @@ async def test_recommend_without_items_is_empty_and_not_recorded() -> None:
             await stage.recommend(3)
         with pytest.raises(InvalidInput, match="k = 11"):
             await stage.recommend(11)
+
+
+def ids_of(ranking: Ranking) -> list[ItemId]:
+    return [item.item_id for item in ranking.items]
+
+
+async def test_recommend_answers_what_the_filter_lets_through() -> None:
+    async with staged() as stage:
+        stage.announce(range(1, 9))
+        assert ids_of(await stage.recommend(8, only=equals("item.kind", 1))) == [7, 4, 1]
+        assert ids_of(await stage.recommend(8, 4, only=equals("item.kind", 1))) == [7, 1]
+        assert ids_of(await stage.recommend(8, only=Between("item.price", 2.0))) == []
+        assert [record.item_ids for record in stage.records] == [(7, 4, 1), (7, 1)]
+
+
+async def test_of_more_items_than_are_ranked_the_newest_are_until_there_are_vectors() -> None:
+    async with staged() as stage:
+        stage.announce([*range(1000, 1030), *range(1, 11)])
+        assert ids_of(await stage.recommend(3)) == [10, 9, 8]
+        await stage.retriever.refresh()
+        assert ids_of(await stage.recommend(3)) == [1029, 1028, 1027]
+
+
+async def test_what_retrieval_finds_is_filtered_excluded_and_ranked() -> None:
+    async with staged() as stage:
+        stage.announce(range(1, 101))
+        await stage.retriever.refresh()
+        assert ids_of(await stage.recommend(3, 100, 98)) == [99, 97, 96]
+        assert ids_of(await stage.recommend(3, only=equals("item.kind", 0))) == [99, 96, 93]
+        two_kinds = In("item.kind", (0, 1))
+        assert ids_of(await stage.recommend(9, only=two_kinds)) == [100, 99, 97, 96, 94]  # 5 are retrieved
+        narrow = In("item.price", (5.0,))
+        stage.announce([3, 50], price=5.0)  # older events change nothing
+        assert ids_of(await stage.recommend(3, only=narrow)) == []
+        for n in (3, 50):
+            stage.items.apply(ItemUpsert(MODEL, n, {"item.price": 5.0}, 1000))
+        assert ids_of(await stage.recommend(3, only=narrow)) == [50, 3]  # few allowed ones are all ranked
+
+
+async def test_items_that_come_or_go_are_seen_at_once_and_retrieved_soon() -> None:
+    async with staged() as stage:
+        stage.announce(range(1, 101))
+        await stage.retriever.refresh()
+        for n in (100, 99):
+            stage.items.apply(ItemDelete(MODEL, n, 1000))
+        for n in (500, 501, 502):  # into the slots that are free, and one more
+            stage.items.apply(ItemUpsert(MODEL, n, {"item.price": 1.0}, 1001))
+        assert ids_of(await stage.recommend(4)) == [502, 501, 98, 97]  # of the new ones the two newest
+        await stage.retriever.refresh()
+        assert ids_of(await stage.recommend(4)) == [502, 501, 500, 98]
+
+
+async def test_vectors_of_a_shelf_that_grew_are_made_anew() -> None:
+    async with staged() as stage:
+        stage.announce(range(1, 60))
+        await stage.retriever.refresh()
+        stage.announce(range(60, 600))
+        stage.announce([1], price=2.0)
+        await stage.retriever.refresh()
+        vectors = stage.retriever.vectors(MODEL, SumServable.spec_digest)
+        assert vectors is not None
+        assert int(vectors.ready.sum()) == 599
+        assert ids_of(await stage.recommend(3)) == [599, 598, 597]
+
+
+async def test_vectors_are_made_anew_when_they_are_due() -> None:
+    async with staged() as stage:
+        stage.announce(range(1, 30))
+        await stage.retriever.refresh()
+        first = stage.retriever.vectors(MODEL, SumServable.spec_digest)
+        await stage.retriever.refresh()
+        assert stage.retriever.vectors(MODEL, SumServable.spec_digest) is first
+        stage.clock.advance(61.0)
+        await stage.retriever.refresh()
+        assert stage.retriever.vectors(MODEL, SumServable.spec_digest) is not first
+
+
+async def test_a_version_that_gives_no_numbers_does_not_stop_retrieval() -> None:
+    async with staged(head=NanServable(after=2)) as stage:
+        stage.announce(range(1, 30))
+        await stage.retriever.refresh()
+        assert len((await stage.recommend(3)).items) == 3  # the pin answers
+
+
+async def test_exploration_is_logged_with_its_propensities() -> None:
+    async with staged() as stage:
+        stage.announce(range(1, 6))
+        answers = [await stage.recommend(2, exploration=Exploration(epsilon=1.0)) for _ in range(20)]
+        assert len({tuple(ids_of(answer)) for answer in answers}) > 3
+        for answer, record in zip(answers, stage.records, strict=True):
+            assert record.prediction_id == answer.prediction_id
+            assert list(record.item_ids) == ids_of(answer)
+            assert record.propensities is not None
+            assert record.propensities.tolist() == pytest.approx([1 / 5, 1 / 4])
+            assert [item.propensity for item in answer.items] == pytest.approx([1 / 5, 1 / 4])
+            assert record.scores[2].tolist() == [item.logit for item in answer.items]
+
+
+async def test_a_request_decides_over_the_configured_exploration() -> None:
+    async with staged(exploration=Exploration(epsilon=1.0)) as stage:
+        request = RankInput("user-1", {}, [1, 2, 3], [{}, {}, {}])
+        for exploration, propensities in ((None, [1 / 3, 1 / 2, 1.0]), (BEST_FIRST, None)):
+            await stage.inference.rank(RankQuery(MODEL, "", 0, request, exploration), None)
+            logged = stage.records[-1].propensities
+            assert (None if logged is None else logged.tolist()) == (propensities and pytest.approx(propensities))
+
+
+async def test_unknown_users_and_items_get_the_defaults() -> None:
+    async with staged() as stage:
+        ranking = await stage.rank("never announced", 3)
+        assert set(ids_of(ranking)) == {"never announced", 3}
+        assert all(np.isfinite(item.logit) for item in ranking.items)
+        query = RecommendQuery(MODEL, "", 0, None, {}, 3, frozenset())
+        stage.announce([1])
+        assert ids_of(await stage.inference.recommend(query, None)) == [1]
+        assert stage.records[-1].user_id is None
+
+
+async def test_an_explanation_adds_up_and_is_neither_recorded_nor_measured() -> None:
+    async with staged() as stage:
+        stage.announce([3], price=7.0)
+        query = ExplainQuery(MODEL, "", 0, "user-1", {}, 3, {}, permutations=100)
+        explanation = await stage.explainer.explain(query, None)
+        assert (explanation.version, explanation.arm, explanation.exact) == (2, Arm.LIVE, True)
+        assert explanation.logit == 210.0  # 3 + price 7 + shift 200; the price is what was announced
+        parts = {part.feature: part for part in explanation.contributions}
+        assert (parts["price"].without, parts["user"].without, parts["hour"].without) == (7.0, 0.0, 0.0)
+        total = sum(part.shapley for part in explanation.contributions)
+        assert total == pytest.approx(explanation.logit - explanation.base_logit)
+        assert stage.records == []
+        assert stage.meter.of(sid(2)).requests == 0
+        with pytest.raises(InvalidInput, match=r"item\.price"):
+            await stage.explainer.explain(replace(query, item_values={"item.price": "cheap"}), None)
 
 
 async def test_what_was_answered_is_kept_for_warm_up_and_gate() -> None:
