@@ -1,0 +1,1 @@
+"""What training costs: tables, steps, and the way from the log to the commit."""
