@@ -79,3 +79,18 @@ def test_publishes_and_checkpoints_do_not_disturb_each_other() -> None:
     tracker.acknowledge()
     assert tracker.take_unsaved().tolist() == [1]
     assert sorted(tracker.state()) == ["marks"], "when checkpoints were made is no part of the state"
+
+
+def test_checkpoints_do_not_disturb_a_growth() -> None:
+    tracker = DeltaTracker(8)
+    mark(tracker, rows=[4])
+    tracker.growth_began()
+    mark(tracker, rows=[12], keys=[20])
+    tracker.take_unsaved()
+    assert tracker.since_growth_began().tolist() == [3, 5]
+    tracker.unsaved_failed()
+    assert tracker.since_growth_began().tolist() == [3, 5]
+    assert tracker.take_unsaved().tolist() == [1, 3, 5]
+    tracker.saved()
+    assert tracker.since_growth_began().tolist() == [3, 5]
+    assert tracker.take_unsaved().tolist() == []

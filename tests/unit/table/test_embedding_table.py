@@ -293,3 +293,12 @@ def test_a_known_key_that_is_only_met_again_is_unsaved_and_not_touched() -> None
     upsert(table, [1], now_s=2)
     assert table.tracker.touched == 0
     assert table.tracker.take_unsaved().tolist() == [row // SLOTS]
+
+
+def test_rows_are_right_when_a_key_of_the_batch_displaced_another_of_it() -> None:
+    table = EmbeddingTable("t2", 2, 64, 2)
+    keys = np.arange(240, dtype=np.int64)
+    for batch in (keys[:120], keys):
+        rows = table.upsert(batch, np.zeros(len(batch), np.uint16), np.ones(len(batch), np.int64), 1)
+        np.testing.assert_array_equal(rows, table.find(batch))
+        assert len(set(rows.tolist())) == len(batch)
