@@ -185,12 +185,13 @@ def lazy_adam(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floa
         state[row, 2 * width] += one
         t = float(state[row, 2 * width])
         mean_known, square_known = np.float32(1.0 - step.beta1**t), np.float32(1.0 - step.beta2**t)
+        means, squares = state[row, :width], state[row, width : 2 * width]  # apart, else it does not run in vectors
         for column in range(width):
             g = sums[i, column]
-            mean = beta1 * state[row, column] + rest1 * g
-            square = beta2 * state[row, width + column] + rest2 * g * g
-            state[row, column] = mean
-            state[row, width + column] = square
+            mean = beta1 * means[column] + rest1 * g
+            square = beta2 * squares[column] + rest2 * g * g
+            means[column] = mean
+            squares[column] = square
             weights[column] -= step.rate * (mean / mean_known) / (np.sqrt(square / square_known) + step.epsilon)
         write_row(rows, row, weights)
 
