@@ -8,6 +8,7 @@ from trainer_svc.table.columns import Columns
 from trainer_svc.table.compiling import kernel
 from trainer_svc.table.kernels import clear, copy_slot, empty_key, pair_of, slot_of
 from trainer_svc.table.placement import MAX_SEARCH, open_path
+from trainer_svc.table.prefetching import AHEAD, prefetch
 
 
 @kernel
@@ -32,6 +33,20 @@ def place(columns: Columns, key: int, path: npt.NDArray[np.int64], search: npt.N
 
 
 @kernel
+def held_from(
+    keys: npt.NDArray[np.int64], empties: npt.NDArray[np.int64], bucket: int, slots: npt.NDArray[np.int64]
+) -> int:
+    """The slots that hold a key in the next buckets, as many as `slots` has room for; returns how many."""
+    count = 0
+    for at in range(bucket, min(bucket + slots.shape[0] // SLOTS, keys.shape[0])):
+        empty = empty_key(empties, at)
+        for one in range(SLOTS):
+            slots[count] = at * SLOTS + one
+            count += keys[at, one] != empty
+    return count
+
+
+@kernel
 def place_all(keys: npt.NDArray[np.int64], empties: npt.NDArray[np.int64], larger: Columns) -> bool:
     """Gives the keys of a table, in the order of its slots, slots in a larger one; says whether all found one.
 
@@ -39,10 +54,15 @@ def place_all(keys: npt.NDArray[np.int64], empties: npt.NDArray[np.int64], large
     """
     path = np.empty(MAX_SEARCH, np.int64)
     search = np.empty((3, MAX_SEARCH), np.int64)
-    for bucket in range(keys.shape[0]):
-        empty = empty_key(empties, bucket)
-        for one in range(SLOTS):
-            if keys[bucket, one] != empty and not place(larger, keys[bucket, one], path, search):
+    slots = np.empty(AHEAD, np.int64)
+    for bucket in range(0, keys.shape[0], AHEAD // SLOTS):
+        count = held_from(keys, empties, bucket, slots)
+        for i in range(count):
+            first, second = pair_of(keys[slots[i] // SLOTS, slots[i] % SLOTS], larger.keys.shape[0])
+            prefetch(larger.keys, np.int64(first))
+            prefetch(larger.keys, np.int64(second))
+        for i in range(count):
+            if not place(larger, keys[slots[i] // SLOTS, slots[i] % SLOTS], path, search):
                 return False
     return True
 
@@ -53,15 +73,23 @@ def copy_all(smaller: Columns, keys: npt.NDArray[np.int64], larger: Columns) -> 
 
     Of slots that are being written meanwhile anything may be copied: the keys they once held are taken from `keys`.
     """
-    for bucket in range(keys.shape[0]):
-        empty = empty_key(smaller.empties, bucket)
-        for one in range(SLOTS):
-            key = keys[bucket, one]
-            if key == empty:
-                continue
-            slot = find_one(larger.keys, key)
-            copy_slot(smaller, bucket * SLOTS + one, larger, slot)
-            larger.keys[slot // SLOTS, slot % SLOTS] = key
+    slots, targets = np.empty(AHEAD, np.int64), np.empty(AHEAD, np.int64)
+    for bucket in range(0, keys.shape[0], AHEAD // SLOTS):
+        count = held_from(keys, smaller.empties, bucket, slots)
+        for i in range(count):
+            first, second = pair_of(keys[slots[i] // SLOTS, slots[i] % SLOTS], larger.keys.shape[0])
+            prefetch(larger.keys, np.int64(first))
+            prefetch(larger.keys, np.int64(second))
+        for i in range(count):
+            targets[i] = find_one(larger.keys, keys[slots[i] // SLOTS, slots[i] % SLOTS])
+            prefetch(larger.spaces, targets[i] // SLOTS)
+            prefetch(larger.last_used, targets[i] // SLOTS)
+            prefetch(larger.optimizer, targets[i])
+            prefetch(larger.rows, targets[i])
+        for i in range(count):
+            key = keys[slots[i] // SLOTS, slots[i] % SLOTS]
+            copy_slot(smaller, slots[i], larger, targets[i])
+            larger.keys[targets[i] // SLOTS, targets[i] % SLOTS] = key
 
 
 @kernel

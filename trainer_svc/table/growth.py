@@ -24,7 +24,8 @@ GROW_LOAD: Final = 0.93  # a larger table is begun
 FIRST_LOAD: Final = 0.85  # of a table made for a known number of rows
 
 _LEAST_STEPS: Final = 2
-_ROWS_A_STEP: Final = 50_000  # fewer than a helper places while a batch is learned
+# As a helper places while a large batch is learned. Longer, and new keys would fill the smaller table before its time.
+_ROWS_A_STEP: Final = 100_000
 _DOUBLING_BUCKETS: Final = 1 << 18
 _FACTOR: Final = 1.35
 
