@@ -92,14 +92,7 @@ class RowStore:
                 target = np.concatenate([target, newborn[chosen]])
                 gradient = np.concatenate([gradient, gradient[chosen]])
             table.update(target, gradient, rule)
-        self.end_step()
-
-    def end_step(self) -> None:
-        """Keeps spaces within their limits and lets tables grow. To be called when a batch was learned, not else."""
-        for table in self.tables.values():
-            for space, most in self._budgets:
-                table.limit(space, most)
-            self.generation += table.end_step()
+        self._end_step()
 
     @property
     def statistics(self) -> dict[str, TableStatistics]:
@@ -161,6 +154,13 @@ class RowStore:
             rows = table.slots + ids.specials
             rows[allowed] = placed
             return rows
+
+    def _end_step(self) -> None:
+        """Keeps spaces within their limits and lets tables grow: functions of the steps taken, so only here."""
+        for table in self.tables.values():
+            for space, most in self._budgets:
+                table.limit(space, most)
+            self.generation += table.end_step()
 
 
 def _part(state: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> dict[str, npt.NDArray[np.generic]]:

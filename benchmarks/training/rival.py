@@ -32,7 +32,7 @@ class Rival:
 
 FBGEMM: Final = Rival("fbgemm_deepfm", ("--no-deps", "fbgemm_gpu_cpu==1.8.0"), shares=True)
 RIVER: Final = Rival("river_ftrl", ("river==0.26.1",))
-VW: Final = Rival("vw_ftrl", ("vowpalwabbit==9.11.9",))
+VW: Final = Rival("vw_ftrl", ("vowpalwabbit==9.11.9", "numpy"))
 
 
 @dataclass(frozen=True, slots=True)

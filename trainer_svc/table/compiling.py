@@ -10,8 +10,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compiles a function of arrays and scalars; it runs without the GIL."""
-    return cast("F", numba.njit(nogil=True, cache=True)(function))
+    """Compiles a function of arrays and scalars; it runs without the GIL.
+
+    x / 0 is infinite or NaN, as numpy has it: a check before each division would keep loops out of vector registers.
+    """
+    return cast("F", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:

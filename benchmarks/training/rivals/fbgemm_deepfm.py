@@ -4,6 +4,7 @@ It has no first-order weights, which is a little less work than Martlet's.
 """
 
 import sys
+from itertools import pairwise
 
 import fbgemm_gpu  # noqa: F401  registers the operators
 import numpy as np
@@ -28,7 +29,7 @@ class DeepFM(nn.Module):
         super().__init__()
         self.fields = fields
         widths = (fields * DIM, *HIDDEN)
-        layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+        layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
         self.mlp = nn.Sequential(*layers, nn.Linear(HIDDEN[-1], 1))
         self.bias = nn.Parameter(torch.zeros(1))
 
