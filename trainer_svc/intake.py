@@ -43,6 +43,11 @@ class _Counts(msgspec.Struct):
     repeated_predictions: int
 
 
+# Made once, at import: two threads must not learn a type at the same moment (see `trainer_svc.journal`).
+_COUNTS: Final = msgspec.msgpack.Decoder(_Counts)
+_JOINER: Final = msgspec.msgpack.Decoder(JoinerState)
+
+
 class Intake:
     """Takes records in. Not thread-safe.
 
@@ -122,11 +127,11 @@ class Intake:
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over."""
-        counts = msgspec.msgpack.decode(state["counts"].tobytes(), type=_Counts)
+        counts = _COUNTS.decode(state["counts"].tobytes())
         self.watermark_us, self._latest_us = counts.watermark_us, counts.latest_us
         self.repeated_predictions = counts.repeated_predictions
         self.account.restore(counts.account)
-        self._joiner.restore(msgspec.msgpack.decode(state["joiner"].tobytes(), type=JoinerState))
+        self._joiner.restore(_JOINER.decode(state["joiner"].tobytes()))
         seen = {name.removeprefix("seen/"): names for name, names in state.items() if name.startswith("seen/")}
         self._deduplication.restore(seen)
 

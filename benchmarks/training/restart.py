@@ -38,7 +38,7 @@ PATIENCE: Final = 120.0
 
 
 def restart(figures: Figures, rows: int, folder: Path) -> None:
-    """Writes a checkpoint of so many rows of 8 columns, and starts trainers on it: from exec until health is SERVING."""
+    """Writes a checkpoint of so many rows of 8 columns, starts trainers on it: from exec until health is SERVING."""
     config = _config(folder, int(rows / LOAD / SLOTS))
     size = _checkpoint(config, rows)
     seconds = sorted(_start(config, folder) for _ in range(STARTS))
