@@ -20,6 +20,8 @@ _LEAST: Final = 32
 _NEVER: Final = np.iinfo(np.int64).max
 _MASKED_ROWS: Final = 63  # labels of the first rows are bits of an int64; those of others stand apart
 Column = npt.NDArray[Any]  # of several dtypes, handled alike
+# Made once, at import: two threads must not learn a type at the same moment (see `trainer_svc.journal`).
+_NAMES: Final = msgspec.msgpack.Decoder(list[str])
 _DTYPES: Final = (np.uint64, np.int32, np.int64, np.int64, np.int64, np.uint8, np.int64)
 
 
@@ -169,7 +171,7 @@ class HeldPredictions:
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Takes a state over."""
         self._take(_Columns(*(state[name] for name in _Columns._fields)))
-        self._partitions = msgspec.msgpack.decode(state["partition_names"].tobytes(), type=list[str])
+        self._partitions = _NAMES.decode(state["partition_names"].tobytes())
         self._far_labels = {}
         for name, row in state["far_labels"].tolist():
             self._far_labels.setdefault(name, []).append(row)

@@ -44,6 +44,10 @@ class _Counts(msgspec.Struct):
     repeated_predictions: int
 
 
+# Made once, at import: two threads must not learn a type at the same moment (see `trainer_svc.journal`).
+_COUNTS: Final = msgspec.msgpack.Decoder(_Counts)
+
+
 class Intake:
     """Takes records in. Not thread-safe.
 
@@ -121,7 +125,7 @@ class Intake:
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over."""
-        counts = msgspec.msgpack.decode(state["counts"].tobytes(), type=_Counts)
+        counts = _COUNTS.decode(state["counts"].tobytes())
         self.watermark_us, self._latest_us = counts.watermark_us, counts.latest_us
         self.repeated_predictions = counts.repeated_predictions
         self.account.restore(counts.account)

@@ -12,7 +12,7 @@ come as soon as they are positive would make positives overcounted.
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -74,6 +74,10 @@ class _Rest(msgspec.Struct):
 
     waiting: dict[str, list[Waiting]]
     expired: int
+
+
+# Made once, at import: two threads must not learn a type at the same moment (see `trainer_svc.journal`).
+_REST: Final = msgspec.msgpack.Decoder(_Rest)
 
 
 @dataclass(slots=True)
@@ -178,7 +182,7 @@ class Joiner:
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over."""
-        rest = msgspec.msgpack.decode(state["rest"].tobytes(), type=_Rest)
+        rest = _REST.decode(state["rest"].tobytes())
         self._waiting, self.expired = rest.waiting, rest.expired
         self._waiting_dues = [(one.due_us, name) for name, waiting in self._waiting.items() for one in waiting]
         heapq.heapify(self._waiting_dues)

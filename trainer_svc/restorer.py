@@ -79,11 +79,16 @@ class Restorer:
         """Where a version was taken off; None for one that this journal does not know as published.
 
         Reads on from where it read to before: the whole journal once in a process.
+
+        Raises:
+            Corrupt: the journal does not hold together.
         """
         for entry, end in self._journal.read(self._scanned):
             if isinstance(entry, Published):
                 self._under_way = {entry.number: self._scanned}
             elif isinstance(entry, Acknowledged):
+                if entry.number not in self._under_way:
+                    raise Corrupt(f"the journal ends version {entry.number}, which it does not begin")
                 self._published[entry.digest] = TakeOff(entry.number, self._under_way[entry.number])
             self._scanned = end
         return self._published.get(digest)

@@ -1,5 +1,7 @@
 """A small model of explicit ratings. Each event has an item of its own, so each leaves a row that tells of it."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -9,10 +11,10 @@ import martlet.learn as ml
 class RatingNet(nn.Module):
     """A product of rows, a price and a bias."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 4) -> None:
         super().__init__()
-        self.user, self.item = nn.Embedding(1, 4), nn.Embedding(1, 4)
-        self.head = nn.Linear(5, 1)
+        self.user, self.item = nn.Embedding(1, width), nn.Embedding(1, width)
+        self.head = nn.Linear(width + 1, 1)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
         """Logits [B, 1]."""
@@ -20,9 +22,15 @@ class RatingNet(nn.Module):
         return logits
 
 
-MODEL = ml.Model(
-    "crash",
-    RatingNet,
-    inputs={"user": ml.Id("user_id"), "item": ml.Id("item_id"), "price": ml.Number("item.price")},
-    label=ml.Binary("rating", window="20s", explicit=True, threshold=4.0),
-)
+def rating_model(name: str, width: int) -> ml.Model:
+    """The model with rows of a width."""
+    return ml.Model(
+        name,
+        partial(RatingNet, width),
+        inputs={"user": ml.Id("user_id"), "item": ml.Id("item_id"), "price": ml.Number("item.price")},
+        label=ml.Binary("rating", window="20s", explicit=True, threshold=4.0),
+    )
+
+
+MODEL = rating_model("crash", 4)
+WIDE = rating_model("wide", 8)

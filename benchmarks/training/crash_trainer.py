@@ -4,6 +4,7 @@
 imports everything once, and forks a trainer for each line of JSON that it reads.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -69,9 +70,9 @@ def decide_by_the_log(now_us: int) -> None:
 def effect_before_journal() -> None:
     """What the harness must find: an entry takes effect, and comes to the journal one entry late."""
     record = Committed.record
-    late: list[Any] = []
 
     def record_late(self: Committed, entry: Any) -> None:
+        late: list[Any] = self.__dict__.setdefault("_late", [])  # of this process: a death takes it along
         late.append(entry)
         if len(late) > 1:
             record(self, late.pop(0))
@@ -104,6 +105,7 @@ BREAKS: Final = {
 
 def prepare(environment: dict[str, str]) -> None:
     """Does to this process what the environment says."""
+    faulthandler.enable()
     trainer_svc.publisher.FIRST_PAUSE, trainer_svc.publisher.LONGEST_PAUSE = 0.02, 0.2
     if environment.get(FIXED):
         decide_by_the_log(int(environment[FIXED]))

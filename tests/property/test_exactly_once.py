@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.training.crash_trainer import BREAKS
 from martlet.errors import Corrupt
 from martlet.events import Outcome
 from martlet.wire.events import decode_event
 from tests.unit.trainer.streams import Label, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, INEXACT, World, until_quiet
+from trainer_svc.checkpointing import Checkpointing
+from trainer_svc.committing import Committed
 from trainer_svc.outcome_account import AccountState
 from trainer_svc.training_loop import TrainingLoop
 
@@ -116,6 +119,18 @@ def test_a_trainer_killed_anywhere_goes_on_as_if_it_had_not_been(
 def test_a_trainer_killed_all_the_time_gets_there(label: str, tmp_path: Path) -> None:
     """A death at every 97th moment: some entries are executed several times before a checkpoint holds them."""
     check_same(frozenset(range(5, 100_000, 97)), label, tmp_path)
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_a_commit_in_a_broken_order_is_noticed(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Effects before the journal, positions apart from the weights: what the laws above are to find."""
+    deaths = frozenset(range(5, 100_000, 97))
+    check_same(deaths, "explicit", tmp_path / "right")
+    monkeypatch.setattr(Committed, "record", Committed.record)  # put back afterwards
+    monkeypatch.setattr(Checkpointing, "_submit", Checkpointing._submit)
+    BREAKS[broken]()
+    with pytest.raises((AssertionError, Corrupt)):
+        check_same(deaths, "explicit", tmp_path / "broken")
 
 
 @pytest.mark.parametrize("label", LABELS)

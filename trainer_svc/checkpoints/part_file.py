@@ -60,6 +60,9 @@ class Head(msgspec.Struct, frozen=True):
     arrays: tuple[ArrayEntry, ...]
 
 
+_HEADS: Final = msgspec.json.Decoder(Head)  # made once: several threads read heads
+
+
 def write_part(
     path: Path, journal_position: int, step: int, previous: str, arrays: Mapping[tuple[str, str], Array]
 ) -> tuple[str, int]:
@@ -104,7 +107,7 @@ def read_head(path: Path) -> tuple[Head, str]:
     if hashlib.sha256(encoded).digest() != digest:
         raise Corrupt("its head does not match its digest")
     try:
-        head = msgspec.json.decode(encoded, type=Head)
+        head = _HEADS.decode(encoded)
     except msgspec.MsgspecError as error:
         raise Corrupt(str(error)) from error
     if head.body_size != end - _TRAILER.size - size:
