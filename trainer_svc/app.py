@@ -317,5 +317,6 @@ def make_state(
 
 
 def learning_digest(model: ml.Model) -> str:
-    """Names the settings of the label and the optimizers: 16 hex digits."""
-    return hashlib.sha256(canonical_json([model.label, model.dense, model.rows])).hexdigest()[:16]
+    """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
+    limits = [model.budgets] if model.budgets else []
+    return hashlib.sha256(canonical_json([model.label, model.dense, model.rows, *limits])).hexdigest()[:16]

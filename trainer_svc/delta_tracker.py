@@ -19,6 +19,7 @@ ALL_ROWS: Final = 0x0F
 
 UNSAVED: Final = 1
 BEING_SAVED: Final = 2
+SINCE_GROWTH: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,14 @@ class Touched:
 
 
 class DeltaTracker:
-    """Three bytes a bucket. One publish and one checkpoint are under way at a time. Not thread-safe.
+    """Three bytes a bucket. One publish, one checkpoint and one growth are under way at a time. Not thread-safe.
 
     Attributes:
         marks: uint16[n]. Bits 0-3: the row in place 0-3 changed; bits 4-7: the key did. Bits 8-15: the same of the
             publish in flight. Part of the state.
         unsaved: uint8[n]. Bit 0: the bucket changed since the last copy for a checkpoint; bit 1: that checkpoint is
-            being written. No part of the state, which must not depend on when checkpoints were made.
+            being written. No part of the state, which must not depend on when checkpoints were made. Bit 2: the bucket
+            changed since the table last began to grow.
     """
 
     def __init__(self, buckets: int) -> None:
@@ -70,18 +72,31 @@ class DeltaTracker:
 
     def take_unsaved(self) -> npt.NDArray[np.int32]:
         """The buckets that no finished checkpoint holds as they are, for one to be written: int32[m], ascending."""
-        buckets = np.flatnonzero(self.unsaved)
-        self.unsaved[buckets] = BEING_SAVED
+        buckets = np.flatnonzero(self.unsaved & np.uint8(UNSAVED | BEING_SAVED))
+        self.unsaved[buckets] = self.unsaved[buckets] & SINCE_GROWTH | BEING_SAVED
         return buckets.astype(np.int32)
 
     def saved(self) -> None:
         """The checkpoint that was being written is durable."""
-        self.unsaved &= np.uint8(UNSAVED)
+        self.unsaved &= np.uint8(UNSAVED | SINCE_GROWTH)
 
     def unsaved_failed(self) -> None:
         """The checkpoint that was being written is not to be had: what it held counts as changed."""
-        self.unsaved |= self.unsaved >> 1
-        self.unsaved &= np.uint8(UNSAVED)
+        self.unsaved |= self.unsaved >> 1 & np.uint8(UNSAVED)
+        self.unsaved &= np.uint8(UNSAVED | SINCE_GROWTH)
+
+    def growth_began(self) -> None:
+        """What changes from now on has to be carried over to the larger table."""
+        self.unsaved &= np.uint8(UNSAVED | BEING_SAVED)
+
+    def growth_resumed(self, buckets: npt.NDArray[np.int32]) -> None:
+        """A state was restored in which these had changed since its growth began."""
+        self.growth_began()
+        self.unsaved[buckets] |= SINCE_GROWTH
+
+    def since_growth_began(self) -> npt.NDArray[np.int32]:
+        """The buckets that changed since then: int32[m], ascending."""
+        return np.flatnonzero(self.unsaved & np.uint8(SINCE_GROWTH)).astype(np.int32)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """What publishes depend on, as an array (not a copy)."""

@@ -1,6 +1,7 @@
 """A model's embedding tables behind blocks: reads rows as scoring sees them, makes and updates them for learning."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
 from trainer_svc.table.embedding_table import EmbeddingTable, RowRule, TableFull
+from trainer_svc.table.statistics import TableStatistics
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,6 +46,9 @@ class RowStore:
         numbers = {space: number for number, space in enumerate(model.spec.salts)}
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
+        self._budgets = [(number, model.budgets[space]) for space, number in numbers.items() if space in model.budgets]
+        # Its thread starts with the first growth, and ends with the store.
+        self._helper = ThreadPoolExecutor(1, "table-growth")
         self._admission = RowAdmission([by_space[space].min_count for space in numbers])
         self.lookups = [TableLookup(model.spec, table, numbers) for table in model.tables]
         self.tables = {
@@ -53,6 +58,7 @@ class RowStore:
                 buckets,
                 1 + len(table.features),
                 optimizer_columns=model.rows.columns(table.width),
+                helper=self._helper,
             )
             for table in model.tables
         }
@@ -74,7 +80,7 @@ class RowStore:
             ids, gradient = read[position].ids, gradients[position]
             known = read[position].found >= 0
             allowed = known | self._admitted(ids, known)
-            rows = self._rows(table, ids, allowed, now_s)
+            rows = self._rows(table, ids, allowed, now_s, read[position].found)
             target = lookup.spread(ids.placed(rows, table.slots), block)
             born = allowed & ~known & (rows < table.slots)
             if born.any():
@@ -84,6 +90,12 @@ class RowStore:
                 target = np.concatenate([target, newborn[chosen]])
                 gradient = np.concatenate([gradient, gradient[chosen]])
             table.update(target, gradient, rule)
+        self._end_step()
+
+    @property
+    def statistics(self) -> dict[str, TableStatistics]:
+        """What each table counted; spaces in the order of the feature spec's salts."""
+        return {name: table.statistics for name, table in self.tables.items()}
 
     def evict(self, now_s: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""
@@ -122,18 +134,31 @@ class RowStore:
             admitted[unknown] = self._admission.admit(ids.keys[unknown], ids.spaces[unknown])
         return admitted
 
-    def _rows(self, table: EmbeddingTable, ids: Ids, allowed: npt.NDArray[np.bool_], now_s: int) -> Int64s:
+    def _rows(
+        self, table: EmbeddingTable, ids: Ids, allowed: npt.NDArray[np.bool_], now_s: int, found: Int64s
+    ) -> Int64s:
         """Rows of the ids, default rows for those that may not have one. Grows the table when it is full."""
+        table.refuse(ids.spaces[~allowed])
+        keys, spaces, specials = ids.keys[allowed], ids.spaces[allowed], ids.specials[allowed]
+        known: Int64s | None = found[allowed]
         while True:
             try:
-                found = table.upsert(ids.keys[allowed], ids.spaces[allowed], ids.specials[allowed], now_s)
+                placed = table.upsert(keys, spaces, specials, now_s, found=known)
             except TableFull:
                 table.grow()
                 self.generation += 1
+                known = None
                 continue
             rows = table.slots + ids.specials
-            rows[allowed] = found
+            rows[allowed] = placed
             return rows
+
+    def _end_step(self) -> None:
+        """Keeps spaces within their limits and lets tables grow: functions of the steps taken, so only here."""
+        for table in self.tables.values():
+            for space, most in self._budgets:
+                table.limit(space, most)
+            self.generation += table.end_step()
 
 
 def _part(state: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> dict[str, npt.NDArray[np.generic]]:

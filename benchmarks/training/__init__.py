@@ -1,1 +1,1 @@
-"""What training costs: tables, steps, and the way from the log to the commit."""
+"""What training costs: the table, the step, and the way from the log to a commit."""

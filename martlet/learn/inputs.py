@@ -13,6 +13,7 @@ from martlet.errors import InvalidInput
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _POOLS: Final = ("", "sum", "mean")
 _NORMALISERS: Final = ("", "running")
+MAX_MIN_COUNT: Final = 10_000  # counters of occurrences are of fixed size, and forget
 
 
 def seconds(duration: str) -> int:
@@ -41,15 +42,17 @@ class Id:
         space: the key space; inputs that go to the same nn.Embedding share one. Default: the input's own name.
         min_count: how often an id of the space must occur before it gets a row; until then it uses the default row.
         ttl: a row of the space that was unused for so long may be evicted; "" means never.
+        max_rows: the space holds so many rows, of each width, at most: the least recently used go; 0 means any number.
     """
 
     source: str
     space: str = ""
     min_count: int = 1
     ttl: str = ""
+    max_rows: int = 0
 
     def __post_init__(self) -> None:
-        _check_id(self.source, self.min_count, self.ttl)
+        _check_id(self.source, self.min_count, self.ttl, self.max_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,10 @@ class IdList:
     pool: str = ""
     min_count: int = 1
     ttl: str = ""
+    max_rows: int = 0
 
     def __post_init__(self) -> None:
-        _check_id(self.source, self.min_count, self.ttl)
+        _check_id(self.source, self.min_count, self.ttl, self.max_rows)
         if self.max_len < 1:
             raise InvalidInput(f"max_len of {self.source!r} must be at least 1, not {self.max_len}")
         if self.pool not in _POOLS:
@@ -95,11 +99,13 @@ class Number:
 Input = Id | IdList | Number
 
 
-def _check_id(source: str, min_count: int, ttl: str) -> None:
+def _check_id(source: str, min_count: int, ttl: str, max_rows: int) -> None:
     _check_source(source)
     seconds(ttl)
-    if min_count < 1:
-        raise InvalidInput(f"min_count of {source!r} must be at least 1, not {min_count}")
+    if not 1 <= min_count <= MAX_MIN_COUNT:
+        raise InvalidInput(f"min_count of {source!r} must be 1 to {MAX_MIN_COUNT}, not {min_count}")
+    if max_rows < 0:
+        raise InvalidInput(f"max_rows of {source!r} must be at least 1, or 0 for any number, not {max_rows}")
 
 
 def _check_source(source: str) -> None:

@@ -68,6 +68,7 @@ class Model:
         _check_weights(self.net, self.weights, set(found.layers.values()))
         self.spec = _spec(inputs, found)
         self.tables = _tables(self.spec)
+        self.budgets = _budgets(inputs, self.spec)
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {type(self.net).__name__}, {len(self.spec.features)} inputs)"
@@ -129,6 +130,16 @@ def _spec(inputs: Mapping[str, Input], found: Probe) -> FeatureSpec:
             )
         )
     return FeatureSpec(tuple(features), {space: space_salt(space) for space in dict.fromkeys(spaces.values())})
+
+
+def _budgets(inputs: Mapping[str, Input], spec: FeatureSpec) -> dict[str, int]:
+    """The most rows of each key space that has such a limit: the least of what its inputs say."""
+    budgets: dict[str, int] = {}
+    for feature in spec.features:
+        kind = inputs[feature.name]
+        if isinstance(kind, Id | IdList) and kind.max_rows:
+            budgets[feature.space] = min(kind.max_rows, budgets.get(feature.space, kind.max_rows))
+    return budgets
 
 
 def _spaces(inputs: Mapping[str, Input], found: Probe) -> dict[str, str]:

@@ -40,7 +40,8 @@ class TorchPasses:
         self._dense = dense
         self._parameters = parameters
         self._loss = loss
-        self._buffers: list[torch.Tensor] = []
+        self._buffers = list(dense.net.buffers())
+        self._kept: list[torch.Tensor] = []
         self.learns_as_it_scores = _learns_as_it_scores(dense, spec)
 
     def score(self, block: FeatureBlock, gathered: list[torch.Tensor]) -> Floats:
@@ -51,20 +52,22 @@ class TorchPasses:
 
     def learn(self, batch: Batch, gathered: list[torch.Tensor]) -> Passed:
         """Forward and backward."""
-        self._buffers = [buffer.clone() for buffer in self._dense.net.buffers()]
+        self._kept = [buffer.clone() for buffer in self._buffers]
         self._parameters.gradients.zero_()
         leaves = [rows.requires_grad_() for rows in gathered]
-        self._dense.train(batch.size > 1)
+        if not self.learns_as_it_scores:  # switching the mode of every layer costs as much as a small layer
+            self._dense.train(batch.size > 1)
         logits = self._dense(*dense_inputs(self._spec, self._lookups, batch.block, leaves))
         total = self._loss.total(logits, owned(batch.labels), owned(batch.weights))
         total.backward()  # type: ignore[no-untyped-call]
-        self._dense.eval()
+        if not self.learns_as_it_scores:
+            self._dense.eval()
         gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
         return Passed(logits.detach().numpy(), float(total.detach()), [gradient.numpy() for gradient in gradients])
 
     def undo(self) -> None:
         """Running statistics are as before the last `learn`."""
-        for buffer, kept in zip(self._dense.net.buffers(), self._buffers, strict=True):
+        for buffer, kept in zip(self._buffers, self._kept, strict=True):
             buffer.copy_(kept)
 
 

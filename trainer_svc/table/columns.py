@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.table_layout import MAX_BUCKETS, MIN_BUCKETS, SLOTS, buckets_of
+from trainer_svc.table.memory import zeros
 
 RowType = Literal["float32", "float16"]
 
@@ -37,16 +38,16 @@ def empty_columns(buckets: int, width: int, specials: int, optimizer_columns: in
         ValueError: more or fewer buckets than a table can have.
     """
     empties = odd_empty_keys(buckets)
-    keys = np.zeros((buckets, SLOTS), np.int64)
+    keys = zeros((buckets, SLOTS), np.int64)
     keys[empties[:, 0]] = empties[:, 1:]
     rows = buckets * SLOTS + specials
     return Columns(
         keys=keys,
         empties=empties,
-        rows=np.zeros((rows, width), np.float32 if dtype == "float32" else np.uint16),
-        optimizer=np.zeros((rows, optimizer_columns), np.float32),
-        spaces=np.zeros((buckets, SLOTS), np.uint16),
-        last_used=np.zeros((buckets, SLOTS), np.uint32),
+        rows=zeros((rows, width), np.float32) if dtype == "float32" else zeros((rows, width), np.uint16),
+        optimizer=zeros((rows, optimizer_columns), np.float32),
+        spaces=zeros((buckets, SLOTS), np.uint16),
+        last_used=zeros((buckets, SLOTS), np.uint32),
     )
 
 

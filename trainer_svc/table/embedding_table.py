@@ -4,22 +4,47 @@ The trainer's copy has the identity directory and is changed in place; what chan
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from martlet.errors import Corrupt, MartletError
+from martlet.errors import MartletError
 from martlet.table_blobs import TableBase
 from martlet.table_layout import SLOTS
 from trainer_svc.delta_tracker import DeltaTracker, Touched
 from trainer_svc.table import placement, reading
 from trainer_svc.table.columns import Columns, RowType, empty_columns
+from trainer_svc.table.cut import TableCut, slots_of
+from trainer_svc.table.eviction import evict_least_recent, evict_unused
+from trainer_svc.table.growth import (
+    GROW_LOAD,
+    MAX_LOAD,
+    Growth,
+    copy_of,
+    growth_state,
+    next_size,
+    restored_growth,
+    steps_for,
+)
+from trainer_svc.table.row_sums import RowSums
+from trainer_svc.table.statistics import (
+    COLLISIONS,
+    COLUMNS,
+    DEFAULTED,
+    REFUSED,
+    ROWS,
+    TableStatistics,
+    count_occurrences,
+    statistics_of,
+    with_space,
+)
+from trainer_svc.table.table_state import TableShape, check_state
 
-MAX_LOAD: Final = 0.95
 ROW_SCALE: Final = 0.01
 _LAST_SECOND: Final = (1 << 32) - 1
+_ROOM_MADE: Final = 20  # where there may be no more rows, a twentieth goes at a time
 
 Int64s = npt.NDArray[np.int64]
 Spaces = npt.NDArray[np.uint16]
@@ -41,43 +66,24 @@ class RowRule(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TableCut:
-    """Copies of the slots that changed.
-
-    Attributes:
-        buckets: int32[m], ascending.
-        row_mask: uint8[m], bit p: the row in place p is here.
-        key_mask: uint8[m], bit p: the key in place p is here.
-        keys: int64[number of bits in `key_mask`], bucket by bucket, place by place.
-        rows: float32[number of bits in `row_mask`, width], likewise.
-        special: float32[specials, width], all special rows.
-    """
-
-    buckets: npt.NDArray[np.int32]
-    row_mask: npt.NDArray[np.uint8]
-    key_mask: npt.NDArray[np.uint8]
-    keys: Int64s
-    rows: Floats
-    special: Floats
-
-
 class EmbeddingTable:
     """Rows by key, optimizer state beside them. Not thread-safe; reading while nothing writes is.
 
-    The same calls give the same bits. Arrays are exchanged by `grow` and `restore`: do not keep them across these.
+    The same calls give the same bits, with a helper or without. Arrays are exchanged by `end_step`, `grow` and
+    `restore`: do not keep them across these.
 
     Args:
         name: the table's name in a version.
         width: columns of a row.
-        buckets: logical buckets.
+        buckets: logical buckets (see `trainer_svc.table.growth.buckets_for`).
         specials: rows outside the buckets: the zero row (0), then a default row for each id feature.
         optimizer_columns: float32 numbers of optimizer state beside each row.
         dtype: what rows are stored as. They are computed with as float32.
+        helper: fills a larger table while this one is in use; None: that is waited for.
 
     Attributes:
         size: keys held.
-        collisions: times a key was met that belongs to another key space.
+        grown: times a larger table was taken over.
         tracker: which slots changed.
     """
 
@@ -90,23 +96,23 @@ class EmbeddingTable:
         *,
         optimizer_columns: int = 1,
         dtype: RowType = "float32",
+        helper: Executor | None = None,
     ) -> None:
         if width < 1 or specials < 1 or optimizer_columns < 0:
             raise ValueError(
                 f"table {name} needs a column, the zero row and 0 or more of optimizer state,"
                 f" not {width}, {specials} and {optimizer_columns}"
             )
-        self.name = name
-        self.width = width
-        self.specials = specials
-        self.optimizer_columns = optimizer_columns
-        self.dtype = dtype
-        self.collisions = 0
+        self._shape = TableShape(name, width, specials, optimizer_columns, dtype)
+        self.name, self.width, self.specials, self.dtype = name, width, specials, dtype
         self.size = 0
+        self.grown = 0
         self.tracker = DeltaTracker(buckets)
+        self._helper = helper
+        self._growth: Growth | None = None
         self._columns = self._empty(buckets)
-        self._groups = np.zeros(self._columns.rows.shape[0], np.int32)
-        self._sums = np.empty((0, width), np.float32)
+        self._counters = np.zeros((1, COLUMNS), np.int64)
+        self._sums = RowSums(width)
 
     @property
     def buckets(self) -> int:
@@ -143,16 +149,24 @@ class EmbeddingTable:
         """uint32[n, 4], event time in seconds."""
         return self._columns.last_used
 
+    @property
+    def statistics(self) -> TableStatistics:
+        """What was counted, as values."""
+        return TableStatistics(self.size, self.slots, self.grown, statistics_of(self._counters))
+
     def find(self, keys: Int64s) -> Int64s:
         """The row of each key, or -1: int64[N]. Changes nothing."""
         found = np.empty(keys.shape[0], np.int64)
         reading.find(self.keys, np.ascontiguousarray(keys, np.int64), found)
         return found
 
-    def upsert(self, keys: Int64s, spaces: Spaces, specials: Int64s, now_s: int) -> Int64s:
+    def upsert(
+        self, keys: Int64s, spaces: Spaces, specials: Int64s, now_s: int, *, found: Int64s | None = None
+    ) -> Int64s:
         """The row of each key, int64[N]; an absent key gets one, which begins as its default row with a little noise.
 
-        A key that another space holds already keeps its default row here, and is counted.
+        A key that another space holds already keeps its default row here, and is counted. `found` is what `find` said
+        of the keys since the last change, if that is known: it saves finding them again.
 
         Raises:
             TableFull: grow and call again; keys inserted so far are whole and will be found.
@@ -163,17 +177,20 @@ class EmbeddingTable:
         _check_range("special", specials, self.specials)
         keys, spaces = np.ascontiguousarray(keys, np.int64), np.ascontiguousarray(spaces, np.uint16)
         specials = np.ascontiguousarray(specials, np.int64)
-        tracker, limit = self.tracker, int(self.slots * MAX_LOAD)
-        self.size, whole = placement.insert(
-            self._columns, tracker.marks, tracker.unsaved, self.size, limit, keys, spaces, specials,
-            _second(now_s), ROW_SCALE,
-        )  # fmt: skip
-        if not whole:
-            raise TableFull(f"table {self.name} found no place ({self.size} of {self.slots} slots are taken)")
-        found = self.find(keys)  # only now: an insertion may move what an earlier one placed
+        found = self.find(keys) if found is None else np.array(found, np.int64)
+        self._count_from(spaces)
+        if self._insert(keys, spaces, specials, found, _second(now_s)):
+            found = self.find(keys)  # an insertion moved what others had found, or placed
         foreign = self.spaces.reshape(-1)[found] != spaces
-        self.collisions += int(np.count_nonzero(foreign))
+        if not foreign.any():
+            return found
+        count_occurrences(self._counters, spaces[foreign], (COLLISIONS, DEFAULTED))
         return np.where(foreign, self.slots + specials, found)
+
+    def refuse(self, spaces: Spaces) -> None:
+        """Counts occurrences of ids that may not have a row yet."""
+        self._count_from(spaces)
+        count_occurrences(self._counters, spaces, (REFUSED, DEFAULTED))
 
     def gather(self, rows: Int64s, out: Floats | None = None) -> Floats:
         """A copy of rows: float32[N, width], in `out` if it is given.
@@ -181,7 +198,7 @@ class EmbeddingTable:
         Raises:
             ValueError: a row that the table does not have, such as `find`'s -1.
         """
-        _check_range("row", rows, self.rows.shape[0])
+        _check_range("row", rows, self.slots + self.specials)
         out = np.empty((rows.shape[0], self.width), np.float32) if out is None else out
         if out.shape != (rows.shape[0], self.width) or out.dtype != np.float32:
             raise ValueError(f"{rows.shape[0]} rows of {self.width} do not go into {out.dtype}{list(out.shape)}")
@@ -196,32 +213,61 @@ class EmbeddingTable:
         """
         if gradients.shape != (rows.shape[0], self.width):
             raise ValueError(f"gradients of {rows.shape[0]} rows of {self.width} are {gradients.shape}")
-        _check_range("row", rows, self.rows.shape[0])
-        if self._sums.shape[0] < rows.shape[0]:
-            self._sums = np.empty((rows.shape[0], self.width), np.float32)
-        rows, gradients = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(gradients, np.float32)
-        members = np.empty(rows.shape[0], np.int64)
-        count = reading.sum_by_row(rows, gradients, self._groups, members, self._sums)
-        apply(self._columns, self.tracker, members[:count], self._sums[:count])
+        _check_range("row", rows, self.slots + self.specials)
+        apply(self._columns, self.tracker, *self._sums(rows, gradients))
 
     def evict(self, space: int, before_s: int) -> int:
         """Frees the slots of a space that were last used before a time; returns how many. Scans the table."""
-        tracker = self.tracker
-        cleared = placement.evict(self._columns, tracker.marks, tracker.unsaved, space, _second(before_s))
+        self._counters = with_space(self._counters, space)
+        cleared = evict_unused(self._columns, self.tracker, self._counters, space, _second(before_s))
         self.size -= cleared
         return cleared
 
+    def limit(self, space: int, rows: int) -> int:
+        """Where a space holds more rows than it may, the least recently used go; returns how many.
+
+        A twentieth more than needed goes at once, since that scans the table. Of rows used in the same second those in
+        the first slots go.
+        """
+        self._counters = with_space(self._counters, space)
+        held = int(self._counters[space, ROWS])
+        if held <= rows:
+            return 0
+        cleared = evict_least_recent(
+            self._columns, self.tracker, self._counters, space, held - rows + rows // _ROOM_MADE
+        )
+        self.size -= cleared
+        return cleared
+
+    def end_step(self) -> bool:
+        """To be called after each batch: begins to grow when nearly full, or takes the larger table over in time.
+
+        Returns whether it was taken over: buckets and rows are others now, and every bucket counts as changed.
+        """
+        if self._growth is None:
+            if self.size > self.slots * GROW_LOAD:
+                self._begin_growth()
+            return False
+        self._growth.steps_left -= 1
+        if self._growth.steps_left > 0:
+            return False
+        self.grow()
+        return True
+
     def grow(self) -> None:
-        """Twice the buckets. Deterministic; every bucket counts as changed. The old table stands until the new does."""
-        old = self._columns
-        held = np.flatnonzero(placement.held(old.keys, old.empties))
-        buckets = 2 * self.buckets
-        while (grown := self._rebuilt(buckets, held)) is None:
-            buckets *= 2
-        grown.rows[-self.specials :] = old.rows[-self.specials :]
-        grown.optimizer[-self.specials :] = old.optimizer[-self.specials :]
-        self._take_over(grown)
+        """Takes a larger table over now, begun earlier or not. The old one stands until the new one does."""
+        growth = self._growth or self._begin_growth()
+        larger = growth.finish(self._columns, self.tracker)
+        buckets = growth.larger.keys.shape[0]
+        while larger is None:  # rare: what came meanwhile is too much, or crowds a tiny table
+            buckets = next_size(buckets)
+            growth = self._begin_growth(buckets)
+            larger = growth.finish(self._columns, self.tracker)
+        larger.rows[-self.specials :] = self._columns.rows[-self.specials :]
+        larger.optimizer[-self.specials :] = self._columns.optimizer[-self.specials :]
+        self._columns, self._growth = larger, None
         self.tracker.resize(buckets)
+        self.grown += 1
 
     def base(self) -> TableBase:
         """A copy of the whole table, as a version's base."""
@@ -229,13 +275,12 @@ class EmbeddingTable:
 
     def changed(self, touched: Touched) -> TableCut:
         """Copies of what changed, and of the special rows."""
-        rows, keys = (_slots(touched.buckets, mask) for mask in (touched.rows, touched.keys))
         return TableCut(
             buckets=touched.buckets,
             row_mask=touched.rows,
             key_mask=touched.keys,
-            keys=self.keys.reshape(-1)[keys],
-            rows=self.gather(rows),
+            keys=self.keys.reshape(-1)[slots_of(touched.buckets, touched.keys)],
+            rows=self.gather(slots_of(touched.buckets, touched.rows)),
             special=self._special(),
         )
 
@@ -245,34 +290,59 @@ class EmbeddingTable:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Everything, as arrays (not copies)."""
-        counts = np.array([self.size, self.collisions], np.int64)
-        return {**self._state_of(self._columns), "counts": counts, **self.tracker.state()}
+        return {
+            **self._state_of(self._columns),
+            "counts": np.array([self.size, self.grown], np.int64),
+            "counters": self._counters,
+            **self.tracker.state(),
+            **growth_state(self._growth, self.tracker),
+        }
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over, bit for bit (copies). Its number of buckets becomes the table's.
 
         Raises:
-            Corrupt: not a state of a table of this width and number of specials. The table stays as it was.
+            Corrupt: not a state of a table of this shape. The table stays as it was.
         """
-        odd = sorted(state.keys() ^ self.state().keys())
-        if odd:
-            raise Corrupt(f"not a state of table {self.name}: {', '.join(odd)} stand in one only")
-        buckets = state["keys"].shape[0]
-        restored = self._empty(buckets)
-        expected = {**self._state_of(restored), **DeltaTracker(buckets).state(), "counts": np.zeros(2, np.int64)}
-        for name, array in state.items():
-            want = expected[name]
-            if array.dtype != want.dtype or array.shape != want.shape:
-                found, wanted = (f"{a.dtype}{list(a.shape)}" for a in (array, want))
-                raise Corrupt(f"{name} of table {self.name} is {found}, not {wanted}")
+        check_state(self._shape, state)
+        restored = self._empty(state["keys"].shape[0])
         for name, array in self._state_of(restored).items():
             np.copyto(array, state[name])
-        self._take_over(restored)
+        self._columns = restored
+        self._counters = np.array(state["counters"], np.int64)
+        self.size, self.grown = (int(count) for count in np.asarray(state["counts"], np.int64))
         self.tracker.restore(state)
-        self.size, self.collisions = (int(count) for count in np.asarray(state["counts"], np.int64))
+        self._growth = None
+        larger = int(np.asarray(state["growth"], np.int64)[0])
+        if larger:
+            self._growth = restored_growth(state, self.keys, self._empty(larger), self.tracker)
+            self._growth.fill(self._columns, self._helper)
+
+    def _insert(self, keys: Int64s, spaces: Spaces, specials: Int64s, found: Int64s, now_s: int) -> bool:
+        """Fills `found` with the slots of all keys; says whether any was displaced, which makes it stale."""
+        tracker, limit = self.tracker, int(self.slots * MAX_LOAD)
+        self.size, whole, displaced = placement.insert(
+            self._columns, tracker.marks, tracker.unsaved, self._counters, self.size, limit, keys, spaces, specials,
+            found, now_s, ROW_SCALE,
+        )  # fmt: skip
+        if not whole:
+            raise TableFull(f"table {self.name} found no place ({self.size} of {self.slots} slots are taken)")
+        return bool(displaced)
+
+    def _count_from(self, spaces: Spaces) -> None:
+        if spaces.shape[0]:
+            self._counters = with_space(self._counters, int(spaces.max()))
+
+    def _begin_growth(self, buckets: int = 0) -> Growth:
+        self.tracker.growth_began()
+        larger = self._empty(buckets or next_size(self.buckets))
+        growth = self._growth = Growth(copy_of(self.keys), larger, steps_for(self.size))
+        growth.fill(self._columns, self._helper)
+        return growth
 
     def _empty(self, buckets: int) -> Columns:
-        return empty_columns(buckets, self.width, self.specials, self.optimizer_columns, self.dtype)
+        shape = self._shape
+        return empty_columns(buckets, shape.width, shape.specials, shape.optimizer_columns, shape.dtype)
 
     def _state_of(self, columns: Columns) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -289,36 +359,9 @@ class EmbeddingTable:
     def _by_bucket(self) -> npt.NDArray[Any]:
         return self.rows[: self.slots].reshape(self.buckets, SLOTS, self.width)
 
-    def _take_over(self, columns: Columns) -> None:
-        self._columns = columns
-        self._groups = np.zeros(columns.rows.shape[0], np.int32)
-
-    def _rebuilt(self, buckets: int, held: Int64s) -> Columns | None:
-        """What is held in so many buckets, or None when a key finds no place there."""
-        old, new, tracker = self._columns, self._empty(buckets), DeltaTracker(buckets)
-        keys, spaces = old.keys.reshape(-1)[held], old.spaces.reshape(-1)[held]
-        zero_row = np.zeros(held.shape[0], np.int64)
-        _, whole = placement.insert(
-            new, tracker.marks, tracker.unsaved, 0, buckets * SLOTS, keys, spaces, zero_row, 0, 0.0
-        )
-        if not whole:
-            return None
-        found = np.empty(held.shape[0], np.int64)
-        reading.find(new.keys, keys, found)
-        new.rows[found] = old.rows[held]
-        new.optimizer[found] = old.optimizer[held]
-        new.last_used.reshape(-1)[found] = old.last_used.reshape(-1)[held]
-        return new
-
 
 def _second(second: int) -> int:
     return min(max(second, 0), _LAST_SECOND)
-
-
-def _slots(buckets: npt.NDArray[np.int32], mask: npt.NDArray[np.uint8]) -> Int64s:
-    """The slots that the mask of each bucket names, ascending."""
-    chosen, place = np.nonzero(mask[:, None] >> np.arange(SLOTS, dtype=np.uint8) & 1)
-    return np.asarray(buckets[chosen].astype(np.int64) * SLOTS + place, np.int64)
 
 
 def _check_range(what: str, numbers: Int64s, end: int) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from numba import types
 
 from martlet.table_layout import C1, C2, C3, SHIFT1, SHIFT2, SLOTS
+from trainer_svc.delta_tracker import SINCE_GROWTH, UNSAVED
 from trainer_svc.table.columns import Columns
 from trainer_svc.table.compiling import compiled_form, kernel
 from trainer_svc.table.half import narrowed, widened
@@ -21,6 +22,8 @@ _S1: Final = np.uint64(SHIFT1)
 _S2: Final = np.uint64(SHIFT2)
 _S32: Final = np.uint64(32)
 _LOW: Final = np.uint64(0xFFFFFFFF)
+# What a change sets of a bucket's `unsaved`: for the next checkpoint, and for a growth under way.
+CHANGED: Final = np.uint8(UNSAVED | SINCE_GROWTH)
 
 
 @kernel
@@ -72,7 +75,7 @@ def mark_row(marks: npt.NDArray[np.uint16], unsaved: npt.NDArray[np.uint8], slot
     bucket = slot // SLOTS
     if bucket < marks.shape[0]:
         marks[bucket] |= np.uint16(1 << (slot % SLOTS))
-        unsaved[bucket] |= np.uint8(1)
+        unsaved[bucket] |= CHANGED
 
 
 @kernel
@@ -80,7 +83,7 @@ def mark_key(marks: npt.NDArray[np.uint16], unsaved: npt.NDArray[np.uint8], slot
     """The key of a slot was placed, displaced or cleared."""
     bucket = slot // SLOTS
     marks[bucket] |= np.uint16(1 << (SLOTS + slot % SLOTS))
-    unsaved[bucket] |= np.uint8(1)
+    unsaved[bucket] |= CHANGED
 
 
 def load(rows: npt.NDArray[Any], row: int, column: int) -> Any:
@@ -144,16 +147,16 @@ def noise(key: int, column: int) -> float:
 
 
 @kernel
-def move(columns: Columns, source: int, target: int) -> None:
-    """Copies one slot with all that belongs to it onto another."""
-    s, sp, t, tp = source // SLOTS, source % SLOTS, target // SLOTS, target % SLOTS
-    columns.keys[t, tp] = columns.keys[s, sp]
-    columns.spaces[t, tp] = columns.spaces[s, sp]
-    columns.last_used[t, tp] = columns.last_used[s, sp]
-    for column in range(columns.optimizer.shape[1]):
-        columns.optimizer[target, column] = columns.optimizer[source, column]
-    for column in range(columns.rows.shape[1]):
-        columns.rows[target, column] = columns.rows[source, column]
+def copy_slot(source: Columns, slot: int, target: Columns, onto: int) -> None:
+    """Copies one slot with all that belongs to it onto one of the same, or of another table."""
+    s, sp, t, tp = slot // SLOTS, slot % SLOTS, onto // SLOTS, onto % SLOTS
+    target.keys[t, tp] = source.keys[s, sp]
+    target.spaces[t, tp] = source.spaces[s, sp]
+    target.last_used[t, tp] = source.last_used[s, sp]
+    for column in range(source.optimizer.shape[1]):
+        target.optimizer[onto, column] = source.optimizer[slot, column]
+    for column in range(source.rows.shape[1]):
+        target.rows[onto, column] = source.rows[slot, column]
 
 
 @kernel

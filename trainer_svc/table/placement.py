@@ -1,4 +1,4 @@
-"""Keys come into the table and leave it: the compiled loops."""
+"""Keys come into the table: the compiled loops."""
 
 from typing import Final
 
@@ -9,19 +9,21 @@ from martlet.table_layout import SLOTS
 from trainer_svc.table.columns import Columns
 from trainer_svc.table.compiling import kernel
 from trainer_svc.table.kernels import (
-    clear,
+    CHANGED,
+    copy_slot,
     empty_key,
     fill,
     mark_key,
     mark_row,
-    move,
     pair_of,
     place_of,
     slot_of,
 )
+from trainer_svc.table.prefetching import AHEAD, prefetch
+from trainer_svc.table.statistics import ADMITTED, ROWS
 
-# A path of displacements is searched breadth first: 2 buckets, 8 one move away, 32, 128, and a part of those behind.
-MAX_SEARCH: Final = 340
+# A path of displacements is searched breadth first: 2 buckets, 8 one move away, 32, 128, 512.
+MAX_SEARCH: Final = 682
 
 
 @kernel
@@ -82,77 +84,69 @@ def insert(
     columns: Columns,
     marks: npt.NDArray[np.uint16],
     unsaved: npt.NDArray[np.uint8],
+    counters: npt.NDArray[np.int64],
     size: int,
     limit: int,
     keys: npt.NDArray[np.int64],
     spaces: npt.NDArray[np.uint16],
     specials: npt.NDArray[np.int64],
+    found: npt.NDArray[np.int64],
     now_s: int,
     scale: float,
-) -> tuple[int, bool]:
+) -> tuple[int, bool, bool]:
     """Gives each absent key a slot, and each present one of the same space its time of use.
 
-    Returns the table's size and whether all keys are in. A key that finds no place leaves the table as it was; those
-    before it are whole.
+    `found` holds what `find` said of the keys, and receives the new slots.
+
+    Returns the table's size, whether all keys are in, and whether any was displaced, which makes `found` stale. A key
+    that finds no place leaves the table as it was; those before it are whole.
     """
-    buckets = columns.keys.shape[0]
+    buckets, displaced = columns.keys.shape[0], False
     path = np.empty(MAX_SEARCH, np.int64)
     search = np.empty((3, MAX_SEARCH), np.int64)
     for i in range(keys.shape[0]):
-        key = keys[i]
-        first, second = pair_of(key, buckets)
-        slot = slot_of(columns.keys, first, second, key)
-        if slot >= 0:
-            bucket, place = slot // SLOTS, slot % SLOTS
-            if columns.spaces[bucket, place] == spaces[i] and columns.last_used[bucket, place] < now_s:
-                columns.last_used[bucket, place] = now_s
-                unsaved[bucket] |= np.uint8(1)
-            continue
-        length = open_path(columns.keys, columns.empties, first, second, path, search) if size < limit else 0
-        if length == 0:
-            return size, False
-        for j in range(length - 1):
-            move(columns, path[j + 1], path[j])
-            mark_key(marks, unsaved, path[j])
-            mark_row(marks, unsaved, path[j])
-        slot = path[length - 1]
-        fill(columns, slot, key, spaces[i], buckets * SLOTS + specials[i], now_s, scale)
-        mark_key(marks, unsaved, slot)
-        mark_row(marks, unsaved, slot)
-        size += 1
-    return size, True
+        if i % AHEAD == 0:
+            ask_for_slots(columns, found, i)
+        key, slot = keys[i], found[i]
+        first, second = 0, 0
+        if slot < 0 or columns.keys[slot // SLOTS, slot % SLOTS] != key:
+            first, second = pair_of(key, buckets)
+            slot = slot_of(columns.keys, first, second, key)
+        if slot < 0:
+            length = open_path(columns.keys, columns.empties, first, second, path, search) if size < limit else 0
+            if length == 0:
+                return size, False, displaced
+            for j in range(length - 1):
+                copy_slot(columns, path[j + 1], columns, path[j])
+                mark_key(marks, unsaved, path[j])
+                mark_row(marks, unsaved, path[j])
+                displaced = True
+            slot = path[length - 1]
+            fill(columns, slot, key, spaces[i], buckets * SLOTS + specials[i], now_s, scale)
+            mark_key(marks, unsaved, slot)
+            mark_row(marks, unsaved, slot)
+            counters[spaces[i], ROWS] += 1
+            counters[spaces[i], ADMITTED] += 1
+            size += 1
+        elif columns.spaces[slot // SLOTS, slot % SLOTS] == spaces[i]:
+            touch(columns, unsaved, slot, now_s)
+        found[i] = slot
+    return size, True, displaced
 
 
 @kernel
-def evict(
-    columns: Columns,
-    marks: npt.NDArray[np.uint16],
-    unsaved: npt.NDArray[np.uint8],
-    space: int,
-    before_s: int,
-) -> int:
-    """Clears the slots of a space that were last used before a time; returns how many."""
-    cleared = 0
-    for bucket in range(columns.keys.shape[0]):
-        empty = empty_key(columns.empties, bucket)
-        for place in range(SLOTS):
-            if columns.keys[bucket, place] == empty or columns.spaces[bucket, place] != space:
-                continue
-            if columns.last_used[bucket, place] < before_s:
-                slot = bucket * SLOTS + place
-                clear(columns, slot)
-                mark_key(marks, unsaved, slot)
-                mark_row(marks, unsaved, slot)
-                cleared += 1
-    return cleared
+def ask_for_slots(columns: Columns, slots: npt.NDArray[np.int64], start: int) -> None:
+    """Asks for what `insert` reads of the next slots."""
+    for i in range(start, min(start + AHEAD, slots.shape[0])):
+        if slots[i] >= 0:
+            prefetch(columns.spaces, slots[i] // SLOTS)
+            prefetch(columns.last_used, slots[i] // SLOTS)
 
 
 @kernel
-def held(keys: npt.NDArray[np.int64], empties: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which slots hold a key: bool[n, 4]."""
-    found = np.empty(keys.shape, np.bool_)
-    for bucket in range(keys.shape[0]):
-        empty = empty_key(empties, bucket)
-        for place in range(SLOTS):
-            found[bucket, place] = keys[bucket, place] != empty
-    return found
+def touch(columns: Columns, unsaved: npt.NDArray[np.uint8], slot: int, now_s: int) -> None:
+    """A slot is used. Its time is state, but no part of a version: it is marked for checkpoints only."""
+    bucket, place = slot // SLOTS, slot % SLOTS
+    if columns.last_used[bucket, place] < now_s:
+        columns.last_used[bucket, place] = now_s
+        unsaved[bucket] |= CHANGED

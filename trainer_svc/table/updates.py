@@ -29,18 +29,20 @@ from trainer_svc.delta_tracker import DeltaTracker
 from trainer_svc.table.columns import Columns
 from trainer_svc.table.compiling import kernel
 from trainer_svc.table.kernels import mark_row, read_row, write_row
+from trainer_svc.table.prefetching import prefetch
 
 Floats = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
+_AHEAD: Final = 16
 
 
 class RowStep(NamedTuple):
-    """A rule's numbers for one step, float32, as the compiled loops take them.
+    """A rule's numbers for one step, as the compiled loops take them.
 
     Attributes:
         rate: the rate of this step.
         decay: momentum, RMSProp's decay, Adam's beta1 or FTRL's beta.
-        decay2: Adam's beta2.
+        beta1: Adam's, like beta2 in full precision: powers are taken of them.
         nesterov: 1 or 0.
         largest: what a component is clipped to; infinite: it is not.
         longest: what a row's norm is clipped to; infinite: it is not.
@@ -48,7 +50,8 @@ class RowStep(NamedTuple):
 
     rate: np.float32
     decay: np.float32
-    decay2: np.float32
+    beta1: float
+    beta2: float
     nesterov: np.float32
     epsilon: np.float32
     l1: np.float32
@@ -83,10 +86,19 @@ def regularise(rows: npt.NDArray[Any], members: Int64s, sums: Floats, step: RowS
 
 
 @kernel
-def sgd(rows: npt.NDArray[Any], _state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
+def ask_ahead(rows: npt.NDArray[Any], state: Floats, members: Int64s, i: int) -> None:
+    """Asks for a row and its state some steps before its turn."""
+    if i + _AHEAD < members.shape[0]:
+        prefetch(rows, members[i + _AHEAD])
+        prefetch(state, members[i + _AHEAD])
+
+
+@kernel
+def sgd(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """Keeps no state."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         read_row(rows, members[i], weights)
         for column in range(weights.shape[0]):
             weights[column] -= step.rate * sums[i, column]
@@ -99,6 +111,7 @@ def momentum(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Float
     weights = np.empty(sums.shape[1], np.float32)
     ahead, plain = step.nesterov, np.float32(1.0) - step.nesterov
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         row = members[i]
         read_row(rows, row, weights)
         for column in range(weights.shape[0]):
@@ -114,6 +127,7 @@ def adagrad(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats
     """State: the sums of squares."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         row = members[i]
         read_row(rows, row, weights)
         for column in range(weights.shape[0]):
@@ -128,6 +142,7 @@ def row_wise_adagrad(rows: npt.NDArray[Any], state: Floats, members: Int64s, sum
     """State: one sum of mean squares."""
     weights = np.empty(sums.shape[1], np.float32)
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         row = members[i]
         read_row(rows, row, weights)
         square = np.float32(0.0)
@@ -146,6 +161,7 @@ def rmsprop(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats
     weights = np.empty(sums.shape[1], np.float32)
     rest = np.float32(1.0) - step.decay
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         row = members[i]
         read_row(rows, row, weights)
         for column in range(weights.shape[0]):
@@ -159,17 +175,20 @@ def rmsprop(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats
 def lazy_adam(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, step: RowStep) -> None:
     """State: the means, the mean squares, and the row's own count (it stops at 2²⁴; the corrections are 1 by then)."""
     width, one = sums.shape[1], np.float32(1.0)
+    beta1, beta2 = np.float32(step.beta1), np.float32(step.beta2)
+    rest1, rest2 = np.float32(1.0 - step.beta1), np.float32(1.0 - step.beta2)
     weights = np.empty(width, np.float32)
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         row = members[i]
         read_row(rows, row, weights)
         state[row, 2 * width] += one
-        t = state[row, 2 * width]
-        mean_known, square_known = one - step.decay**t, one - step.decay2**t
+        t = float(state[row, 2 * width])
+        mean_known, square_known = np.float32(1.0 - step.beta1**t), np.float32(1.0 - step.beta2**t)
         for column in range(width):
             g = sums[i, column]
-            mean = step.decay * state[row, column] + (one - step.decay) * g
-            square = step.decay2 * state[row, width + column] + (one - step.decay2) * g * g
+            mean = beta1 * state[row, column] + rest1 * g
+            square = beta2 * state[row, width + column] + rest2 * g * g
             state[row, column] = mean
             state[row, width + column] = square
             weights[column] -= step.rate * (mean / mean_known) / (np.sqrt(square / square_known) + step.epsilon)
@@ -182,6 +201,7 @@ def ftrl(rows: npt.NDArray[Any], state: Floats, members: Int64s, sums: Floats, s
     width = sums.shape[1]
     weights = np.empty(width, np.float32)
     for i in range(members.shape[0]):
+        ask_ahead(rows, state, members, i)
         row = members[i]
         read_row(rows, row, weights)
         for column in range(width):
@@ -276,31 +296,29 @@ class RowUpdate:
 
 def row_step(settings: Rows, rate: float) -> RowStep:
     """The numbers of a rule at this rate."""
-    decay, decay2 = _decays(settings)
     clipping = settings.clip
-    numbers = (
-        rate,
-        decay,
-        decay2,
-        float(isinstance(settings, RowMomentum) and settings.nesterov),
-        getattr(settings, "epsilon", 0.0),
-        settings.l1,
-        settings.l2,
-        clipping.limit if isinstance(clipping, ClipValue) else np.inf,
-        clipping.limit if isinstance(clipping, ClipNorm) else np.inf,
+    adam = settings if isinstance(settings, LazyAdam) else LazyAdam()
+    return RowStep(
+        rate=np.float32(rate),
+        decay=np.float32(_decay(settings)),
+        beta1=adam.beta1,
+        beta2=adam.beta2,
+        nesterov=np.float32(isinstance(settings, RowMomentum) and settings.nesterov),
+        epsilon=np.float32(getattr(settings, "epsilon", 0.0)),
+        l1=np.float32(settings.l1),
+        l2=np.float32(settings.l2),
+        largest=np.float32(clipping.limit if isinstance(clipping, ClipValue) else np.inf),
+        longest=np.float32(clipping.limit if isinstance(clipping, ClipNorm) else np.inf),
     )
-    return RowStep(*(np.float32(number) for number in numbers))
 
 
-def _decays(settings: Rows) -> tuple[float, float]:
+def _decay(settings: Rows) -> float:
     match settings:
         case RowMomentum():
-            return settings.momentum, 0.0
+            return settings.momentum
         case RowRMSProp():
-            return settings.decay, 0.0
-        case LazyAdam():
-            return settings.beta1, settings.beta2
+            return settings.decay
         case RowFTRL():
-            return settings.beta, 0.0
+            return settings.beta
         case _:
-            return 0.0, 0.0
+            return 0.0

@@ -176,7 +176,7 @@ def test_dense_weights_step_on_the_mean_and_rows_on_the_sum() -> None:
     once, twice = Learner(MODEL, 256), Learner(MODEL, 256)
     once.learn(batch, NOW_US)
     twice.learn(Batch(block, batch.labels[order], batch.weights[order]), NOW_US)
-    means = [learner.state()["optimizer/mean"].astype(np.float32) for learner in (once, twice)]
+    means = [learner.state()["optimizer/slots"][:, : learner._parameters.values.shape[0]] for learner in (once, twice)]
     np.testing.assert_allclose(means[0], means[1], rtol=1e-3, atol=1e-6)
     squares = [learner.tables["t8"].optimizer[:, 0] for learner in (once, twice)]
     held = squares[0] > 1e-8
@@ -255,7 +255,7 @@ def test_restore_refuses_another_models_state() -> None:
     learner = learned()
     with pytest.raises(Corrupt, match="not a state of model 'b'"):
         Learner(biases(), 16).restore(learner.state())
-    for name, part in (("optimizer/mean", np.s_[:3]), ("rows/t8/rows", np.s_[:, :7]), ("learner/counts", np.s_[0])):
+    for name, part in (("optimizer/slots", np.s_[:, :3]), ("rows/t8/rows", np.s_[:, :7]), ("learner/counts", np.s_[0])):
         with pytest.raises(Corrupt, match=name):
             learned().restore({**learner.state(), name: learner.state()[name][part]})
 

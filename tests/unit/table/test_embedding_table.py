@@ -37,6 +37,10 @@ def crowd(buckets: int, pair: set[int], count: int) -> list[int]:
     return [int(key) for key in keys[fits][:count]]
 
 
+def collisions(table: EmbeddingTable) -> int:
+    return sum(space.collisions for space in table.statistics.spaces)
+
+
 def state_bytes(table: EmbeddingTable) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in table.state().items()}
 
@@ -80,7 +84,7 @@ def test_a_displaced_key_takes_everything_along_and_both_buckets_are_tracked() -
 @pytest.mark.parametrize("stride", [1, 1 << 32, -(1 << 33), 0x9E3779B97F4A7C15 - (1 << 64)])
 def test_a_table_of_regular_keys_fills_to_its_limit(stride: int) -> None:
     table = EmbeddingTable("t1", 1, 5000, 2)
-    limit = int(table.slots * 0.95)
+    limit = int(table.slots * 0.96)
     with np.errstate(over="ignore"):
         keys = np.arange(limit, dtype=np.int64) * np.int64(stride)
     table.upsert(keys, np.zeros(limit, np.uint16), np.ones(limit, np.int64), 1)
@@ -114,7 +118,7 @@ def test_a_key_of_another_space_keeps_its_default_row_and_is_counted() -> None:
     second = table.upsert(np.array([7, 9], np.int64), np.array([2, 2], np.uint16), np.array([2, 2], np.int64), 1)
     assert second[0] == table.slots + 2
     assert first[0] != second[0]
-    assert table.collisions == 1
+    assert collisions(table) == 1
 
 
 def test_the_zero_row_never_changes() -> None:
@@ -131,7 +135,7 @@ def test_use_by_another_space_does_not_keep_a_row_alive() -> None:
     upsert(table, [7], now_s=9, space=2)
     assert table.evict(1, 5) == 1
     upsert(table, [7], now_s=10, space=2)
-    assert table.collisions == 1, "free again, it belongs to who comes next"
+    assert collisions(table) == 1, "free again, it belongs to who comes next"
     assert table.find(np.array([7]))[0] >= 0
 
 
