@@ -207,7 +207,7 @@ def decode_entry(payload: bytes) -> Entry:
         Corrupt: no known entry, or of another format.
     """
     try:
-        entry = _ENTRIES.decode(payload)
+        entry: Entry = _ENTRIES.decode(payload)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"journal: {error}") from error
     if isinstance(entry, Began) and entry.format != JOURNAL_FORMAT:

@@ -5,14 +5,12 @@ record: reading from it gives the records behind it.
 """
 
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from martlet.events import LogPosition
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record.
 
     Attributes:

@@ -4,6 +4,7 @@ Feature values stay the raw bytes they are in the log until a batch is laid out,
 Python objects.
 """
 
+import math
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final
@@ -186,8 +187,11 @@ class RecordedPrediction:
         return np.array([logits[row] for row in rows.tolist()], np.float32)
 
     def _logits(self) -> Sequence[float]:
-        message = self._message
-        return next((scores.logits for scores in message.scores if scores.version == message.version), ())
+        version = self._message.version
+        for scores in self._message.scores:
+            if scores.version == version:
+                return scores.logits
+        return ()
 
     def check(self, layout: FeatureLayout) -> None:
         """Checks that logits and features fit the items and the layout, and hold no infinity.
@@ -196,8 +200,8 @@ class RecordedPrediction:
             InvalidInput: they do not; the message says which.
         """
         rows = self.rows
-        logits = self.logits()
-        if logits.shape[0] != rows or not np.isfinite(logits).all():
+        logits = self._logits()
+        if len(logits) != rows or not all(map(math.isfinite, logits)):
             raise InvalidInput("the answering version's logits are not there for each item, or not finite")
         features = self._message.features
         parts = (features.user_ids, features.user_numbers, features.item_ids, features.item_numbers)
