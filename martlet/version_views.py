@@ -23,6 +23,7 @@ STYLES: Final[Mapping[CatalogState, str]] = {
     CatalogState.REJECTED: "yellow",
     CatalogState.ROLLED_BACK: "bold red",
     CatalogState.QUARANTINED: "magenta",
+    CatalogState.EXPIRED: "dim",
 }
 
 

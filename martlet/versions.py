@@ -14,6 +14,7 @@ class CatalogState(IntEnum):
     RETIRED = 5
     ROLLED_BACK = 6
     QUARANTINED = 7
+    EXPIRED = 8
 
 
 class Role(IntEnum):
@@ -107,6 +108,15 @@ class LineageState:
     pin_digest: str
     rewind: bool = False
     frozen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """What expiring versions removed. `bytes`: of the artifacts that nothing needs any more."""
+
+    versions: int = 0
+    artifacts: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

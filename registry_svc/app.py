@@ -31,6 +31,7 @@ from registry_svc.metrics import RegistryMetrics
 from registry_svc.operator_desk import OperatorDesk
 from registry_svc.policy_file import load_policies
 from registry_svc.registry import Registry, Threads
+from registry_svc.retention import Retention
 from registry_svc.rollouts import Rollouts
 from registry_svc.rpc.rollout_servicer import RolloutServicer
 from registry_svc.rpc.servicer import RegistryServicer
@@ -38,6 +39,7 @@ from registry_svc.tending import tend_forever
 from registry_svc.watchers import Watchers
 
 TEND_SECONDS: Final = 0.25
+SWEEP_SECONDS: Final = 60.0
 ADMISSION_THREADS: Final = 2
 GRACE_SECONDS: Final = 1.0
 
@@ -51,6 +53,7 @@ class RegistryApp:
 
     def __init__(self, config: Config, collectors: CollectorRegistry) -> None:
         settings, clock = config.registry, SystemClock()
+        self._clock, self._config, self._swept = clock, config, float("-inf")
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._engine = open_database(config.catalog_url)
         self._threads = Threads(ThreadPoolExecutor(1, "catalog"), ThreadPoolExecutor(ADMISSION_THREADS, "admission"))
@@ -71,12 +74,14 @@ class RegistryApp:
             self._metrics,
             self._watchers.publish,
         )
+        self._retention = Retention(catalog, artifacts, self._controller)
         registry = Registry(
             catalog,
             SqlMeasurementLog(self._engine, self._lease.check),
             artifacts,
             BlobChecks(artifacts),
             self._controller,
+            self._retention,
             self._watchers,
             AdmissionPolicy(settings.max_mean_logit_shift),
             clock,
@@ -105,7 +110,7 @@ class RegistryApp:
         self._controller.announce()
         await self.server.start()
         self._beat = asyncio.create_task(
-            tend_forever(self._controller, self._threads.catalog, TEND_SECONDS, self._metrics)
+            tend_forever((self._controller.tend, self._sweep), self._threads.catalog, TEND_SECONDS, self._metrics)
         )
         await self.server.set_serving(serving=True)
 
@@ -119,6 +124,12 @@ class RegistryApp:
         await self._end_watches()
         await self.server.stop(GRACE_SECONDS)
         await self._end()
+
+    def _sweep(self) -> None:
+        """Now and then, where this registry is the one that decides."""
+        if self._clock.monotonic() >= self._swept + SWEEP_SECONDS and self._lease.renew():
+            self._swept = self._clock.monotonic()
+            self._retention.sweep(self._config.registry.versions_kept)
 
     async def _end_watches(self) -> None:
         self._watchers.close()

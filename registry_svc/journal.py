@@ -22,7 +22,7 @@ class DecisionKind(StrEnum):
     become the pin. PIN: the candidate became the pin. FAILED: a replica could not load a version. SHARE: the live lane
     answers more or less. ALARM: evidence took the lane back to the pin. REWOUND: training stands at the head again.
     TRIAL: the structural road moved: a version entered, took a step, or left. PROMOTED: a structural version became
-    pin and head. ABORTED, PINNED, THAWED: an operator's word.
+    pin and head. ABORTED, PINNED, THAWED: an operator's word. EXPIRED: artifacts of versions were removed.
     """
 
     REFUSED = "refused"
@@ -38,6 +38,7 @@ class DecisionKind(StrEnum):
     ABORTED = "aborted"
     PINNED = "pinned"
     THAWED = "thawed"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,13 @@ LEGAL: Final[Mapping[CatalogState, frozenset[CatalogState]]] = {
     # An operator who goes back to an older pin takes the present one back.
     CatalogState.PINNED: frozenset({CatalogState.RETIRED, CatalogState.ROLLED_BACK, CatalogState.QUARANTINED}),
     # The parent of a head that could not be loaded is the head again; an older pin is the pin again.
-    CatalogState.RETIRED: frozenset({CatalogState.ADMITTED, CatalogState.PINNED, CatalogState.QUARANTINED}),
-    CatalogState.REJECTED: frozenset(),
+    CatalogState.RETIRED: frozenset(
+        {CatalogState.ADMITTED, CatalogState.PINNED, CatalogState.QUARANTINED, CatalogState.EXPIRED}
+    ),
+    # What may not be served can only lose its artifacts.
+    CatalogState.REJECTED: frozenset({CatalogState.EXPIRED}),
+    CatalogState.ROLLED_BACK: frozenset({CatalogState.EXPIRED}),
+    CatalogState.QUARANTINED: frozenset({CatalogState.EXPIRED}),
 }
 
 

@@ -14,7 +14,7 @@ from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.manifest import Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
-from martlet.versions import AspiredSet, CatalogState, LineageState, ServableStatus, VersionRecord
+from martlet.versions import AspiredSet, CatalogState, Expiry, LineageState, ServableStatus, VersionRecord
 from registry_svc.admission import (
     LONGEST_NAME,
     MAX_NUMBER,
@@ -28,6 +28,7 @@ from registry_svc.catalog import Catalog
 from registry_svc.controller import Controller, Offer
 from registry_svc.measurement_log import MeasurementLog
 from registry_svc.metrics import RegistryMetrics
+from registry_svc.retention import Order, Retention
 from registry_svc.watchers import Watchers
 
 R = TypeVar("R")
@@ -63,6 +64,7 @@ class Registry:
         artifacts: ArtifactStore,
         blobs: BlobChecks,
         controller: Controller,
+        retention: Retention,
         watchers: Watchers,
         policy: AdmissionPolicy,
         clock: Clock,
@@ -75,6 +77,7 @@ class Registry:
         self._artifacts = artifacts
         self._blobs = blobs
         self._controller = controller
+        self._retention = retention
         self._watchers = watchers
         self._policy = policy
         self._clock = clock
@@ -162,6 +165,18 @@ class Registry:
             Conflict: another epoch, or another version.
         """
         await self._in_catalog(lambda: self._controller.acknowledge_rewind(model, epoch, digest))
+
+    async def expire(self, order: Order) -> Expiry:
+        """Removes the artifacts of versions below a number.
+
+        Raises:
+            InvalidInput: nobody says who and why.
+            NotFound: no such model.
+            Conflict: one of them is aspired.
+        """
+        if not order.who.strip() or not order.why.strip():
+            raise InvalidInput("who and why must be said")
+        return await self._in_catalog(lambda: self._retention.expire(order))
 
     def watch(self, models: Collection[str]) -> AsyncIterator[AspiredSet]:
         """Full aspired sets: at once, after each change, and again within each lease."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
-from martlet.artifacts.durable import write_durably
+from martlet.artifacts.durable import sync_folder, write_durably
 from martlet.artifacts.folder_upload import FolderUpload
 from martlet.artifacts.upload import send
 from martlet.digest import CHUNK_SIZE, digest_of_tree, is_digest, tree_of
@@ -69,6 +69,14 @@ class FolderStore:
             raise Corrupt(f"manifest {digest} does not match its digest")
         return encoded
 
+    def delete(self, blob: BlobRef) -> bool:
+        """Removes a blob. Who has it open or mapped keeps what it sees."""
+        return _remove(self.blob_path(blob.digest))
+
+    def delete_manifest(self, digest: str) -> bool:
+        """Removes a manifest."""
+        return _remove(self._manifest_path(digest))
+
     def blob_path(self, digest: str) -> Path:
         """Where a blob stands."""
         _check(digest)
@@ -82,3 +90,12 @@ class FolderStore:
 def _check(digest: str) -> None:
     if not is_digest(digest):
         raise InvalidInput(f"{digest!r} is not a digest")
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_folder(path.parent)
+    return True

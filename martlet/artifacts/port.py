@@ -82,3 +82,15 @@ class ResumableStore(ArtifactStore, Protocol):
             InvalidInput: not a tree.
         """
         ...
+
+
+class ClearableStore(ArtifactStore, Protocol):
+    """A store whose owner may also remove things. Nobody is asked whether they are still needed."""
+
+    def delete(self, blob: BlobRef) -> bool:
+        """Removes a blob; False when it was not there."""
+        ...
+
+    def delete_manifest(self, digest: str) -> bool:
+        """Removes a manifest; False when it was not there."""
+        ...

@@ -10,9 +10,11 @@ from martlet.evidence import EvidenceBatch
 from martlet.measurement import MeasurementBatch
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
-from martlet.versions import AspiredSet, LineageState, ServableStatus, VersionRecord
+from martlet.versions import AspiredSet, Expiry, LineageState, ServableStatus, VersionRecord
 from martlet.wire import registry as wire
 from martlet.wire.evidence import evidence_message
+
+EXPIRE_SECONDS = 120.0
 
 
 class RegistryClient:
@@ -194,6 +196,19 @@ class BlockingRegistryClient:
             lambda timeout: self._stub.AcknowledgeRewind(request, timeout=timeout, metadata=self._metadata),
             self._policy,
         )
+
+    def expire(self, model: str, below: int, who: str, why: str) -> Expiry:
+        """Removes the artifacts of versions below a number; may take as long as that takes.
+
+        Raises:
+            Conflict: one of them is aspired.
+        """
+        request = pb.ExpireVersionsRequest(model=model, below_version=below, who=who, why=why)
+        reply = blocking_call(
+            lambda timeout: self._stub.ExpireVersions(request, timeout=timeout, metadata=self._metadata),
+            CallPolicy(timeout=EXPIRE_SECONDS),
+        )
+        return Expiry(reply.versions, reply.artifacts, reply.bytes)
 
     def close(self) -> None:
         """Closes the channel."""

@@ -43,6 +43,7 @@ NEEDED: Final[Mapping[str, CallerRole]] = {
     "/martlet.v1.RegistryService/ReportMeasurements": CallerRole.PUBLISHER,
     "/martlet.v1.RegistryService/ReportEvidence": CallerRole.PUBLISHER,
     "/martlet.v1.RegistryService/AcknowledgeRewind": CallerRole.PUBLISHER,
+    "/martlet.v1.RegistryService/ExpireVersions": CallerRole.PUBLISHER,
     "/martlet.v1.RolloutService/ShowRollout": CallerRole.READER,
     "/martlet.v1.RolloutService/PromoteVersion": CallerRole.OPERATOR,
     "/martlet.v1.RolloutService/AbortRollout": CallerRole.OPERATOR,

@@ -94,6 +94,7 @@ class RegistryConfig:
         pin_min_requests: how many answers without error it takes where health alone decides.
         max_mean_logit_shift: a delta whose mean |logit change| on recent requests is above this is refused.
         max_versions_listed: most records of one listing.
+        versions_kept: so many versions older than the aspired ones keep their artifacts; 0: all do.
     """
 
     host: str = "127.0.0.1"
@@ -109,6 +110,7 @@ class RegistryConfig:
     pin_min_requests: int = 50
     max_mean_logit_shift: float = 2.0
     max_versions_listed: int = 1000
+    versions_kept: int = 1000
 
 
 @dataclass(frozen=True, slots=True)

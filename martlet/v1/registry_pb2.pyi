@@ -42,6 +42,8 @@ class _CatalogStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CatalogS
     """Taken back on evidence."""
     CATALOG_STATE_QUARANTINED: _CatalogState.ValueType  # 7
     """Descends from a version that was taken back."""
+    CATALOG_STATE_EXPIRED: _CatalogState.ValueType  # 8
+    """Its artifacts were removed; it can never be served again."""
 
 class CatalogState(_CatalogState, metaclass=_CatalogStateEnumTypeWrapper):
     """CatalogState is a version's state in the catalog."""
@@ -61,6 +63,8 @@ CATALOG_STATE_ROLLED_BACK: CatalogState.ValueType  # 6
 """Taken back on evidence."""
 CATALOG_STATE_QUARANTINED: CatalogState.ValueType  # 7
 """Descends from a version that was taken back."""
+CATALOG_STATE_EXPIRED: CatalogState.ValueType  # 8
+"""Its artifacts were removed; it can never be served again."""
 Global___CatalogState: _TypeAlias = CatalogState  # noqa: Y015
 
 class _Role:
@@ -717,6 +721,61 @@ class AcknowledgeRewindResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeRewindResponse: _TypeAlias = AcknowledgeRewindResponse  # noqa: Y015
+
+@_typing.final
+class ExpireVersionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    BELOW_VERSION_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    below_version: _builtins.int
+    """Versions with lower numbers go."""
+    who: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        below_version: _builtins.int = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["below_version", b"below_version", "model", b"model", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireVersionsRequest: _TypeAlias = ExpireVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ExpireVersionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    versions: _builtins.int
+    artifacts: _builtins.int
+    """Artifacts that nothing needs any more, and their size."""
+    bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        versions: _builtins.int = ...,
+        artifacts: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "bytes", b"bytes", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireVersionsResponse: _TypeAlias = ExpireVersionsResponse  # noqa: Y015
 
 @_typing.final
 class ShowRolloutRequest(_message.Message):

@@ -81,6 +81,11 @@ class RegistryServiceStub:
                 request_serializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindRequest.SerializeToString,
                 response_deserializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindResponse.FromString,
                 _registered_method=True)
+        self.ExpireVersions = channel.unary_unary(
+                '/martlet.v1.RegistryService/ExpireVersions',
+                request_serializer=martlet_dot_v1_dot_registry__pb2.ExpireVersionsRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_registry__pb2.ExpireVersionsResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -152,6 +157,14 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExpireVersions(self, request, context):
+        """ExpireVersions removes the artifacts of the versions below a number that nobody aspires to.
+        What a later version still needs stays. The records stay too, as EXPIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -199,6 +212,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeRewind,
                     request_deserializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindRequest.FromString,
                     response_serializer=martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindResponse.SerializeToString,
+            ),
+            'ExpireVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireVersions,
+                    request_deserializer=martlet_dot_v1_dot_registry__pb2.ExpireVersionsRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_registry__pb2.ExpireVersionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -446,6 +464,33 @@ class RegistryService:
             '/martlet.v1.RegistryService/AcknowledgeRewind',
             martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindRequest.SerializeToString,
             martlet_dot_v1_dot_registry__pb2.AcknowledgeRewindResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpireVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.RegistryService/ExpireVersions',
+            martlet_dot_v1_dot_registry__pb2.ExpireVersionsRequest.SerializeToString,
+            martlet_dot_v1_dot_registry__pb2.ExpireVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

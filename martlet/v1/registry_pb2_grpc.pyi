@@ -56,6 +56,10 @@ class RegistryServiceStub:
     """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
     Until then no version of the model is taken.
     """
+    ExpireVersions: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ExpireVersionsRequest, _registry_pb2.ExpireVersionsResponse]
+    """ExpireVersions removes the artifacts of the versions below a number that nobody aspires to.
+    What a later version still needs stays. The records stay too, as EXPIRED.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -84,6 +88,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     AcknowledgeRewind: _aio.UnaryUnaryMultiCallable[_registry_pb2.AcknowledgeRewindRequest, _registry_pb2.AcknowledgeRewindResponse]  # type: ignore[assignment]
     """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
     Until then no version of the model is taken.
+    """
+    ExpireVersions: _aio.UnaryUnaryMultiCallable[_registry_pb2.ExpireVersionsRequest, _registry_pb2.ExpireVersionsResponse]  # type: ignore[assignment]
+    """ExpireVersions removes the artifacts of the versions below a number that nobody aspires to.
+    What a later version still needs stays. The records stay too, as EXPIRED.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -164,6 +172,16 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.AcknowledgeRewindResponse, _abc.Awaitable[_registry_pb2.AcknowledgeRewindResponse]]:
         """AcknowledgeRewind tells that the trainer stands where the pin was made, in this epoch.
         Until then no version of the model is taken.
+        """
+
+    @_abc_1.abstractmethod
+    def ExpireVersions(
+        self,
+        request: _registry_pb2.ExpireVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ExpireVersionsResponse, _abc.Awaitable[_registry_pb2.ExpireVersionsResponse]]:
+        """ExpireVersions removes the artifacts of the versions below a number that nobody aspires to.
+        What a later version still needs stays. The records stay too, as EXPIRED.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,6 +8,7 @@ from martlet.v1 import registry_pb2_grpc
 from martlet.wire import registry as wire
 from martlet.wire.evidence import evidence_of
 from registry_svc.registry import Registry
+from registry_svc.retention import Order
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
@@ -68,3 +69,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         """The trainer stands at the head again."""
         await self._registry.acknowledge_rewind(request.model, request.epoch, request.digest)
         return pb.AcknowledgeRewindResponse()
+
+    async def ExpireVersions(self, request: pb.ExpireVersionsRequest, context: Any) -> pb.ExpireVersionsResponse:
+        """Removes the artifacts of old versions."""
+        gone = await self._registry.expire(Order(request.model, request.below_version, request.who, request.why))
+        return pb.ExpireVersionsResponse(versions=gone.versions, artifacts=gone.artifacts, bytes=gone.bytes)
