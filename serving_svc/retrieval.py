@@ -58,7 +58,13 @@ def nearest(vectors: Floats, user: Floats, allowed: Mask, count: int, scratch: F
     """
     scores = scratch[: vectors.shape[0]]
     np.matmul(vectors, user, out=scores)
-    np.putmask(scores, ~allowed, -np.inf)
-    cut = scores.shape[0] - min(count, scores.shape[0])
-    best = np.argpartition(scores, cut)[cut:] if 0 < cut < scores.shape[0] else np.arange(scores.shape[0])[cut:]
-    return np.asarray(best[scores[best] > -np.inf], np.int64)
+    if allowed.all():
+        return _highest(scores, count)
+    slots = np.flatnonzero(allowed)  # put together, since a partition of mostly equal numbers is slow
+    return slots[_highest(scores[slots], count)]
+
+
+def _highest(scores: Floats, count: int) -> npt.NDArray[np.int64]:
+    if count >= scores.shape[0]:
+        return np.arange(scores.shape[0])
+    return np.argpartition(scores, scores.shape[0] - count)[scores.shape[0] - count :]
