@@ -39,7 +39,7 @@ MODELS = {
     "deep_fm": (MODEL, True),
     "linear": (LINEAR, True),
     "plain": (model(nn.Linear(8, 8)), True),
-    "rare dropout": (model(nn.Dropout(1e-6)), False),
+    "rare dropout": (model(nn.Dropout(1e-9)), False),
     "no dropout": (model(nn.Dropout(0.0)), True),
     "batch statistics": (model(nn.BatchNorm1d(8)), False),
     "otherwise": (model(Louder()), False),
