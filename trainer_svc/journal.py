@@ -126,7 +126,7 @@ Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewou
 
 # Made once, at import: the loop's and the judge's threads begin to read at the same moment, and msgspec (0.20) does not
 # bear that two threads learn a type for the first time at once; it crashes the process.
-_ENTRIES: Final = msgspec.json.Decoder(Entry)
+_ENTRIES: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
 class Journal(Protocol):
@@ -200,7 +200,7 @@ def decode_entry(payload: bytes) -> Entry:
         Corrupt: no known entry, or of another format.
     """
     try:
-        entry = _ENTRIES.decode(payload)
+        entry: Entry = _ENTRIES.decode(payload)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"journal: {error}") from error
     if isinstance(entry, Began) and entry.format != JOURNAL_FORMAT:

@@ -58,7 +58,7 @@ class Cost:
 
 
 class Training:
-    """A learner with so many rows, its checkpoints, and a stream of batches. Half of the ids are known already."""
+    """A learner with so many rows, its checkpoints, and a stream of batches about ids that are known, so that no table grows."""
 
     def __init__(self, rows: int, folder: Path) -> None:
         self._dice = np.random.default_rng(rows)
@@ -66,9 +66,10 @@ class Training:
         self._steps = 0
         self._learner = Learner(WIDE, int(rows / LOAD / SLOTS))
         (self._table,) = self._learner.tables.values()
-        keys = np.arange(rows, dtype=np.int64)
+        keys = np.arange(rows, dtype=np.int64) + np.int64(WIDE.spec.salts["item"])
+        space = list(WIDE.spec.salts).index("item")
         for part in np.array_split(keys, max(1, rows // 1_000_000)):
-            self._table.upsert(part, np.zeros(part.shape[0], np.uint16), np.ones(part.shape[0], np.int64), 1)
+            self._table.upsert(part, np.full(part.shape[0], space, np.uint16), np.ones(part.shape[0], np.int64), 1)
         self._table.tracker.take()
         self._table.tracker.acknowledge()
         self._store = FolderCheckpoints(folder / str(rows), 3)
