@@ -1,1 +1,1 @@
-"""What training costs, and that it learns exactly once."""
+"""What training costs: tables, steps, and the way from the log to the commit."""
