@@ -133,7 +133,7 @@ Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewou
 
 # Made once, at import: the loop's and the judge's threads begin to read at the same moment, and msgspec (0.20) does not
 # bear that two threads learn a type for the first time at once; it crashes the process.
-_ENTRIES: Final = msgspec.json.Decoder(Entry)
+_ENTRIES: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
 class Journal(Protocol):
