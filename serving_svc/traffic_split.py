@@ -16,6 +16,7 @@ from serving_svc.servable import ServableId
 
 STABLE: Final = "stable"
 CANARY: Final = "canary"
+LABELS: Final = frozenset({STABLE, CANARY})
 
 
 @dataclass(frozen=True, slots=True)

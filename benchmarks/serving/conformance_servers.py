@@ -101,13 +101,13 @@ def kserve(folder: Path, models: Mapping[str, Sequence[Tensor]]) -> Iterator[str
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
-    """A process, ended at the end; what it says goes to server.log."""
+def running(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[int]:
+    """A process, ended at the end; gives its id. What it says goes to server.log."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env={**environment, **settings}, stdout=log, stderr=log)
         try:
-            yield
+            yield process.pid
         finally:
             process.terminate()
             try:

@@ -8,13 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.serving.peers import Peer, free_ports, running
-from benchmarks.serving.stage import SERVER_CORE
+from benchmarks.serving.conformance_servers import Peer, free_ports, running
+from benchmarks.serving.stage import SERVER_CORE, descendants
 
 MODELS: Final = Path(__file__).parent / "peer_models"
 MLSERVER: Final = Peer("mlserver-onnx", "mlserver==1.7.1 onnxruntime==1.32.0")
 KSERVE: Final = Peer("kserve-onnx", "kserve==0.21.0 onnxruntime==1.32.0")
 PINNED: Final = ["taskset", "-c", str(SERVER_CORE)]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerServer:
+    """A started peer."""
+
+    address: str
+    pid: int
+
+    def pids(self) -> list[int]:
+        """The process and all that it started."""
+        return [self.pid, *descendants(self.pid)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +49,10 @@ class MlserverModel:
 
 
 @contextmanager
-def mlserver(folder: Path, name: str, path: Path, *, in_thread: bool = False) -> Iterator[tuple[str, MlserverModel]]:
-    """MLServer in one process with version "1" of a model: its gRPC address, and the model's folder.
+def mlserver(
+    folder: Path, name: str, path: Path, *, in_thread: bool = False
+) -> Iterator[tuple[PeerServer, MlserverModel]]:
+    """MLServer in one process with version "1" of a model, and the model's folder.
 
     `in_thread`: sessions are made beside the event loop.
     """
@@ -50,17 +64,17 @@ def mlserver(folder: Path, name: str, path: Path, *, in_thread: bool = False) ->
     model = MlserverModel(folder, name, in_thread)
     model.point_to(path, "1")
     command = [*PINNED, str(MLSERVER.python.parent / "mlserver"), "start", str(folder)]
-    with running(command, folder, {"PYTHONPATH": str(folder)}):
-        yield f"127.0.0.1:{ports[1]}", model
+    with running(command, folder, {"PYTHONPATH": str(folder)}) as pid:
+        yield PeerServer(f"127.0.0.1:{ports[1]}", pid), model
 
 
 @contextmanager
-def kserve(folder: Path, name: str, path: Path) -> Iterator[str]:
-    """KServe's model server in one process; gives its gRPC address."""
+def kserve(folder: Path, name: str, path: Path) -> Iterator[PeerServer]:
+    """KServe's model server in one process."""
     KSERVE.install()
     ports = free_ports(2)
     options = [f"--http_port={ports[0]}", f"--grpc_port={ports[1]}", "--workers=1"]
     script = str((MODELS / "kserve_onnx.py").resolve())
     command = [*PINNED, str(KSERVE.python), script, str(path), name, *options]
-    with running(command, folder, {}):
-        yield f"127.0.0.1:{ports[1]}"
+    with running(command, folder, {}) as pid:
+        yield PeerServer(f"127.0.0.1:{ports[1]}", pid)

@@ -40,8 +40,8 @@ def mlserver_swaps(figures: Figures, swaps: int, pause: float, *, in_thread: boo
         request.write_bytes(infer_request(versions.model, made_up_probe(versions.model)))
         served = folder / "models"
         served.mkdir()
-        with mlserver(served, versions.model.name, files[0], in_thread=in_thread) as (address, model):
-            asyncio.run(_drive(figures, address, model, request, files, folder / "broken.onnx", swaps, pause))
+        with mlserver(served, versions.model.name, files[0], in_thread=in_thread) as (server, model):
+            asyncio.run(_drive(figures, server.address, model, request, files, folder / "broken.onnx", swaps, pause))
 
 
 async def _drive(

@@ -31,20 +31,18 @@ class OneVersion(registry_pb2_grpc.RegistryServiceServicer):
         versions = (AspiredVersion(1, digest, Role.HEAD, 0), AspiredVersion(1, digest, Role.PIN, 10_000))
         self._set = AspiredSet((AspiredModel(model, 1, 1, "salt", versions),), LEASE_MS)
 
-    async def WatchAspired(  # noqa: N802  the protocol's name
+    async def WatchAspired(
         self, _request: pb.WatchAspiredRequest, _context: object
     ) -> AsyncIterator[pb.WatchAspiredResponse]:
         """The set, then nothing new."""
         yield aspired_message(self._set)
         await asyncio.Event().wait()
 
-    async def ReportReplica(  # noqa: N802  the protocol's name
-        self, _request: pb.ReportReplicaRequest, _context: object
-    ) -> pb.ReportReplicaResponse:
+    async def ReportReplica(self, _request: pb.ReportReplicaRequest, _context: object) -> pb.ReportReplicaResponse:
         """Taken."""
         return pb.ReportReplicaResponse()
 
-    async def ReportMeasurements(  # noqa: N802  the protocol's name
+    async def ReportMeasurements(
         self, _request: pb.ReportMeasurementsRequest, _context: object
     ) -> pb.ReportMeasurementsResponse:
         """Taken."""
@@ -97,7 +95,7 @@ async def replica_of(model: str, digest: str, root: Path, settings: Mapping[str,
         **settings,
     }
     command = [sys.executable, "-m", "serving_svc", "--ports-file", str(ports_file)]
-    process = subprocess.Popen(  # noqa: ASYNC220, S603  nothing else goes on yet; our own interpreter
+    process = subprocess.Popen(  # noqa: ASYNC220  nothing else goes on yet; our own interpreter
         command, env=environment, stdout=subprocess.DEVNULL
     )
     os.sched_setaffinity(process.pid, cores[:1])

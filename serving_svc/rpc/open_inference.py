@@ -19,6 +19,7 @@ from serving_svc.rpc.oip_descriptions import EXTENSIONS, config_of, index_of, me
 from serving_svc.servable import ServableId
 from serving_svc.tensor_inference import TensorInference
 from serving_svc.tensor_statistics import TensorStatistics
+from serving_svc.traffic_split import LABELS, resolve_label
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -67,6 +68,8 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
     @override
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """Runs a version's graph on the caller's tensors."""
+        if request.model_version in LABELS:
+            request.model_version = str(self._servable(request.model_name, request.model_version).version)
         answer = await self._inference.infer(query_of(request), deadline_of(context, self._clock))
         return response_of(request.id, answer)
 
@@ -106,6 +109,12 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
         return index_of(self._manager.statuses(), ready=request.ready)
 
     def _servable(self, model: str, version: str) -> ServableId:
+        """The version that a number or a label names now; without either, the pin."""
+        if version in LABELS:
+            labelled = resolve_label(self._manager.route(model), version)
+            if labelled is None:
+                raise NotFound(f"no version of {model!r} is {version} now")
+            return labelled
         number = version_of(version, model)
         if number:
             return self._manager.find(model, number)

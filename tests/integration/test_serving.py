@@ -371,6 +371,17 @@ async def test_model_infer(serving: World, typed: bool) -> None:  # noqa: FBT001
     assert reply.parameters["digest"].string_param == serving.versions[0]
 
 
+async def test_a_label_is_asked_for_like_a_version(serving: World) -> None:
+    request, _ = infer_request(serving, typed=False)
+    request.model_version = "stable"
+    assert (await serving.oip.ModelInfer(request)).model_version == "1"
+    assert (await serving.oip.ModelReady(oip.ModelReadyRequest(name=MODEL, version="stable"))).ready
+    request.model_version = "canary"
+    assert (await serving.oip.ModelInfer(request)).model_version == "1"  # the first version is head and pin
+    request.model_version = "beta"
+    assert (await code_of(serving.oip.ModelInfer(request)))[0] is grpc.StatusCode.NOT_FOUND
+
+
 async def test_open_inference_metadata_and_readiness(serving: World) -> None:
     assert (await serving.oip.ServerLive(oip.ServerLiveRequest())).live
     assert (await serving.oip.ServerReady(oip.ServerReadyRequest())).ready
