@@ -30,6 +30,7 @@ from trainer_svc.committing import Committed
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.learner import Learner
 from trainer_svc.row_store import RowStore
+from trainer_svc.table.updates import RowUpdate
 
 POINT, FIXED, BROKEN = "CRASH_POINT", "CRASH_FIXED_US", "CRASH_BROKEN"
 INITIAL_BUCKETS: Final = 256
@@ -155,9 +156,8 @@ def _warm_up() -> None:
     trainer_svc.app.Exporter = lambda _: exporter  # type: ignore[misc,assignment]
     rows = RowStore(MODEL, 4)
     block = encode(MODEL.spec, RankInput(1, {}, [1, 2], [{}, {}]))
-    rows.read(block)
-    access = rows.write(block, 1)
-    rows.update(access, [np.ones_like(gathered) for gathered in access.gathered])
+    read = rows.read(block)
+    rows.learn(block, read, [np.ones_like(one.gathered) for one in read], 1, RowUpdate(MODEL.rows, 0.1))
     rows.evict(1)
     assert threading.active_count() == 1
 

@@ -4,9 +4,10 @@ import random
 
 import numpy as np
 
+from martlet.learn.optimizers import RowWiseAdaGrad
 from trainer_svc.checkpoints.state import Arrays, Checkpoint, StateChange, changed_since
 from trainer_svc.table.embedding_table import EmbeddingTable
-from trainer_svc.table.updates import RowWiseAdaGradStep
+from trainer_svc.table.updates import RowUpdate
 
 PREFIX = "learner/rows/t/"
 NEVER_MIND = np.zeros(0, np.float32)
@@ -28,7 +29,7 @@ class Model:
         rows = self.table.upsert(own, zeros.astype(np.uint16), zeros + 1, self.step)
         if self._dice.random() < 0.8:
             gradients = np.full((keys, 3), self._dice.uniform(-1, 1), np.float32)
-            self.table.update(rows, gradients, RowWiseAdaGradStep(0.1, 1e-6))
+            self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(epsilon=1e-6), 0.1))
         if self._dice.random() < 0.1:
             self.table.evict(0, self.step - 20)
         if self._dice.random() < 0.2:
