@@ -107,8 +107,10 @@ class Trainers:
     def close(self) -> None:
         """Ends the server; no trainer may run."""
         assert self._server.stdin is not None
+        assert self._server.stdout is not None
         self._server.stdin.close()
         self._server.wait(30)
+        self._server.stdout.close()
 
     def log_tail(self) -> str:
         """The last lines that trainers wrote."""

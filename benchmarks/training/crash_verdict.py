@@ -59,7 +59,9 @@ def judge(data: Path, told: Told) -> Verdict:
     """Looks at what a trainer left behind, with nothing running. Learns everything again from the first entry."""
     config = crash_config(data)
     checkpoint = FolderCheckpoints(config.checkpoint_dir / "checkpoints", 3).newest()
-    entries = [entry for entry, _ in read_journal(FileEventReader(config.checkpoint_dir), 0)]
+    journal = FileEventReader(config.checkpoint_dir)
+    entries = [entry for entry, _ in read_journal(journal, 0)]
+    journal.close()
     state = dict(checkpoint.state) if checkpoint is not None else {}
     digest = state_digest(state) if state else ""
     learned = _optimizer_of(state, told)
@@ -103,7 +105,11 @@ def _learned_again(config: Config, entries: list[Entry]) -> tuple[AuditReport, A
         return states[-1]
 
     restorer = Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build)
-    report = Auditor(fresh, builder, {}, rewind_targets(entries), restorer.suspect).run(entries)
+    try:
+        report = Auditor(fresh, builder, {}, rewind_targets(entries), restorer.suspect).run(entries)
+    finally:
+        for one in (reader, lookup, journal):
+            one.close()
     return report, dict(states[0].state())
 
 
