@@ -157,7 +157,7 @@ def _warm_up() -> None:
     rows = RowStore(MODEL, 4)
     block = encode(MODEL.spec, RankInput(1, {}, [1, 2], [{}, {}]))
     read = rows.read(block)
-    rows.learn(block, read, [np.ones_like(one.gathered) for one in read], 1, RowUpdate(MODEL.rows, 0.1))
+    rows.learn(block, read, [np.ones(one.gathered.shape, np.float32) for one in read], 1, RowUpdate(MODEL.rows, 0.1))
     rows.evict(1)
     assert threading.active_count() == 1
 
