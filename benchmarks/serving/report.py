@@ -8,14 +8,16 @@ Entries = Mapping[str, dict[str, Any]]
 
 HEAD = """# Serving: what a request costs, and what a swap does to it
 
-Servers stand on one core, the load on the other (2 vCPU of a virtual machine); servers take turns within each repeat,
-and a figure is the median of the repeats. CPU is user and system time of all of a server's processes. The model is a
-DeepFM of 20 ids of width 16 and an MLP of 256, 128 and 64; its table is *in* the graph, also for the peers, who get one
-plain ONNX file and run it in a custom model each. They route nothing, judge nothing and record nothing; Martlet does what
-it always does. `ModelInfer` writes no prediction record, since raw tensors do not say who asked about what; `Rank` does.
+Servers stand on one core, the load on the other (2 vCPU of a virtual machine); servers take turns within each
+repeat, and a figure is the median of the repeats. CPU is user and system time of all of a server's processes. The
+model is a DeepFM of 20 ids of width 16 and an MLP of 256, 128 and 64; its table is *in* the graph, also for the
+peers, who get one plain ONNX file and run it in a custom model each. They route nothing, judge nothing and record
+nothing; Martlet does what it always does. `ModelInfer` writes no prediction record, since raw tensors do not say
+who asked about what; `Rank` does.
 
-`make bench-serving` writes this page and [the conformance scores](conformance.md); `QUICK=1` measures the same with fewer
-repeats, without the peers' throughput, and leaves the pages alone. A figure that misses its goal is published as missed.
+`make bench-serving` writes this page and [the conformance scores](conformance.md); `QUICK=1` measures the same with
+fewer repeats, without the peers' throughput, and leaves the pages alone. A figure that misses its goal is published
+as missed.
 
 """
 NOTES = Path(__file__).parent / "notes.md"
