@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -107,7 +107,9 @@ async def driven(distinct: int) -> AsyncIterator[Drive]:
         registry = ToldRegistry(model.name)  # type: ignore[abstract]  # it plays three of its RPCs
         server, address = await started(registry)
         settings = {"MARTLET_SERVING_MAX_MEAN_LOGIT_SHIFT": "1000"}
-        with serving(folder, address, settings) as service:
+        with ExitStack() as stack:
+            # In a thread: the registry that it waits for is on this loop.
+            service = await asyncio.to_thread(stack.enter_context, serving(folder, address, settings))
             drive = Drive(registry, versions, service, request)
             await drive.begin()
             yield drive

@@ -92,7 +92,7 @@ def pipeline(figures: Figures, size: Size, rival: float | None = None) -> None:
     with log(deep, Traffic(size.deep)) as source:
         rate = _figures(figures, "deepfm.examples_per_s_b4096", source, 4096, size.deep, 85_000)
         if rival is not None:
-            figures.add("deepfm.ratio_to_fbgemm", rate / rival, "")
+            figures.add("deepfm.ratio_to_fbgemm", rate / rival, "", at_least(0.8))
         _figures(figures, "deepfm.examples_per_s_b256", source, 256, size.deep_small, 40_000)
     with log(deep, Traffic(size.single, slate=1, per_second=SINGLES_PER_SECOND)) as source:
         _figures(figures, "deepfm.single_impressions_per_s_b4096", source, 4096, size.single)

@@ -68,10 +68,10 @@ def linear(figures: Figures, size: Size) -> None:
         ours, theirs = _beside(_linear(), rival, _examples(size.linear), batch, size.rounds, few)
         rate, rival_rate = size.linear / ours.wall, few / theirs.wall
         if rival is VW:
-            figures.add("linear.examples_per_s", rate, "examples/s", at_least(300_000))
-            figures.add("linear.cpu_us_per_example", ours.cpu / size.linear * 1e6, "us")
-        figures.add(f"linear.{name}_examples_per_s", rival_rate, "examples/s")
-        figures.add(f"linear.ratio_to_{name}", rate / rival_rate, "", at_least(wanted))
+            figures.add("step.linear_examples_per_s", rate, "examples/s", at_least(300_000))
+            figures.add("step.linear_cpu_us_per_example", ours.cpu / size.linear * 1e6, "us")
+        figures.add(f"step.{name}_examples_per_s", rival_rate, "examples/s")
+        figures.add(f"step.linear_ratio_to_{name}", rate / rival_rate, "", at_least(wanted))
 
 
 def fbgemm_examples_per_s(batch: int, count: int = 4096 * 12, rounds: int = 5) -> float:
