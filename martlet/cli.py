@@ -19,6 +19,7 @@ from martlet.clock import SystemClock
 from martlet.command_options import add_verb, config_of, console, count, places_of, print_json
 from martlet.errors import InvalidInput, MartletError
 from martlet.explain_command import add_explain
+from martlet.forget_command import add_forget
 from martlet.rollout_commands import add_rollout
 from martlet.up import Plan, Ports, child_environment, run_until_signal
 from martlet.version_views import catalog, catalog_table, documents
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     versions.add_argument("model")
     versions.add_argument("--last", type=count, default=0, metavar="N", help="only the newest N")
     add_rollout(verbs)
+    add_forget(verbs)
     add_explain(verbs)
     add_verb(verbs, "status", _status, "health of the services; exits with 1 unless all are serving")
     return parser

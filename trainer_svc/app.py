@@ -19,12 +19,15 @@ from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
 from martlet.errors import InvalidInput, NotFound, NotReady
+from martlet.eventlog.erasure import FileEventEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
+from martlet.wire.trainer import Erasure
 from trainer_svc.audit import (
     Auditor,
     AuditReport,
@@ -36,6 +39,8 @@ from trainer_svc.audit import (
 )
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
+from trainer_svc.erasure.eraser import Eraser, Shelf
+from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
@@ -91,9 +96,14 @@ class TrainerApp:
         self._clock = clock
         self._ending = threading.Event()
         self._model = load_model(config)
+        self._erasers = [
+            FileEventEraser(folder) for folder in (config.event_log_dir, config.dead_letter_dir, config.checkpoint_dir)
+        ]
         self._journal = FileEventWriter(config.checkpoint_dir, PARTITION)
         self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
         self._letters = FileEventWriter(config.dead_letter_dir, LETTER_PARTITION)
+        for eraser in self._erasers:
+            eraser.finish()  # before anything is read, and under the journal's lock
         self._readers = [
             FileEventReader(folder)
             for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir, config.dead_letter_dir)
@@ -101,10 +111,13 @@ class TrainerApp:
         self._judge_readers = [
             FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
         ]
+        self._erasing_readers = [FileEventReader(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
         self._registry = BlockingRegistryClient(settings.registry, config.auth.token)
         # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
-        self._executors = {name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report")}
+        self._executors = {
+            name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report", "eraser")
+        }
         self._board = StatusBoard(
             self._model.name,
             TrainerMetrics(collectors),
@@ -114,7 +127,7 @@ class TrainerApp:
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
         self.server = Server("trainer", listen, collectors, Authorizer(config.auth))
         self._loop: TrainingLoop | None = None
-        servicer = TrainerServicer(lambda: self._board.status, self._readmit)
+        servicer = TrainerServicer(lambda: self._board.status, self._readmit, self._forget, self._erasures)
         self.server.add("martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(servicer, grpc))
 
     async def run(self, ports_file: Path | None) -> None:
@@ -153,6 +166,31 @@ class TrainerApp:
             raise NotReady("the trainer is still starting")
         return self._loop.readmit(epoch)
 
+    def _forget(self, user_id: ItemId) -> "Future[Erasure]":
+        if self._loop is None:
+            raise NotReady("the trainer is still starting")
+        return self._loop.forget(user_id)
+
+    def _erasures(self) -> list[Erasure]:
+        return [] if self._loop is None else self._loop.erasures()
+
+    def _make_erasing(self) -> Erasing:
+        events, letters, journal = self._erasers
+        event_reader, letter_reader = self._erasing_readers
+        eraser = Eraser(
+            self._model.name,
+            Shelf(event_reader, events),
+            Shelf(letter_reader, letters),
+            LETTER_PARTITION,
+            self._registry,
+        )
+
+        def scrub(start: int) -> None:
+            entry = self._readers[2].read(PARTITION, start, 1)[0]
+            journal.replace(PARTITION, {start: erased(len(entry.payload))})
+
+        return Erasing(eraser, self._executors["eraser"], scrub)
+
     def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
         config, settings = self._config, self._config.trainer
         weigh = weigher(self._model.spec.layout, self._model.label)
@@ -187,6 +225,7 @@ class TrainerApp:
             ),
             clock=self._clock,
             observer=self._board,
+            erasing=self._make_erasing(),
         )
         return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
 
@@ -214,7 +253,7 @@ class TrainerApp:
         self._registry.close()
         for writer in (self._journal, self._judge_journal, self._letters):
             writer.close()
-        for reader in (*self._readers, *self._judge_readers):
+        for reader in (*self._readers, *self._judge_readers, *self._erasing_readers):
             reader.close()
 
 

@@ -69,6 +69,15 @@ class Checkpointing:
         self._began, self._position, self._step = self._clock.monotonic(), position, self._committed.state.step
         self._writing = self._submit()
 
+    def begin_whole(self) -> None:
+        """Begins a checkpoint that rests on no earlier one; what is under way is waited for."""
+        self.wait()
+        for tracker in self._committed.state.trackers().values():
+            tracker.take_unsaved()
+            tracker.unsaved_failed()
+        self._chained, self._position = False, _NEVER
+        self.begin()
+
     def settle(self) -> None:
         """Takes the result of a write that has ended."""
         if self._writing is None or not self._writing.done():

@@ -91,6 +91,10 @@ class EventSource:
         )
         return Cut(ranges, tuple(name for name, count in counts.items() if len(waiting[name]) > count))
 
+    def ends(self) -> dict[str, int]:
+        """Partition → the position behind its last durable record."""
+        return {name: self._tail.end(name) for name in self._tail.partitions()}
+
     def records(self, wanted: Range) -> Iterator[tuple[Place, bytes]]:
         """The records of a range, with their places.
 

@@ -53,6 +53,7 @@ class Standing(IntEnum):
     CLOSED = 1  # its window is over
     OTHER_MODEL = 2
     OTHER_SPEC = 3
+    FORGOTTEN = 4  # its user is
 
 
 class HeldPredictions:
@@ -126,6 +127,17 @@ class HeldPredictions:
     def close(self, slot: int) -> None:
         """Its window is over. It is remembered for a second one."""
         self._columns.standings[slot] = Standing.CLOSED
+        self._columns.dues_us[slot] = self._columns.times_us[slot] + 2 * self._window_us
+
+    def open(self) -> list[int]:
+        """Slots of those whose window is not over, in the order in which they came."""
+        kept = self._columns.dues_us[: self._used] != _NEVER
+        slots: list[int] = np.flatnonzero(kept & (self._columns.standings[: self._used] == Standing.OPEN)).tolist()
+        return slots
+
+    def disown(self, slot: int) -> None:
+        """Its user is forgotten: it is learned no more, and remembered only so that its outcomes are known by it."""
+        self._columns.standings[slot] = Standing.FORGOTTEN
         self._columns.dues_us[slot] = self._columns.times_us[slot] + 2 * self._window_us
 
     def forget(self, slot: int) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import Corrupt, InvalidInput
+from martlet.eventlog.erasure import is_erased
 from martlet.events import Outcome
+from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
 from martlet.manifest import spec_digest
 from martlet.wire.events import decode_event
@@ -66,10 +68,11 @@ class Intake:
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._joiner = Joiner(rules.label, lambda place: RecordedPrediction(fetch(place)), self.account, mature=mature)
+        self._joiner = Joiner(rules.label, lambda place: _unless_erased(fetch(place)), self.account, mature=mature)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []
+        self._forgotten: dict[ItemId, Mapping[str, int]] = {}
         self.repeated_predictions = 0
 
     @property
@@ -116,8 +119,16 @@ class Intake:
         self._letters = []
         return joined
 
+    def forget(self, user_id: ItemId) -> None:
+        """Open predictions of a user are learned no more."""
+        self._joiner.forget(lambda prediction: prediction.user_id == user_id)
+
+    def pass_over(self, users: Mapping[ItemId, Mapping[str, int]]) -> None:
+        """From now on predictions of these users are not learned where they stand before partition → position."""
+        self._forgotten = dict(users)
+
     def state(self) -> Arrays:
-        """For a checkpoint, between two steps."""
+        """For a checkpoint, between two steps. Who is passed over is not part of it."""
         counts = _Counts(self.watermark_us, self._latest_us, self.account.state(), self.repeated_predictions)
         arrays: Arrays = {"counts": np.frombuffer(msgspec.msgpack.encode(counts, order="sorted"), np.uint8)}
         arrays |= {f"joiner/{name}": array for name, array in self._joiner.state().items()}
@@ -137,7 +148,7 @@ class Intake:
         fault = fault_of_time(prediction.time_us, now_us)
         if fault:
             raise InvalidInput(f"prediction {prediction.prediction_id}: {fault}")
-        standing = self._standing(prediction)
+        standing = self._standing(prediction, place)
         if standing is Standing.OPEN:
             prediction.check(self._layout)
         latest = self._latest_us.get(place.partition, 0)
@@ -147,7 +158,11 @@ class Intake:
             return None
         return prediction if standing is Standing.OPEN else None
 
-    def _standing(self, prediction: RecordedPrediction) -> Standing:
+    def _standing(self, prediction: RecordedPrediction, place: Place) -> Standing:
+        if self._forgotten:
+            user = prediction.user_id
+            if user is not None and place.start < self._forgotten.get(user, {}).get(place.partition, 0):
+                return Standing.FORGOTTEN
         if prediction.model != self._rules.model:
             return Standing.OTHER_MODEL
         return Standing.OPEN if prediction.spec_digest == self._spec_digest else Standing.OTHER_SPEC
@@ -176,6 +191,10 @@ class Intake:
         self._letters.append(DeadLetter(reason, text, place))
         if outcome:
             self.account.dead_lettered[reason] += 1
+
+
+def _unless_erased(payload: bytes) -> RecordedPrediction | None:
+    return None if is_erased(payload) else RecordedPrediction(payload)
 
 
 def _part(state: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> Arrays:

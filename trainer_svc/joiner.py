@@ -93,7 +93,7 @@ class Joiner:
 
     Args:
         label: what makes a label.
-        fetch: reads a prediction from the log again.
+        fetch: reads a prediction from the log again; None: it was erased there.
         account: where each outcome is counted.
         mature: see the module's docstring.
     """
@@ -101,7 +101,7 @@ class Joiner:
     def __init__(
         self,
         label: LabelRule,
-        fetch: Callable[[Place], RecordedPrediction],
+        fetch: Callable[[Place], RecordedPrediction | None],
         account: OutcomeAccount,
         *,
         mature: bool = False,
@@ -169,6 +169,14 @@ class Joiner:
                 self._end(slot)
             self._held.tidy()
 
+    def forget(self, is_theirs: Callable[[RecordedPrediction], bool]) -> None:
+        """Disowns the open predictions of a user. Reads all open ones from the log again."""
+        for slot in self._held.open():
+            prediction = self._fetch(self._held.place(slot))
+            if prediction is None or is_theirs(prediction):
+                self._held.disown(slot)
+        self._held.tidy()
+
     def take(self) -> Joined:
         """What came since the last call."""
         joined, self._joined = self._joined, Joined()
@@ -195,7 +203,9 @@ class Joiner:
 
     def _join(self, slot: int, outcome: Outcome, place: Place) -> None:
         standing = self._held.standing(slot)
-        if standing == Standing.OTHER_MODEL:
+        if standing == Standing.FORGOTTEN:
+            self._account.excluded[Excluded.FORGOTTEN] += 1
+        elif standing == Standing.OTHER_MODEL:
             self._account.excluded[Excluded.OTHER_MODEL] += 1
         elif standing == Standing.OTHER_SPEC:
             self._bury(DeadReason.OTHER_SPEC, "its prediction was laid out by another feature spec", place)
@@ -206,6 +216,10 @@ class Joiner:
 
     def _label_row(self, slot: int, outcome: Outcome, place: Place) -> None:
         prediction = self._fetch(self._held.place(slot))
+        if prediction is None:
+            self._held.disown(slot)
+            self._account.excluded[Excluded.FORGOTTEN] += 1
+            return
         if prediction.prediction_id != outcome.prediction_id:  # two ids share a hash
             self._bury(DeadReason.UNKNOWN_PREDICTION, f"no prediction {outcome.prediction_id} is kept", place)
             return
@@ -232,6 +246,8 @@ class Joiner:
             self.expired += not labelled
             return
         prediction = self._fetch(self._held.place(slot))
+        if prediction is None:
+            return
         examples = (all_rows if self._mature else negatives)(prediction, labelled)
         if len(examples):
             self._joined.examples.append(examples)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import msgspec
 
 from martlet.errors import Corrupt, NotReady
+from martlet.eventlog.erasure import is_erased
 from martlet.eventlog.port import EventReader, EventWriter
 from martlet.manifest import VersionKind
 from trainer_svc.event_source import Cut
@@ -119,6 +120,27 @@ class Readmitted(msgspec.Struct, frozen=True, tag="readmitted"):
     digest: str
 
 
+class Forgot(msgspec.Struct, frozen=True, tag="forgot"):
+    """A user is forgotten: the rows go, what the log holds up to `until` is learned no more.
+
+    Attributes:
+        start: of the journal, before this entry; names it.
+        until: partition → position.
+        now_us: wall time of the decision.
+    """
+
+    start: int
+    user_id: int | str
+    until: dict[str, int]
+    now_us: int
+
+
+class Erased(msgspec.Struct, frozen=True, tag="erased"):
+    """The log holds nothing of a forgotten user any more. `start` names the entry that forgot."""
+
+    start: int
+
+
 class Recalled(msgspec.Struct, frozen=True):
     """The registry's answer that training has to go back to a version before anything else. Not an entry."""
 
@@ -128,7 +150,9 @@ class Recalled(msgspec.Struct, frozen=True):
 
 
 PublishResult = Acknowledged | Refused | Overtaken
-Entry = Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewound | Offered | Readmitted
+Entry = (
+    Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewound | Offered | Readmitted | Forgot | Erased
+)
 
 
 # Made once, at import: the loop's and the judge's threads begin to read at the same moment, and msgspec (0.20) does not
@@ -191,7 +215,8 @@ def read_journal(reader: EventReader, start: int, partition: str = PARTITION) ->
     """
     while records := reader.read(partition, start, _READ_BYTES):
         for record in records:
-            yield decode_entry(record.payload), record.end
+            if not is_erased(record.payload):
+                yield decode_entry(record.payload), record.end
         start = records[-1].end
 
 

@@ -9,7 +9,9 @@ import numpy.typing as npt
 import torch
 
 from martlet.errors import Corrupt
+from martlet.feature_encoding import USER_ID, ItemId
 from martlet.feature_spec import FeatureBlock, FeatureSpec
+from martlet.keys import id_value
 from martlet.learn import Linear, Model
 from martlet.learn.losses import BinaryCrossEntropy
 from trainer_svc.batch import Batch
@@ -116,6 +118,13 @@ class Learner:
             return logits
         self._enter_thread()
         return self._take_step(batch, now_us)[0]
+
+    def forget(self, user_id: ItemId) -> int:
+        """Frees the rows of a user, wherever the model reads the user's id; returns how many.
+
+        What the user's examples have taught the dense weights and other rows stays: it is not the user's alone.
+        """
+        return self._rows.remove(USER_ID, id_value(user_id))
 
     def evict(self, now_us: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""

@@ -56,6 +56,11 @@ class LineageWatch:
         return at.untold and self._told != at.epoch
 
     @property
+    def pin(self) -> str:
+        """Digest of the pin, as the registry said last; "" before."""
+        return self._pin
+
+    @property
     def holds_back(self) -> bool:
         """Whether nothing may be published now."""
         return self.must_tell or self._telling is not None

@@ -15,6 +15,7 @@ class Excluded(StrEnum):
     REPEATED_LABEL = "repeated label"  # the item was positive already
     REWOUND = "rewound"  # learned by versions that were taken back
     REFUSED = "refused"  # learned by a version that was refused
+    FORGOTTEN = "forgotten"  # of a user who is forgotten
 
 
 class DeadReason(StrEnum):

@@ -15,6 +15,8 @@ from trainer_svc.journal import (
     Acknowledged,
     Began,
     Entry,
+    Erased,
+    Forgot,
     Offered,
     Overtaken,
     Published,
@@ -46,10 +48,11 @@ class EarlierCheckpoints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TakeOff:
-    """Where a version was taken off: its number, and the journal's position right before that entry."""
+    """Where a version was taken off: the attempt, the journal's position right before it, the version's number."""
 
     number: int
     position: int
+    version: int
 
 
 class Restorer:
@@ -89,9 +92,14 @@ class Restorer:
             elif isinstance(entry, Acknowledged):
                 if entry.number not in self._under_way:
                     raise Corrupt(f"the journal ends version {entry.number}, which it does not begin")
-                self._published[entry.digest] = TakeOff(entry.number, self._under_way[entry.number])
+                self._published[entry.digest] = TakeOff(entry.number, self._under_way[entry.number], entry.version)
             self._scanned = end
         return self._published.get(digest)
+
+    def first_after(self, position: int) -> TakeOff | None:
+        """The oldest version that was taken off behind a position of the journal, of those `find` has seen."""
+        later = [takeoff for takeoff in self._published.values() if takeoff.position > position]
+        return min(later, key=lambda takeoff: takeoff.version, default=None)
 
     def execute(self, state: TrainingState, entry: Entry) -> None:
         """What a journalled entry does to a state. Versions are built, not sent.
@@ -107,6 +115,10 @@ class Restorer:
             state.land(entry)
         elif isinstance(entry, Rewound):
             state.rewind(entry, self.restored(entry.digest, entry.version))
+        elif isinstance(entry, Forgot):
+            state.forget(entry)
+        elif isinstance(entry, Erased):
+            state.erased(entry)
         elif isinstance(entry, Offered):
             state.cursor.offer(entry)
         elif isinstance(entry, Readmitted):
@@ -127,13 +139,15 @@ class Restorer:
 
         Raises:
             NotFound: no alarm began this epoch.
-            Conflict: another rewind lies inside the range.
+            Conflict: another rewind lies inside the range, or a user was forgotten since it began.
         """
         rewinds = (one for one, _ in self._journal.read(0) if isinstance(one, Rewound) and not one.refused)
         wanted = next((one for one in rewinds if one.epoch == epoch), None)
         if wanted is None:
             raise NotFound(f"no alarm began epoch {epoch}")
         state, position = self._restored(wanted.digest, wanted.version)
+        if any(isinstance(entry, Forgot | Erased) for entry, _ in self._journal.read(position)):
+            raise Conflict(f"a user was forgotten since: what epoch {epoch} took back is not whole any more")
         before, batches = state.intake.account.learned, list[list[LabelledRows]]()
         for entry, _ in self._journal.read(position):
             if entry == wanted:

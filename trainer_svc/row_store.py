@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from martlet.feature_spec import FeatureBlock
+from martlet.keys import wrap_int64
 from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
@@ -45,6 +46,7 @@ class RowStore:
 
     def __init__(self, model: Model, buckets: int, dtype: RowType = "float32") -> None:
         numbers = {space: number for number, space in enumerate(model.spec.salts)}
+        self._numbers, self._salts = numbers, model.spec.salts
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
         self._budgets = [(number, model.budgets[space]) for space, number in numbers.items() if space in model.budgets]
@@ -103,6 +105,16 @@ class RowStore:
         """Frees rows unused for longer than their space's ttl; returns how many."""
         spaces = [(number, ttl) for number, ttl in enumerate(self._ttls) if ttl]
         return sum(table.evict(number, now_s - ttl) for table in self.tables.values() for number, ttl in spaces)
+
+    def remove(self, source: str, value: int) -> int:
+        """Frees the rows of one value of a source, in every table and space that reads it; returns how many."""
+        removed = 0
+        for lookup, table in zip(self.lookups, self.tables.values(), strict=True):
+            spaces = {feature.space for feature in lookup.features if feature.source == source}
+            for space in sorted(spaces):
+                keys = np.array([wrap_int64(value + self._salts[space])], np.int64)
+                removed += table.remove(keys, self._numbers[space])
+        return removed
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Tables, admission and generation (not copies)."""

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
 from martlet.clock import Clock
+from martlet.feature_encoding import ItemId
+from martlet.wire.trainer import Erasure
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.checkpoints.folder import CheckpointStore
 from trainer_svc.checkpoints.state import state_digest
 from trainer_svc.committing import Committed
+from trainer_svc.erasure.erasures import Erasing, Erasures
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import Began, Entry, Journal, Stepped
 from trainer_svc.lineage_watch import LineageWatch
@@ -33,6 +36,7 @@ class TrainingLoop:
         restorer: restores the states of published versions.
         begin: the first entry of a new lineage.
         background: runs checkpoint writes, one at a time.
+        erasing: how forgotten users are taken out of what is stored.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class TrainingLoop:
         pace: Pace,
         clock: Clock,
         observer: LoopObserver,
+        erasing: Erasing,
     ) -> None:
         self._checkpoints = checkpoints
         self._restorer = restorer
@@ -75,6 +80,18 @@ class TrainingLoop:
             observer=observer,
         )
 
+        self._erasures = Erasures(
+            committed=committed,
+            checkpointing=self._checkpointing,
+            restorer=restorer,
+            journal=journal,
+            eraser=erasing.eraser,
+            background=erasing.background,
+            ends=source.ends,
+            scrub=erasing.scrub,
+            clock=clock,
+        )
+
     @property
     def state(self) -> TrainingState:
         """The state; there is one once `recover` has begun."""
@@ -90,6 +107,7 @@ class TrainingLoop:
             self._checkpointing.taken_over()
         self._committed.replay(self._restorer, self._step_again)
         self._publishing.resume()
+        self._erasures.recover()
 
     def turn(self, pause: Callable[[], None]) -> bool:
         """One round. `pause` is called before the step unless more is waiting in the log. False: there was no step.
@@ -99,6 +117,7 @@ class TrainingLoop:
         """
         self._settle()
         self._watch.ask_if_due()
+        self._erasures.turn(self._watch.pin)
         self._readmit()  # before anything is published on top of a promoted branch
         self._publishing.begin_if_due(held_back=self._watch.holds_back)
         self._publishing.note_built()
@@ -111,6 +130,14 @@ class TrainingLoop:
     def readmit(self, epoch: int) -> "Future[Offer]":
         """Offers the head with a suspect range learned again (see `Readmissions.ask`). From any thread."""
         return self._readmissions.ask(epoch)
+
+    def forget(self, user_id: ItemId) -> "Future[Erasure]":
+        """Forgets a user (see `Erasures`). From any thread."""
+        return self._erasures.ask(user_id)
+
+    def erasures(self) -> list[Erasure]:
+        """How far erasures have come. From any thread."""
+        return self._erasures.known()
 
     def close(self) -> None:
         """Writes a last checkpoint, so that the next start has nothing to execute again.

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureBlock
 from martlet.table_blobs import TableBase
 from trainer_svc.batch import Batch
@@ -90,6 +91,10 @@ class LearnerPort(Protocol):
 
     def test_and_learn(self, batch: Batch, now_us: int) -> Floats:
         """The logits that `predict` gives for the batch, and then the step that `learn` takes."""
+        ...
+
+    def forget(self, user_id: ItemId) -> int:
+        """Frees the rows of a user; returns how many."""
         ...
 
     def evict(self, now_us: int) -> int:

@@ -14,13 +14,26 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from martlet.eventlog.erasure import is_erased
+from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
 from martlet.measurement import MeasurementBatch
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.event_source import EventSource, Place
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import Intake, IntakeRules
-from trainer_svc.journal import Acknowledged, Began, Published, PublishResult, Readmitted, Refused, Rewound, Stepped
+from trainer_svc.journal import (
+    Acknowledged,
+    Began,
+    Erased,
+    Forgot,
+    Published,
+    PublishResult,
+    Readmitted,
+    Refused,
+    Rewound,
+    Stepped,
+)
 from trainer_svc.labelled_rows import Examples, LabelledRows, count, in_batches
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential
@@ -55,6 +68,7 @@ class _Progress(msgspec.Struct):
     recent: list[Place]
     scoreboard: ScoreboardState
     rewinds: int = 0
+    forgotten: list[Forgot] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,7 @@ class TrainingState:
         self.positions: dict[str, int] = {}
         self._evicted_us = 0
         self.rewinds = 0
+        self.forgotten: dict[int, Forgot] = {}
 
     @property
     def generation(self) -> int:
@@ -174,9 +189,41 @@ class TrainingState:
         self._shipping.restore(shipping)
         self._prequential.restore(prequential)
         self.cursor.rewound(entry, restored.cursor.at, self.examples)
+        for forgot in self.forgotten.values():  # the version may be older than the word
+            self._learner.forget(forgot.user_id)
+            self.cursor.rebase()
         reason = Excluded.REFUSED if entry.refused else Excluded.REWOUND
         self.intake.account.unlearn(restored.intake.account.learned, reason)
         self.rewinds += 1
+
+    def forget(self, entry: Forgot) -> int:
+        """A user is forgotten; gives the rows that went.
+
+        The next version is a snapshot: no chain of deltas may begin at a base that knows the user.
+        """
+        self.forgotten[entry.start] = entry
+        self._pass_over()
+        self.intake.forget(entry.user_id)
+        theirs = {place for place in self._recent if self._user_at(place) == entry.user_id}
+        self._recent = deque((place for place in self._recent if place not in theirs), self._recent.maxlen)
+        self.cursor.rebase()
+        return self._learner.forget(entry.user_id)
+
+    def erased(self, entry: Erased) -> None:
+        """The log holds nothing of that user any more, nor does a version that learning may go back to."""
+        self.forgotten.pop(entry.start, None)
+        self._pass_over()
+
+    def _pass_over(self) -> None:
+        users: dict[ItemId, dict[str, int]] = {}
+        for forgot in self.forgotten.values():
+            known = users.setdefault(forgot.user_id, {})
+            known |= {name: max(end, known.get(name, 0)) for name, end in forgot.until.items()}
+        self.intake.pass_over(users)
+
+    def _user_at(self, place: Place) -> ItemId | None:
+        payload = self._source.payload(place)
+        return None if is_erased(payload) else RecordedPrediction(payload).user_id
 
     def batches(self, examples: Examples) -> list[list[LabelledRows]]:
         """As they are learned together."""
@@ -233,6 +280,7 @@ class TrainingState:
             list(self._recent),
             self._scoreboard.state(),
             self.rewinds,
+            [self.forgotten[start] for start in sorted(self.forgotten)],
         )
         parts: dict[str, Mapping[str, npt.NDArray[np.generic]]] = {
             "learner": self._learner.state(),
@@ -258,6 +306,8 @@ class TrainingState:
         self.step, self.examples, self.positions = progress.step, progress.examples, progress.positions
         self._evicted_us, self.rewinds = progress.evicted_us, progress.rewinds
         self._recent.extend(progress.recent)
+        self.forgotten = {forgot.start: forgot for forgot in progress.forgotten}
+        self._pass_over()
         self._scoreboard.restore(progress.scoreboard)
         self._learner.restore(parts["learner"])
         self.intake.restore(parts["intake"])

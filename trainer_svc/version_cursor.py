@@ -90,6 +90,10 @@ class VersionCursor:
         at.recalled = at.head is not None
         at.rebased = at.rebased or at.head is None
 
+    def rebase(self) -> None:
+        """The next version must be a snapshot."""
+        self.at.rebased = True
+
     def offer(self, entry: Offered) -> None:
         """A version with a suspect range was taken on the structural road."""
         self.at.offered = {**self.at.offered, entry.digest: entry.epoch}

@@ -3,10 +3,13 @@
 import grpc.aio
 
 from martlet.client.channel import OPTIONS, CallPolicy, bearer, call
+from martlet.feature_encoding import ItemId
 from martlet.v1 import trainer_pb2, trainer_pb2_grpc
-from martlet.wire.trainer import TrainerStatus, trainer_status_of
+from martlet.wire.trainer import Erasure, TrainerStatus, erasure_of, trainer_status_of
+from martlet.wire.values import id_message
 
 READMIT_SECONDS = 600.0
+FORGET_SECONDS = 120.0
 
 
 class TrainerClient:
@@ -42,6 +45,27 @@ class TrainerClient:
             CallPolicy(timeout=READMIT_SECONDS, tries=1),
         )
         return reply.version
+
+    async def forget(self, model: str, user_id: ItemId, who: str, why: str) -> Erasure:
+        """Begins a user's erasure; when this returns, the user's rows are gone. Said again, it erases what came since.
+
+        Raises:
+            NotFound: this trainer learns another model.
+        """
+        request = trainer_pb2.ForgetUserRequest(model=model, user_id=id_message(user_id), who=who, why=why)
+        reply = await call(
+            lambda timeout: self._stub.ForgetUser(request, timeout=timeout, metadata=self._metadata),
+            CallPolicy(timeout=FORGET_SECONDS, tries=1),
+        )
+        return erasure_of(reply.erasure)
+
+    async def erasures(self, model: str) -> list[Erasure]:
+        """The erasures since the trainer began, oldest first."""
+        request = trainer_pb2.ListErasuresRequest(model=model)
+        reply = await call(
+            lambda timeout: self._stub.ListErasures(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return [erasure_of(one) for one in reply.erasures]
 
     async def close(self) -> None:
         """Closes the channel."""

@@ -211,6 +211,10 @@ class FileEventReader:
             return ()
         return tuple(sorted(path.name for path in self._root.iterdir() if (path / DURABLE).exists()))
 
+    def end(self, partition: str) -> int:
+        """The position behind the last durable record."""
+        return _read_mark(self._root / partition)
+
     def read(self, partition: str, start: int, max_bytes: int) -> list[Record]:
         """Durable records from `start` on."""
         folder = self._root / partition

@@ -50,6 +50,10 @@ class EventReader(Protocol):
         """The partitions that exist, sorted."""
         ...
 
+    def end(self, partition: str) -> int:
+        """The position behind the last durable record; 0 for a partition that does not exist."""
+        ...
+
     def read(self, partition: str, start: int, max_bytes: int) -> list[Record]:
         """Durable records from `start` on, at most about `max_bytes` (at least one record if there is one).
 

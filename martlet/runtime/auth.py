@@ -51,6 +51,8 @@ NEEDED: Final[Mapping[str, CallerRole]] = {
     "/martlet.v1.RolloutService/ThawRollout": CallerRole.OPERATOR,
     "/martlet.v1.TrainerService/GetTrainerStatus": CallerRole.READER,
     "/martlet.v1.TrainerService/ReadmitRange": CallerRole.OPERATOR,
+    "/martlet.v1.TrainerService/ForgetUser": CallerRole.OPERATOR,
+    "/martlet.v1.TrainerService/ListErasures": CallerRole.READER,
     "/inference.GRPCInferenceService/ServerLive": CallerRole.READER,
     "/inference.GRPCInferenceService/ServerReady": CallerRole.READER,
     "/inference.GRPCInferenceService/ModelReady": CallerRole.READER,

@@ -45,6 +45,16 @@ class TrainerServiceStub:
                 request_serializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeRequest.SerializeToString,
                 response_deserializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeResponse.FromString,
                 _registered_method=True)
+        self.ForgetUser = channel.unary_unary(
+                '/martlet.v1.TrainerService/ForgetUser',
+                request_serializer=martlet_dot_v1_dot_trainer__pb2.ForgetUserRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_trainer__pb2.ForgetUserResponse.FromString,
+                _registered_method=True)
+        self.ListErasures = channel.unary_unary(
+                '/martlet.v1.TrainerService/ListErasures',
+                request_serializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -65,6 +75,22 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetUser(self, request, context):
+        """ForgetUser begins an erasure: at once the user's rows leave the tables, and what is in the log
+        of the user is learned no more. When the pin is a version that was made after that, the events
+        are erased from the log and the versions that knew the user expire.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListErasures(self, request, context):
+        """ListErasures shows the erasures since the trainer began; who was forgotten is not told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +103,16 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.ReadmitRange,
                     request_deserializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeRequest.FromString,
                     response_serializer=martlet_dot_v1_dot_trainer__pb2.ReadmitRangeResponse.SerializeToString,
+            ),
+            'ForgetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetUser,
+                    request_deserializer=martlet_dot_v1_dot_trainer__pb2.ForgetUserRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_trainer__pb2.ForgetUserResponse.SerializeToString,
+            ),
+            'ListErasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErasures,
+                    request_deserializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +170,60 @@ class TrainerService:
             '/martlet.v1.TrainerService/ReadmitRange',
             martlet_dot_v1_dot_trainer__pb2.ReadmitRangeRequest.SerializeToString,
             martlet_dot_v1_dot_trainer__pb2.ReadmitRangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.TrainerService/ForgetUser',
+            martlet_dot_v1_dot_trainer__pb2.ForgetUserRequest.SerializeToString,
+            martlet_dot_v1_dot_trainer__pb2.ForgetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.TrainerService/ListErasures',
+            martlet_dot_v1_dot_trainer__pb2.ListErasuresRequest.SerializeToString,
+            martlet_dot_v1_dot_trainer__pb2.ListErasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,13 @@ class TrainerServiceStub:
     """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
     Only when that has been promoted does the live lineage learn the range too.
     """
+    ForgetUser: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ForgetUserRequest, _trainer_pb2.ForgetUserResponse]
+    """ForgetUser begins an erasure: at once the user's rows leave the tables, and what is in the log
+    of the user is learned no more. When the pin is a version that was made after that, the events
+    are erased from the log and the versions that knew the user expire.
+    """
+    ListErasures: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListErasuresRequest, _trainer_pb2.ListErasuresResponse]
+    """ListErasures shows the erasures since the trainer began; who was forgotten is not told."""
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -49,6 +56,13 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
     Only when that has been promoted does the live lineage learn the range too.
     """
+    ForgetUser: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ForgetUserRequest, _trainer_pb2.ForgetUserResponse]  # type: ignore[assignment]
+    """ForgetUser begins an erasure: at once the user's rows leave the tables, and what is in the log
+    of the user is learned no more. When the pin is a version that was made after that, the events
+    are erased from the log and the versions that knew the user expire.
+    """
+    ListErasures: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListErasuresRequest, _trainer_pb2.ListErasuresResponse]  # type: ignore[assignment]
+    """ListErasures shows the erasures since the trainer began; who was forgotten is not told."""
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """TrainerService shows what the trainer has learned and how it stands."""
@@ -69,5 +83,24 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReadmitRange offers the head with what an alarm took back learned again, as a structural version.
         Only when that has been promoted does the live lineage learn the range too.
         """
+
+    @_abc_1.abstractmethod
+    def ForgetUser(
+        self,
+        request: _trainer_pb2.ForgetUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ForgetUserResponse, _abc.Awaitable[_trainer_pb2.ForgetUserResponse]]:
+        """ForgetUser begins an erasure: at once the user's rows leave the tables, and what is in the log
+        of the user is learned no more. When the pin is a version that was made after that, the events
+        are erased from the log and the versions that knew the user expire.
+        """
+
+    @_abc_1.abstractmethod
+    def ListErasures(
+        self,
+        request: _trainer_pb2.ListErasuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListErasuresResponse, _abc.Awaitable[_trainer_pb2.ListErasuresResponse]]:
+        """ListErasures shows the erasures since the trainer began; who was forgotten is not told."""
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -71,11 +71,7 @@ def decode_event(payload: bytes) -> Event:
         Corrupt: not a record of a known kind.
         InvalidInput: a record with a missing or senseless part; the message names it.
     """
-    record = pb.LogRecord()
-    try:
-        record.ParseFromString(payload)
-    except DecodeError as error:
-        raise Corrupt(f"not a log record: {error}") from error
+    record = _parsed(payload)
     kind = record.WhichOneof("event")
     if kind == "prediction":
         return _prediction(record.prediction)
@@ -89,6 +85,32 @@ def decode_event(payload: bytes) -> Event:
         delete = record.item_delete
         return ItemDelete(delete.model, id_of(delete.item_id, "item_id"), delete.time_us)
     raise Corrupt("a log record without an event")
+
+
+def user_of(payload: bytes) -> tuple[str, ItemId | None]:
+    """The id of a prediction record, and the user it was made for.
+
+    Raises:
+        Corrupt: not a prediction record.
+    """
+    prediction = _parsed(payload).prediction
+    return prediction.prediction_id, optional_id_of(prediction.user_id)
+
+
+def prediction_of(payload: bytes) -> str:
+    """The id of the prediction that an outcome record is about.
+
+    Raises:
+        Corrupt: not a log record.
+    """
+    return _parsed(payload).outcome.prediction_id
+
+
+def _parsed(payload: bytes) -> pb.LogRecord:
+    try:
+        return pb.LogRecord.FromString(payload)
+    except DecodeError as error:
+        raise Corrupt(f"not a log record: {error}") from error
 
 
 def _outcome_message(outcome: Outcome) -> pb.OutcomeEvent:

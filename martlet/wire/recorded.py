@@ -15,6 +15,7 @@ import xxhash
 from google.protobuf.message import DecodeError
 
 from martlet.errors import Corrupt, InvalidInput
+from martlet.eventlog.erasure import is_erased
 from martlet.events import Arm
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureLayout
@@ -28,6 +29,7 @@ class RecordKind(Enum):
     PREDICTION = "prediction"
     OUTCOME = "outcome"
     ITEM = "item"
+    ERASED = "erased"
     UNKNOWN = "unknown"
 
 
@@ -46,6 +48,8 @@ _KIND_OF_TAG: Final = {
 
 def record_kind(payload: bytes) -> RecordKind:
     """The kind of a record, from its first byte."""
+    if is_erased(payload):
+        return RecordKind.ERASED
     return _KIND_OF_TAG.get(payload[0], RecordKind.UNKNOWN) if payload else RecordKind.UNKNOWN
 
 
@@ -118,6 +122,11 @@ class RecordedPrediction:
     def head(self) -> int:
         """The live lane's head; 0: none apart from the pin."""
         return self._message.head
+
+    @property
+    def user_id(self) -> ItemId | None:
+        """Who it was made for, if that was said."""
+        return optional_id_of(self._message.user_id)
 
     @property
     def user_key(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 
 from martlet.v1 import events_pb2, trainer_pb2
 
@@ -31,6 +32,48 @@ class TrainerStatus:
     last_checkpoint_step: int
     quality: Mapping[str, float]
     state_digest: str
+
+
+class ErasureState(IntEnum):
+    """How far an erasure has come. The numbers are the wire's."""
+
+    FORGOTTEN = 1
+    ERASED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One user's erasure; who it is, is not told.
+
+    Attributes:
+        rows: embedding rows that were cleared at once.
+        events: records erased from the log, and `versions` that expired: known when it is done.
+    """
+
+    id: int
+    state: ErasureState
+    asked_time_us: int
+    rows: int
+    events: int = 0
+    versions: int = 0
+
+
+def erasure_message(erasure: Erasure) -> trainer_pb2.Erasure:
+    """An erasure as a message."""
+    return trainer_pb2.Erasure(
+        id=erasure.id,
+        state=trainer_pb2.ErasureState.ValueType(erasure.state.value),
+        asked_time_us=erasure.asked_time_us,
+        rows=erasure.rows,
+        events=erasure.events,
+        versions=erasure.versions,
+    )
+
+
+def erasure_of(message: trainer_pb2.Erasure) -> Erasure:
+    """An erasure from a message."""
+    state = ErasureState(message.state)
+    return Erasure(message.id, state, message.asked_time_us, message.rows, message.events, message.versions)
 
 
 def trainer_status_message(status: TrainerStatus) -> trainer_pb2.GetTrainerStatusResponse:

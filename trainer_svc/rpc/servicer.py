@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -10,9 +10,11 @@ import grpc.aio
 from typing_extensions import override
 
 from martlet.errors import InvalidInput, NotFound
+from martlet.feature_encoding import ItemId
 from martlet.v1 import trainer_pb2 as pb
 from martlet.v1 import trainer_pb2_grpc
-from martlet.wire.trainer import TrainerStatus, trainer_status_message
+from martlet.wire.trainer import Erasure, TrainerStatus, erasure_message, trainer_status_message
+from martlet.wire.values import id_of
 from trainer_svc.publisher import Offer
 
 logger = logging.getLogger(__name__)
@@ -24,11 +26,21 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     Args:
         status: called on the event loop; must not wait.
         readmit: begins a re-admission; its future has the version.
+        forget: begins an erasure; its future has it as it stands once the rows are gone.
+        erasures: how far they have come.
     """
 
-    def __init__(self, status: Callable[[], TrainerStatus], readmit: Callable[[int], "Future[Offer]"]) -> None:
+    def __init__(
+        self,
+        status: Callable[[], TrainerStatus],
+        readmit: Callable[[int], "Future[Offer]"],
+        forget: Callable[[ItemId], "Future[Erasure]"],
+        erasures: Callable[[], Sequence[Erasure]],
+    ) -> None:
         self._status = status
         self._readmit = readmit
+        self._forget = forget
+        self._erasures = erasures
 
     @override
     async def GetTrainerStatus(
@@ -42,11 +54,37 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: pb.ReadmitRangeRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ReadmitRangeResponse:
         """Offers what an alarm took back."""
-        own = self._status().model
-        if request.model != own:
-            raise NotFound(f"this trainer learns {own!r}, not {request.model!r}")
-        if not request.who.strip() or not request.why.strip():
-            raise InvalidInput("who and why must be said")
+        self._check(request.model)
+        _check_word(request.who, request.why)
         logger.warning("epoch %d: re-admission asked by %r: %r", request.epoch, request.who, request.why)
         offer = await asyncio.wrap_future(self._readmit(request.epoch))
         return pb.ReadmitRangeResponse(version=offer.version, digest=offer.digest)
+
+    @override
+    async def ForgetUser(
+        self, request: pb.ForgetUserRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ForgetUserResponse:
+        """Begins a user's erasure. Who it is, is not logged."""
+        self._check(request.model)
+        _check_word(request.who, request.why)
+        user_id = id_of(request.user_id, "user_id")
+        logger.warning("an erasure was asked by %r: %r", request.who, request.why)
+        return pb.ForgetUserResponse(erasure=erasure_message(await asyncio.wrap_future(self._forget(user_id))))
+
+    @override
+    async def ListErasures(
+        self, request: pb.ListErasuresRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListErasuresResponse:
+        """How far erasures have come."""
+        self._check(request.model)
+        return pb.ListErasuresResponse(erasures=[erasure_message(one) for one in self._erasures()])
+
+    def _check(self, model: str) -> None:
+        own = self._status().model
+        if model != own:
+            raise NotFound(f"this trainer learns {own!r}, not {model!r}")
+
+
+def _check_word(who: str, why: str) -> None:
+    if not who.strip() or not why.strip():
+        raise InvalidInput("who and why must be said")

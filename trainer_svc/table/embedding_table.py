@@ -17,7 +17,7 @@ from trainer_svc.delta_tracker import DeltaTracker, Touched
 from trainer_svc.table import placement, reading
 from trainer_svc.table.columns import Columns, RowType, empty_columns
 from trainer_svc.table.cut import TableCut, slots_of
-from trainer_svc.table.eviction import evict_least_recent, evict_unused
+from trainer_svc.table.eviction import evict_least_recent, evict_unused, remove
 from trainer_svc.table.growth import (
     GROW_LOAD,
     MAX_LOAD,
@@ -222,6 +222,16 @@ class EmbeddingTable:
         cleared = evict_unused(self._columns, self.tracker, self._counters, space, _second(before_s))
         self.size -= cleared
         return cleared
+
+    def remove(self, keys: Int64s, space: int) -> int:
+        """Frees the slots of keys of a space; returns how many were held. Absent keys, and other spaces', stay out."""
+        found = np.unique(self.find(keys))
+        found = found[found >= 0]
+        found = found[self.spaces.reshape(-1)[found] == space]
+        self._counters = with_space(self._counters, space)
+        remove(self._columns, self.tracker, self._counters, space, found)
+        self.size -= int(found.shape[0])
+        return int(found.shape[0])
 
     def limit(self, space: int, rows: int) -> int:
         """Where a space holds more rows than it may, the least recently used go; returns how many.

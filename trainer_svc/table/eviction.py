@@ -43,6 +43,28 @@ def _quantile(columns: Columns, space: int, high: int, count: int) -> tuple[int,
     return half, count - int(until[half] - times[half])
 
 
+def remove(
+    columns: Columns, tracker: DeltaTracker, counters: Counters, space: int, slots: npt.NDArray[np.int64]
+) -> None:
+    """Clears given slots of a space, each held."""
+    _remove(columns, tracker.marks, tracker.unsaved, slots)
+    counters[space, ROWS] -= slots.shape[0]
+    counters[space, EVICTED] += slots.shape[0]
+
+
+@kernel
+def _remove(
+    columns: Columns,
+    marks: npt.NDArray[np.uint16],
+    unsaved: npt.NDArray[np.uint8],
+    slots: npt.NDArray[np.int64],
+) -> None:
+    for slot in slots:
+        clear(columns, slot)
+        mark_key(marks, unsaved, slot)
+        mark_row(marks, unsaved, slot)
+
+
 @kernel
 def _count_times(columns: Columns, space: int, high: int, times: npt.NDArray[np.int64]) -> None:
     """Counts a space's slots by the upper half of their time of use, or those of one upper half by the lower."""
