@@ -18,7 +18,7 @@ import martlet.learn as ml
 from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
-from martlet.errors import InvalidInput, NotFound, NotReady
+from martlet.errors import Conflict, InvalidInput, NotFound, NotReady
 from martlet.eventlog.erasure import FileEventEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.feature_encoding import ItemId
@@ -44,7 +44,7 @@ from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
-from trainer_svc.journal import PARTITION, Began, LogJournal, ReadOnlyJournal, read_journal
+from trainer_svc.journal import PARTITION, Began, Erased, LogJournal, ReadOnlyJournal, read_journal
 from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
@@ -267,6 +267,7 @@ def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_the
 
     Raises:
         NotFound: there is no journal.
+        Conflict: the log is not whole any more, since a user was erased from it.
     """
     model = load_model(config)
     events, lookup, journal = (
@@ -274,6 +275,8 @@ def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_the
     )
     if PARTITION not in journal.partitions():
         raise NotFound(f"{config.checkpoint_dir} holds no journal")
+    if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
+        raise Conflict("a user was erased from the log: what was learned before cannot be learned again from it")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
     builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
 

@@ -10,12 +10,15 @@ from trainer_svc.checkpoint import FolderCheckpoints
 import martlet.learn as ml
 from martlet.artifacts import FolderStore
 from martlet.clock import SystemClock
+from martlet.eventlog.erasure import FileEventEraser
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import Manifest, decode_manifest, manifest_digest, spec_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
 from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, learning_digest, step_weight
 from trainer_svc.audit import NoLetters
+from trainer_svc.erasure.eraser import Eraser, Shelf
+from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
@@ -107,6 +110,12 @@ class Ears:
         """For the registry."""
 
 
+def _erasing(root: Path, model: ml.Model, tail: FileEventReader, background: ThreadPoolExecutor) -> Erasing:
+    """Nobody is forgotten here."""
+    shelf = Shelf(tail, FileEventEraser(root / "events"))
+    return Erasing(Eraser(model.name, shelf, shelf, "none", WillingRegistry()), background, lambda _: None)
+
+
 @contextmanager
 def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[tuple[TrainingLoop, Ears]]:
     """A trainer that has recovered, over the log in `root/events`."""
@@ -143,6 +152,7 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
         ),
         clock=FrozenWallClock(now_us),
         observer=ears,
+        erasing=_erasing(root, model, tail, executors[1]),
     )
     try:
         loop.recover()

@@ -1,7 +1,7 @@
 """The life of an erasure, at the loop's turns.
 
 Asked → *forgotten*: journalled, the rows leave the tables, the next version is a snapshot → once the pin is a version
-that was taken off behind that: events and dead letters are erased, older versions expire, `Erased` is journalled →
+that was taken off behind that, and the log is read so far: events and dead letters are erased, older versions expire, `Erased` is journalled →
 once the pin is behind that too, no checkpoint and no replay needs what names the user: the journal's own entry goes.
 """
 
@@ -126,13 +126,14 @@ class Erasures:
         asked.set_result(self._known[entry.start])
 
     def _erase(self, pinned: int) -> None:
-        """Begins to erase once the pin was made without the user."""
-        waiting = self._committed.state.forgotten
-        if self._working is not None or not waiting:
+        """Begins to erase once the pin was made without the user, and what is passed over has been read."""
+        state = self._committed.state
+        if self._working is not None or not state.forgotten:
             return
-        forgot = waiting[min(waiting)]
+        forgot = state.forgotten[min(state.forgotten)]
         first = self._restorer.first_after(forgot.start)
-        if pinned > forgot.start and first is not None:
+        passed = all(state.positions.get(name, 0) >= end for name, end in forgot.until.items())
+        if pinned > forgot.start and passed and first is not None:
             self._working = forgot, self._background.submit(self._eraser.erase, forgot, first.version)
 
     def _settle(self) -> None:

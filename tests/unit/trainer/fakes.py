@@ -11,11 +11,11 @@ from martlet.artifacts import ArtifactStore
 from martlet.digest import blob_digest
 from martlet.errors import Conflict, NotFound
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
-from martlet.keys import space_salt
+from martlet.keys import id_value, space_salt, wrap_int64
 from martlet.learn.optimizers import RowWiseAdaGrad
 from martlet.manifest import BlobRef, Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
-from martlet.versions import CatalogState, LineageState, VersionRecord
+from martlet.versions import CatalogState, Expiry, LineageState, VersionRecord
 from trainer_svc.batch import Batch
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
@@ -78,6 +78,10 @@ class LinearLearner:
         logits = self.predict(batch.block)
         self.learn(batch, now_us)
         return logits
+
+    def forget(self, user_id: int | str) -> int:
+        keys = np.array([wrap_int64(id_value(user_id) + SPEC.salts["user"])], np.int64)
+        return self.table.remove(keys, 0)
 
     def evict(self, now_us: int) -> int:
         return self.table.evict(1, now_us // 1_000_000 - 7200)
@@ -147,9 +151,15 @@ class FakeRegistry:
         self.taken_back: set[str] = set()
         self.rewinding = False
         self.frozen = ""
+        self.expired_below = 0
         self.acknowledged: list[tuple[int, str]] = []
         self.refuse: Callable[[Manifest], bool] = lambda manifest: False
         self.away: Callable[[], None] = lambda: None
+
+    def expire(self, model: str, below: int, who: str, why: str) -> Expiry:
+        self.away()
+        self.expired_below = below
+        return Expiry(versions=below - 1)
 
     def publish(self, manifest: bytes) -> VersionRecord:
         self.away()

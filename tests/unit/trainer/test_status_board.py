@@ -99,11 +99,13 @@ def no_readmission(epoch: int) -> "Future[Offer]":
     raise AssertionError(f"epoch {epoch} must not be asked for")
 
 
+def servicer_of(board: StatusBoard, readmit: Callable[[int], "Future[Offer]"] = no_readmission) -> TrainerServicer:
+    return TrainerServicer(lambda: board.status, readmit, lambda _: Future(), list)
+
+
 async def test_the_servicer_gives_the_newest_status() -> None:
     board = Shown().board
-    reply = await TrainerServicer(lambda: board.status, no_readmission).GetTrainerStatus(
-        cast("Any", None), cast("Any", None)
-    )
+    reply = await servicer_of(board).GetTrainerStatus(cast("Any", None), cast("Any", None))
     assert trainer_status_of(reply) == board.status
 
 
@@ -175,7 +177,7 @@ def test_another_failure_ends_the_process() -> None:
 )
 async def test_a_re_admission_says_who_why_and_of_what(model: str, who: str, why: str, error: type[Exception]) -> None:
     board = Shown().board
-    servicer = TrainerServicer(lambda: board.status, no_readmission)
+    servicer = servicer_of(board)
     request = pb.ReadmitRangeRequest(model=model, epoch=1, who=who, why=why)
     with pytest.raises(error):
         await servicer.ReadmitRange(request, cast("Any", None))
@@ -184,7 +186,7 @@ async def test_a_re_admission_says_who_why_and_of_what(model: str, who: str, why
 async def test_a_re_admission_gives_the_version() -> None:
     board, offered = Shown().board, Future[Offer]()
     offered.set_result(Offer(7, "mt1-x"))
-    servicer = TrainerServicer(lambda: board.status, lambda _: offered)
+    servicer = servicer_of(board, lambda _: offered)
     request = pb.ReadmitRangeRequest(model="shop", epoch=1, who="ada", why="a drill")
     reply = await servicer.ReadmitRange(request, cast("Any", None))
     assert (reply.version, reply.digest) == (7, "mt1-x")

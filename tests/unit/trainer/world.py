@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from martlet.eventlog.erasure import FileEventEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import BlobRef
 from martlet.versions import LineageState, VersionRecord
@@ -17,6 +18,8 @@ from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, No
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import Checkpoint, StateChange
 from trainer_svc.dead_letters import DeadLetterLog, read_letters
+from trainer_svc.erasure.eraser import Eraser, Shelf
+from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
@@ -262,7 +265,21 @@ class World:
             pace=Pace(self.records, self.interval_s, ChainLimits(self.chain_limit), 2.0),
             clock=self.clock,
             observer=self.heard,
+            erasing=self._erasing(),
         )
+
+    def _erasing(self) -> Erasing:
+        events, letters = self.root / "events", self.root / "dead-letters"
+        shelves = [Shelf(FileEventReader(folder), FileEventEraser(folder)) for folder in (events, letters)]
+        journal = FileEventReader(self.root)
+        self._readers += [journal, *(shelf.reader for shelf in shelves)]  # type: ignore[list-item]
+
+        def scrub(start: int) -> None:
+            entry = journal.read(PARTITION, start, 1)[0]
+            FileEventEraser(self.root).replace(PARTITION, {start: erased(len(entry.payload))})
+
+        eraser = Eraser(MODEL, shelves[0], shelves[1], "trainer", self.registry)
+        return Erasing(eraser, self.background, scrub)
 
 
 def until_quiet(world: World, loop: TrainingLoop) -> None:
