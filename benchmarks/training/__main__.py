@@ -1,7 +1,7 @@
 """`python -m benchmarks.training [PART ...]`: table, step, from the log to the commit, deltas, crashes, flatness.
 
-QUICK=1: with smaller sizes. Without a part all are measured; each leaves its figures in out/bench/training/, and what is
-written in the end is of all parts measured in that form so far.
+QUICK=1: with smaller sizes. Without a part all are measured; each leaves its figures in out/bench/training/, and what
+is written in the end is of all parts measured in that form so far.
 """
 
 import json

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainer_svc.checkpoint import FolderCheckpoints
+from trainer_svc.checkpoints.folder import FolderCheckpoints
 
 import martlet.learn as ml
 from martlet.artifacts import FolderStore

@@ -9,12 +9,13 @@ Entries = Mapping[str, dict[str, Any]]
 NOTES: Final = Path(__file__).parent / "notes.md"
 HEAD: Final = """# Training: tables, steps, deltas, crashes
 
-Two vCPU of a virtual machine. Rivals learn the same examples in the same run, in environments of their own, in turns; a
-figure is the median of its rounds. CPU is user and system time. `deepfm` and `linear` are end to end: from the event log
-through joining, test, step, journal (with fsync), checkpoints and a delta a second; `step` is the learning step alone.
+Two vCPU of a virtual machine. Rivals learn the same examples in the same run, in environments of their own, in
+turns; a figure is the median of its rounds. CPU is user and system time. `deepfm` and `linear` are end to end: from
+the event log through joining, test, step, journal (with fsync), checkpoints and a delta a second; `step` is the
+learning step alone.
 
-`make bench-training` writes this page; `QUICK=1` measures the same with smaller sizes and leaves the page alone. A figure
-that misses its goal is published as missed.
+`make bench-training` writes this page; `QUICK=1` measures the same with smaller sizes and leaves the page alone. A
+figure that misses its goal is published as missed.
 
 ## Goals
 

@@ -1,8 +1,9 @@
 """The life of an erasure, at the loop's turns.
 
 Asked → *forgotten*: journalled, the rows leave the tables, the next version is a snapshot → once the pin is a version
-that was taken off behind that, and the log is read so far: events and dead letters are erased, older versions expire, `Erased` is journalled →
-once the pin is behind that too, no checkpoint and no replay needs what names the user: the journal's own entry goes.
+that was taken off behind that, and the log is read so far: events and dead letters are erased, older versions expire,
+`Erased` is journalled → once the pin is behind that too, no checkpoint and no replay needs what names the user: the
+journal's own entry goes.
 """
 
 import logging
