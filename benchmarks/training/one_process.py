@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainer_svc.checkpoints.folder import FolderCheckpoints
-
 import martlet.learn as ml
 from martlet.artifacts import FolderStore
 from martlet.clock import SystemClock
@@ -17,6 +15,7 @@ from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
 from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, learning_digest, step_weight
 from trainer_svc.audit import NoLetters
+from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.erasure.eraser import Eraser, Shelf
 from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
@@ -25,6 +24,7 @@ from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, LogJournal, PublishResult, Rewound
 from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
+from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
@@ -146,7 +146,7 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
         pace=Pace(
             RECORDS_FOR_AN_EXAMPLE * began.batch_examples,
             PUBLISH_SECONDS,
-            CHAIN_LIMIT,
+            ChainLimits(CHAIN_LIMIT),
             CHECKPOINT_SECONDS,
             step_weight(began.batch_examples),
         ),

@@ -23,13 +23,13 @@ from benchmarks.training.one_process import beginning, trainer
 from benchmarks.training.stopwatch import Stopwatch
 from martlet.eventlog.file_log import FileEventReader
 from trainer_svc import intake, training_state
+from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.intake import Intake
 from trainer_svc.journal import LogJournal
 from trainer_svc.learner import Learner
 from trainer_svc.prequential import Prequential
 from trainer_svc.row_store import RowStore
 from trainer_svc.scoreboard import Scoreboard
-from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_state import TrainingState
 
 BUCKETS = 1 << 18
@@ -155,7 +155,7 @@ PARTS: dict[tuple[object, str], str] = {
     (RowStore, "learn"): "update",
     (Learner, "test_and_learn"): "dense",
     (LogJournal, "append"): "commit",
-    (TrainingLoop, "_begin_checkpoint"): "commit",
+    (Checkpointing, "begin"): "commit",
     (TrainingState, "take_off"): "delta",
 }
 
