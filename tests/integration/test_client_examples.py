@@ -72,7 +72,6 @@ async def test_explore_and_explain(serving: World) -> None:
     assert [len(event.item_ids) for event in explored] == [3]
 
 
-@pytest.mark.skipif(not GRPCURL.exists(), reason="grpcurl is not installed")
 async def test_the_documented_grpcurl_commands(serving: World) -> None:
     assert len(COMMANDS) == 8
     outputs = []
