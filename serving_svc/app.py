@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import secrets
 import shutil
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,6 +57,8 @@ from serving_svc.tensor_statistics import TensorStatistics
 from serving_svc.warm_up import RecentRequests, warm_up
 
 SCORING_THREADS = 2
+LOADER_NICENESS = 10
+SWITCH_SECONDS = 0.0005
 LOOPBACK = "127.0.0.1"
 UNREADY_SECONDS = 10.0  # then a worker takes events, even if no registry has told it of a version
 
@@ -72,7 +77,7 @@ class ServingApp:
         self._token = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._executors = {
-            "loader": ThreadPoolExecutor(1, "loader"),  # one at a time, and never on the event loop
+            "loader": ThreadPoolExecutor(1, "loader", _give_way),  # one at a time, and never on the event loop
             "scoring": ThreadPoolExecutor(SCORING_THREADS, "scoring"),
             "tail": ThreadPoolExecutor(1, "item-tail"),
             "retrieval": ThreadPoolExecutor(1, "retrieval"),
@@ -145,6 +150,7 @@ class ServingApp:
                 await asyncio.wait_for(self._ready.wait(), UNREADY_SECONDS)
             await self.server.start()
             await self.server.set_serving(serving=self._ready.is_set())
+        sys.setswitchinterval(SWITCH_SECONDS)  # a loading version's Python must not hold up requests for long
         gc.collect()
         gc.freeze()  # what was imported stays: full collections need not look at it in the midst of requests
 
@@ -283,3 +289,9 @@ class ServingApp:
         self._meter.forget(servable)
         self._statistics.forget(servable)
         self._items.keep_specs(servable.model, self.manager.spec_digests(servable.model))
+
+
+def _give_way() -> None:
+    """For a thread whose work can wait: requests get the core first. Where that is not allowed, nothing changes."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICENESS)  # on Linux, of a thread

@@ -16,6 +16,7 @@ from benchmarks.serving import conformance, live_delta, recommend, swap, through
 from benchmarks.serving.conformance_page import render as render_conformance
 from benchmarks.serving.peer_swap import mlserver_swaps
 from benchmarks.serving.peer_throughput import peers
+from benchmarks.serving.plain_graph import plain
 from benchmarks.serving.report import render
 
 PAGE: Final = Path("benchmarks/serving.md")
@@ -30,6 +31,11 @@ def measure_throughput(figures: Figures, *, quick: bool) -> None:
         throughput.measure(figures, standing, size)
         if not quick:
             peers(figures, standing, size)
+
+
+def measure_plain(figures: Figures, *, quick: bool) -> None:
+    """The same network over a plain Gather."""
+    plain(figures, throughput.QUICK if quick else throughput.FULL)
 
 
 def measure_peer_swaps(figures: Figures, *, quick: bool) -> None:
@@ -52,6 +58,7 @@ def measure_conformance(figures: Figures, *, quick: bool) -> None:
 
 PARTS: Final[Mapping[str, Callable[..., None]]] = {
     "throughput": measure_throughput,
+    "plain": measure_plain,
     "swap": swap.measure,
     "delta": live_delta.measure,
     "peer-swap": measure_peer_swaps,

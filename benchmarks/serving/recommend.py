@@ -1,6 +1,6 @@
 """Recommend over very many items: how fast, how much of the true top it finds, what an item costs.
 
-`python -m benchmarks.serving.recommend`; QUICK=1: a small catalogue, in less than a minute.
+`python -m benchmarks.serving.recommend`; QUICK=1: with fewer examples and requests.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Size:
 
 
 QUICK: Final = Size(
-    many=100_000, many_examples=300_000, requests=200, learned=20_000, learned_examples=1_000_000, judged=50
+    many=1_000_000, many_examples=300_000, requests=200, learned=20_000, learned_examples=1_000_000, judged=50
 )
 FULL: Final = Size(
     many=1_000_000, many_examples=4_000_000, requests=2000, learned=20_000, learned_examples=4_000_000, judged=200
