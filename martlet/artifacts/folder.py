@@ -4,10 +4,10 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
-from martlet.artifacts.durable import sync_folder, write_durably
 from martlet.artifacts.folder_upload import FolderUpload
 from martlet.artifacts.upload import send
 from martlet.digest import CHUNK_SIZE, digest_of_tree, is_digest, tree_of
+from martlet.durable import sync_folder, write_durably
 from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.manifest import BlobRef, manifest_digest
 

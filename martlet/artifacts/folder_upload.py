@@ -6,8 +6,8 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
-from martlet.artifacts.durable import sync_folder
 from martlet.digest import CHUNK_SIZE, chunk_digests, digest_of_tree
+from martlet.durable import sync_folder
 from martlet.errors import Corrupt
 from martlet.manifest import BlobRef
 

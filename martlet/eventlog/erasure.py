@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+from martlet.durable import write_durably
 from martlet.errors import Corrupt
 from martlet.eventlog.segment import DURABLE, RECORD_HEADER, SEGMENT_HEADER, frame, segments
 
@@ -60,7 +61,8 @@ class FileEventEraser:
         for start, payload in records.items():
             _check(folder, start, len(payload))
         note = folder / ERASING
-        _write_durably(note, json.dumps([[start, _packed(payload)] for start, payload in records.items()]).encode())
+        noted = json.dumps([[start, _packed(payload)] for start, payload in records.items()])
+        write_durably(note, memoryview(noted.encode()))
         _carry_out(folder, records)
         note.unlink()
 
@@ -114,17 +116,3 @@ def _place(folder: Path, start: int) -> tuple[Path, int]:
         raise Corrupt(f"partition {folder.name} has no segment for position {start}")
     begins, path = below[-1]
     return path, SEGMENT_HEADER.size + start - begins
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

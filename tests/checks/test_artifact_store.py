@@ -220,7 +220,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("martlet.artifacts.durable.os.fsync", full)
+    monkeypatch.setattr("martlet.durable.os.fsync", full)
     with pytest.raises(OSError, match="space"):
         FolderStore(tmp_path).put(b"too much")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from martlet.digest import CHUNK_SIZE, digest_of_tree
+from martlet.durable import sync_folder
 from martlet.errors import Corrupt
 from trainer_svc.checkpoints.state import Array
 
@@ -129,15 +130,6 @@ def read_body(path: Path, head: Head) -> dict[tuple[str, str], Array]:
     if _tree_digest(digests, head.body_size) != head.body:
         raise Corrupt("its body does not match its digest")
     return dict(_arrays(head, buffer))
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class _TreeWriter:
