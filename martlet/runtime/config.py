@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from martlet.errors import InvalidInput
+from martlet.runtime.parts_config import ArtifactsConfig, EventLogConfig
 
 PREFIX = "MARTLET_"
 
@@ -197,7 +198,10 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings. `data_dir` holds the embedded parts: event log, catalog, artifacts, checkpoints, arenas."""
+    """All settings. `data_dir` holds the embedded parts: event log, catalog, artifacts, checkpoints, arenas.
+
+    `event_log` and `artifacts` say what stands in for the embedded ones (and `registry.catalog_url` for the catalog).
+    """
 
     data_dir: Path = Path("martlet-data")
     serving: ServingConfig = field(default_factory=ServingConfig)
@@ -205,6 +209,8 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    event_log: EventLogConfig = field(default_factory=EventLogConfig)
+    artifacts: ArtifactsConfig = field(default_factory=ArtifactsConfig)
 
     @property
     def event_log_dir(self) -> Path:
