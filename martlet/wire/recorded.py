@@ -152,6 +152,17 @@ class RecordedPrediction:
         }
 
     @property
+    def propensities(self) -> npt.NDArray[np.float32] | None:
+        """Probability of each item at its position, float32[rows]; None: not recorded, or not for each item."""
+        given = self._message.propensities
+        return np.array(given, np.float32) if len(given) == self.rows else None
+
+    def item_keys(self) -> npt.NDArray[np.uint64]:
+        """XXH3-64 of each item's id, uint64[rows]; equal ids have equal ones."""
+        keys = [xxhash.xxh3_64_intdigest(one.SerializeToString(deterministic=True)) for one in self._message.item_ids]
+        return np.array(keys, np.uint64)
+
+    @property
     def user_ids(self) -> bytes:
         """Little-endian int64, one row."""
         return self._message.features.user_ids

@@ -38,7 +38,7 @@ class Ranked:
     @property
     def wanted(self) -> Doubles:
         """Items with a gain, of each answer: float64[answers]."""
-        return np.bincount(self.groups, self.gain > 0.0, self.answers)
+        return totals(self.groups, self.gain > 0.0, self.answers)
 
 
 def ranked(
@@ -69,13 +69,13 @@ def ndcg(rows: Ranked, k: int) -> Doubles:
     best = np.lexsort((-rows.gain, rows.groups))  # groups ascend already: ranks stay where they are
     top = rows.rank < k
     discount = np.where(top, 1.0 / np.log2(rows.rank + 2.0), 0.0)
-    ideal = np.bincount(rows.groups, rows.gain[best] * discount, rows.answers)
-    return _over(np.bincount(rows.groups, rows.tied * discount, rows.answers), ideal)
+    ideal = totals(rows.groups, rows.gain[best] * discount, rows.answers)
+    return _over(totals(rows.groups, rows.tied * discount, rows.answers), ideal)
 
 
 def hit_rate(rows: Ranked, k: int) -> Doubles:
     """1 if an item that is wanted is among the first k, else 0; NaN without one."""
-    hits = np.bincount(rows.groups, (rows.gain > 0.0) & (rows.rank < k), rows.answers) > 0.0
+    hits = totals(rows.groups, (rows.gain > 0.0) & (rows.rank < k), rows.answers) > 0.0
     return np.where(rows.wanted > 0.0, hits.astype(np.float64), math.nan)
 
 
@@ -97,7 +97,7 @@ def average_precision_at(rows: Ranked, k: int) -> Doubles:
     before = np.where(rows.rank == 0, running - wanted, 0.0)
     hits = running - np.maximum.accumulate(before)
     precision = np.where(rows.rank < k, wanted * hits / (rows.rank + 1.0), 0.0)
-    return _over(np.bincount(rows.groups, precision, rows.answers), np.minimum(rows.wanted, float(k)))
+    return _over(totals(rows.groups, precision, rows.answers), np.minimum(rows.wanted, float(k)))
 
 
 def coverage(rows: Ranked, items: npt.NDArray[np.generic], k: int, catalogue: int) -> float:
@@ -107,6 +107,11 @@ def coverage(rows: Ranked, items: npt.NDArray[np.generic], k: int, catalogue: in
     """
     shown = np.unique(items[rows.order[rows.rank < k]])
     return shown.shape[0] / catalogue if catalogue else math.nan
+
+
+def totals(groups: Groups, values: npt.NDArray[np.generic], number: int) -> Doubles:
+    """Sums of values by group, float64[number]."""
+    return np.bincount(groups, values.astype(np.float64), number).astype(np.float64, copy=False)
 
 
 def _over(part: Doubles, whole: Doubles) -> Doubles:
