@@ -1,7 +1,7 @@
 """Reads the event log through the joiner, as the judge does: from its beginning to where it ends now.
 
-Nothing is written; a trainer may run beside it. What counts is what counts as evidence elsewhere: scores are those of the prediction's own
-record, a label is the first of its item, taken when it is mature.
+Nothing is written; a trainer may run beside it. What counts is what counts as evidence elsewhere: scores are those of
+the prediction's own record, a label is the first of its item, taken when it is mature.
 """
 
 from collections.abc import Callable, Sequence
