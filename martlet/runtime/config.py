@@ -274,17 +274,18 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _set(settings: dict[str, Any], name: str, text: str) -> None:
-    path, kind = name.removeprefix(PREFIX).lower(), Config
-    while section := next((one for one in _sections(kind) if path.startswith(one + "_")), ""):
-        settings, kind = settings.setdefault(section, {}), _sections(kind)[section]
+    path = name.removeprefix(PREFIX).lower()
+    sections, at_top = _sections(Config), True
+    while section := next((one for one in sections if path.startswith(one + "_")), ""):
+        settings, sections, at_top = settings.setdefault(section, {}), _sections(sections[section]), False
         path = path.removeprefix(section + "_")
-    if kind is Config and path not in {one.name for one in fields(Config)}:
+    if at_top and path not in {one.name for one in fields(Config)}:
         raise InvalidInput(f"bad setting: the environment names {name}, which is no setting")
     settings[path] = yaml.safe_load(text) if text[:1] in {"[", "{"} else text
 
 
 def _sections(kind: type) -> dict[str, type]:
-    return {name: hint for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
+    return {name: hint for name, hint in get_type_hints(kind).items() if isinstance(hint, type) and is_dataclass(hint)}
 
 
 def _refuse_unknown(settings: Mapping[str, Any], kind: type, where: str) -> None:
