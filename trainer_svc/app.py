@@ -239,8 +239,10 @@ class TrainerApp:
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
         tail, lookup, journal = self._judge_readers
-        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label))
-        rules = IntakeRules(model.name, model.spec, model.label, settings.dedup_window_seconds * 1_000_000)
+        source = EventSource(
+            tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label.main)
+        )
+        rules = IntakeRules(model.name, model.spec, model.label.main, settings.dedup_window_seconds * 1_000_000)
         loop = EvidenceLoop(
             journal=LogJournal(self._judge_journal, journal, JUDGE_PARTITION),
             checkpoints=FolderCheckpoints(config.checkpoint_dir / "judge-checkpoints", settings.checkpoints_kept),
@@ -379,4 +381,6 @@ def make_state(
 def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
     limits = [model.budgets] if model.budgets else []
-    return hashlib.sha256(canonical_json([model.label, model.dense, model.rows, *limits])).hexdigest()[:16]
+    return hashlib.sha256(canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])).hexdigest()[
+        :16
+    ]
