@@ -68,9 +68,10 @@ def counting(answers: Answers, question: Question) -> Evaluated:
 def scorers_of(answers: Answers, versions: Sequence[int]) -> tuple[list[str], list[str]]:
     """The scorers to tell of, and a note on each version that there is nothing to tell of."""
     names = [SERVED]
-    if not np.array_equal(answers.served, answers.head):
-        names.append(HEAD)
     rows = {version: scores.rows.shape[0] for version, scores in answers.scores.items()}
+    whole = [str(version) for version, scored in rows.items() if scored == answers.rows]
+    if not any(np.array_equal(answers.head, answers.logits(name)) for name in (SERVED, *whole)):
+        names.append(HEAD)  # else it would stand there twice
     missing = [version for version in versions if version not in rows]
     if versions:
         names += [str(version) for version in dict.fromkeys(versions) if version in rows]
