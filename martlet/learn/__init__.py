@@ -1,6 +1,6 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
-from martlet.learn.inputs import Id, IdList, Input, Number
+from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
 from martlet.learn.loading import load
 from martlet.learn.model import Model, ModelTable
 from martlet.learn.models import DCNv2, DeepFM, Linear, linear, model_of
@@ -37,6 +37,7 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "Binary",
+    "Buckets",
     "ClipNorm",
     "ClipValue",
     "Cosine",
@@ -64,6 +65,8 @@ __all__ = [
     "Rows",
     "Schedule",
     "StepDecay",
+    "Text",
+    "Vector",
     "WarmUp",
     "linear",
     "load",
