@@ -19,9 +19,11 @@ from martlet.clock import Clock
 from martlet.exploration import Exploration
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
+from martlet.runtime.server_tls import server_tls
 from martlet.v1 import events_pb2_grpc, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire.events import encode_event
@@ -85,7 +87,9 @@ class ServingApp:
         self._event_log = event_log(config, clock)
         self._writer = self._event_log.writer(config.serving.replica, config.serving.prediction_queue)
         self._reader = self._event_log.reader()
-        self._registry = RegistryClient(config.serving.registry, config.auth.token)
+        self._registry = RegistryClient(
+            config.serving.registry, own_token(config.auth), tls=channel_security(config.tls)
+        )
         self._meter = HealthMeter(HealthMetrics(collectors))
         self._recent = RecentRequests()
         self._statistics = TensorStatistics()
@@ -229,7 +233,9 @@ class ServingApp:
             share_port=config.share_port,
             metrics_host=LOOPBACK if config.share_port else "",  # the host asks it, and tells for all
         )
-        server = Server("serving", listen, self._collectors, Authorizer(self._config.auth))
+        tls = server_tls(self._config.tls, config.host)
+        authorizer = Authorizer(self._config.auth, mutual=tls is not None and tls.mutual)
+        server = Server("serving", listen, self._collectors, authorizer, tls)
         server.add(
             "martlet.v1.ServingService", lambda to: serving_pb2_grpc.add_ServingServiceServicer_to_server(serving, to)
         )
