@@ -1,5 +1,6 @@
 """How a catalog's database is opened: SQLite when embedded, PostgreSQL by its URL."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sql
@@ -8,7 +9,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from martlet.errors import InvalidInput
-from registry_svc.catalog_schema import upgrade
+from registry_svc.catalog_schema import NOTHING, current, move, upgrade
 
 BUSY_MS: Final = 5000
 CONNECT_SECONDS: Final = 5
@@ -20,10 +21,27 @@ def open_database(url: str) -> Engine:
     Raises:
         InvalidInput: no such kind of database, it cannot be opened, or its catalog has another format.
     """
+    return _opened(url, upgrade)
+
+
+def migrate_database(url: str, revision: str) -> str:
+    """Brings a catalog to a revision, forward or back, and tells where it is now. Stop all registries before.
+
+    Raises:
+        InvalidInput: as `open_database`; or there is no such revision.
+    """
+    engine = _opened(url, lambda engine: move(engine, revision))
+    with engine.connect() as connection:
+        found = current(connection)
+    engine.dispose()
+    return found or NOTHING
+
+
+def _opened(url: str, prepare: Callable[[Engine], None]) -> Engine:
     try:
         engine = connect(url)
         try:
-            upgrade(engine)
+            prepare(engine)
         except BaseException:
             engine.dispose()
             raise

@@ -42,13 +42,32 @@ def downgrade(engine: Engine, revision: str) -> None:
     """Takes steps back. What only the later steps' tables hold is lost.
 
     Raises:
-        InvalidInput: there is no such step.
+        InvalidInput: the catalog is of a newer release.
     """
     with engine.begin() as connection:
         _lock(connection)
         settings = _settings(connection)
         _check_revision(connection, settings)
         command.downgrade(settings, revision)
+
+
+def move(engine: Engine, revision: str) -> None:
+    """To a revision, forward or back.
+
+    Raises:
+        InvalidInput: there is no such revision, or no catalog that can be brought there.
+    """
+    known = _revisions(_settings(None))
+    if revision not in (*known, NEWEST, NOTHING):
+        raise InvalidInput(f"no revision {revision!r} of the catalog (known: {NOTHING}, {', '.join(known)}, {NEWEST})")
+    with engine.connect() as connection:
+        now = current(connection)
+    order = [NOTHING, *known]
+    target = known[-1] if revision == NEWEST else revision
+    if now in order and order.index(target) < order.index(now):
+        downgrade(engine, target)
+    elif target != NOTHING:
+        upgrade(engine, target)
 
 
 def current(connection: Connection) -> str | None:
@@ -63,7 +82,7 @@ def _lock(connection: Connection) -> None:
         connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK)))
 
 
-def _settings(connection: Connection) -> Config:
+def _settings(connection: Connection | None) -> Config:
     settings = Config()
     settings.set_main_option("script_location", "registry_svc:migrations")
     settings.attributes["connection"] = connection
@@ -86,10 +105,14 @@ def _check_format(connection: Connection) -> None:
 
 
 def _check_revision(connection: Connection, settings: Config) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
     found = current(connection)
-    if found is not None and found not in known:
+    if found is not None and found not in _revisions(settings):
         raise InvalidInput(f"bad setting: registry.catalog_url: the catalog is of a newer release (revision {found})")
+
+
+def _revisions(settings: Config) -> list[str]:
+    """All steps, oldest first."""
+    return [script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()][::-1]
 
 
 def _tables(connection: Connection) -> set[str]:

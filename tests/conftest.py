@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.kafka import MockKafka
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import CREDENTIALS, S3Server
@@ -17,6 +18,12 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> MockKafka:
+    """Tests keep apart by the names of their logs."""
+    return MockKafka()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,9 @@ def event_log(config: Config, clock: Clock) -> EventLog:
         return FileEventLog(config.event_log_dir)
     if not settings.url:
         raise InvalidInput(f"bad setting: event_log.url must say where {settings.kind} is")
-    return _jetstream(settings, clock)
+    if settings.kind == "jetstream":
+        return _jetstream(settings, clock)
+    return _kafka(settings, clock)
 
 
 def artifact_store(config: Config, *, cached: bool) -> FullStore:
@@ -66,6 +68,19 @@ def _jetstream(settings: EventLogConfig, clock: Clock) -> EventLog:
         _limits(settings),
         clock,
         lambda: secrets.token_hex(8),
+    )
+
+
+def _kafka(settings: EventLogConfig, clock: Clock) -> EventLog:
+    try:
+        from martlet.eventlog.kafka.log import KafkaEventLog, Topics
+    except ImportError as error:
+        raise _not_installed("event_log", "kafka", error) from error
+    return KafkaEventLog(
+        {**settings.client, "bootstrap.servers": settings.url},
+        Topics(settings.name, settings.replicas, settings.keep_hours * _HOUR),
+        _limits(settings),
+        clock,
     )
 
 

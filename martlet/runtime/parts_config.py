@@ -22,7 +22,7 @@ class EventLogConfig:
         patience_seconds: who waits longer for an acknowledgement is told that the log does not answer.
     """
 
-    kind: Literal["file", "jetstream"] = "file"
+    kind: Literal["file", "jetstream", "kafka"] = "file"
     url: str = field(default="", repr=False)
     credentials: str = ""
     client: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -11,9 +11,10 @@ from typing_extensions import Buffer
 
 from martlet.artifacts import ArtifactStore, FolderStore, ResumableStore, UploadSession
 from martlet.artifacts.cached import CachedStore, FullStore
+from martlet.artifacts.s3.bucket import Bucket, Place
 from martlet.artifacts.s3.store import S3Store
 from martlet.digest import CHUNK_SIZE, blob_digest, tree_of
-from martlet.errors import Corrupt, InvalidInput, NotFound
+from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from martlet.manifest import BlobRef
 from tests.servers.s3 import S3Server, bucket_of
 
@@ -270,3 +271,34 @@ def test_stores_that_do_not_know_of_each_other_may_upload_the_same(s3_server: S3
         thread.join()
     assert (len(refs), len(set(refs))) == (3, 1)
     assert S3Store(bucket_of(s3_server), prefix).get(refs[0]) == data
+
+
+def test_another_object_under_a_digest_is_corrupt(s3_server: S3Server, tmp_path: Path) -> None:
+    """Small, and large enough to be read by ranges; and no cache keeps it."""
+    bucket, prefix = bucket_of(s3_server), f"{secrets.token_hex(4)}/"
+    store = S3Store(bucket, prefix)
+    for data in (b"honest bytes", large()):
+        ref = store.put(data)
+        key = f"{prefix}blobs/{ref.digest[4:6]}/{ref.digest}"
+        bucket.delete(key)
+        assert bucket.create(key, data[:-1] + b"z")
+        for reader in (store, CachedStore(store, tmp_path, 1 << 30)):
+            with pytest.raises(Corrupt):
+                reader.get(ref)
+
+
+def test_an_object_is_never_replaced(s3_server: S3Server) -> None:
+    bucket, key = bucket_of(s3_server), secrets.token_hex(4)
+    assert (bucket.create(key, b"first"), bucket.create(key, b"second")) == (True, False)
+    assert bucket.read(key) == b"first"
+
+
+def test_a_store_that_does_not_answer_is_unavailable_and_tells_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "who")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    store = S3Store(Bucket(Place("b", "http://127.0.0.1:9", "r")))
+    with pytest.raises(Unavailable) as caught:
+        store.get(BlobRef(blob_digest(b"x"), 1))
+    assert "hunter2" not in str(caught.value)

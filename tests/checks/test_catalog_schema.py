@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from martlet.errors import InvalidInput
+from registry_svc.__main__ import main
 from registry_svc.catalog_database import connect, open_database
 from registry_svc.catalog_schema import FIRST, NOTHING, current, downgrade, upgrade
 from registry_svc.catalog_sql import SqlCatalog
@@ -98,3 +99,14 @@ def test_several_that_start_at_once_make_it_once(url: str) -> None:
         assert list(connection.execute(sql.select(FORMAT.c.format)).scalars()) == [1]
     for engine in engines:
         engine.dispose()
+
+
+def test_a_catalog_is_moved_by_hand(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARTLET_REGISTRY_CATALOG_URL", url)
+    for to, now in (("head", FIRST), ("base", "base"), ("base", "base"), (FIRST, FIRST)):
+        assert main(["migrate", "--to", to]) == 0
+        assert capsys.readouterr().out.strip() == now
+    assert main(["migrate", "--to", "0815"]) == 2
+    assert "no revision '0815'" in capsys.readouterr().err
