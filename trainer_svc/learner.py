@@ -212,8 +212,8 @@ class Learner:
 
     def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
         """The optimizers' step."""
-        self._optimizer.step(1.0 / batch.size, loss)
-        rule = RowUpdate(self.model.rows, self._row_rate.current)
+        self._optimizer.step(1.0 / batch.size, loss, batch.rate)
+        rule = RowUpdate(self.model.rows, self._row_rate.current * batch.rate)
         self._rows.learn(batch.block, read, passed.gradients, now_us // 1_000_000, rule)
         self._row_rate.advance(loss)
 
