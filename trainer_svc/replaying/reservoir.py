@@ -37,6 +37,11 @@ class Reservoir:
         """Examples kept."""
         return len(self._stored)
 
+    @property
+    def stored(self) -> StoredExamples:
+        """The examples kept."""
+        return self._stored
+
     def add(self, batch: Batch, origins: Origins, rows: npt.NDArray[np.int64]) -> None:
         """Offers some rows of a batch to the reservoir, in their order."""
         n, stored = rows.shape[0], self._stored
