@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 MOST: Final = 5.0
 _BUCKETS: Final = 1 << 14
-_RATE: Final = 0.05
+_RATE: Final = 0.3
 _BINS_FOR_A_DOUBLING: Final = 2.0
 
 

@@ -21,6 +21,7 @@ LEAST: Final = 1e-6
 BINS: Final = 1400
 _LOG: Final = math.log((1 + ERROR) / (1 - ERROR))
 _HEAVY: Final = 1e100
+_ROUNDED: Final = 1 - 1e-12
 
 
 class QuantileSketch:
@@ -60,10 +61,8 @@ class QuantileSketch:
         found = np.empty((sums.shape[0], shares.shape[0]))
         for column in range(sums.shape[0]):
             total = sums[column, -1]
-            places = np.searchsorted(sums[column], shares * total, side="right").clip(0, sums.shape[1] - 1)
-            last = np.flatnonzero(self._counts[column])
-            limit = last[-1] if last.shape[0] else 0
-            found[column] = _middle(np.minimum(places, limit)) if total else np.nan
+            below = shares * total * _ROUNDED  # a sum that is reached but for rounding is reached
+            found[column] = _middle(np.searchsorted(sums[column], below)) if total else np.nan
         return found
 
     def state(self) -> Arrays:
