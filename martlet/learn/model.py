@@ -11,7 +11,7 @@ from martlet.feature_encoding import ITEM_ID, MASK_SUFFIX
 from martlet.feature_spec import Feature, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt
 from martlet.learn.inputs import Id, IdList, Input, Number, seconds
-from martlet.learn.objective import Binary
+from martlet.learn.objective import Label
 from martlet.learn.optimizers import Adam, Dense, Rows, RowWiseAdaGrad
 from martlet.learn.probe import Probe, probe
 from martlet.signature import LOGIT, ROW_OF_USER, SCORE
@@ -51,7 +51,7 @@ class Model:
         net: nn.Module | Callable[[], nn.Module],
         *,
         inputs: Mapping[str, Input],
-        label: Binary,
+        label: Label,
         dense: Dense | None = None,
         rows: Rows | None = None,
     ) -> None:
