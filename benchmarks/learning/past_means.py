@@ -56,13 +56,11 @@ def past_of(users: Int64s, items: Int64s, ratings: Floats, slices: list[Slice]) 
     widths = np.array([one.keys.shape[1] for one in slices], np.int64)
     strengths, kept = (np.array([getattr(one, name) for one in slices]) for name in ("strength", "kept"))
     base, means = np.empty(users.shape[0]), np.empty((len(slices), users.shape[0]), np.float32)
-    own = np.empty((4, users.shape[0]), np.float32)
     _walk(
         users, items, ratings, np.ascontiguousarray(np.concatenate(keys, 1)), widths, strengths, kept,
-        np.zeros((int(starts[-1]), 2)), base, own, means,
+        np.zeros((int(starts[-1]), 2)), base, means,
     )  # fmt: skip
-    named = dict(zip(("user", "item", "user_count", "item_count"), own, strict=True))
-    return Past(base, named | {one.name: column for one, column in zip(slices, means, strict=True)})
+    return Past(base, {one.name: column for one, column in zip(slices, means, strict=True)})
 
 
 @kernel
@@ -76,7 +74,6 @@ def _walk(
     kept: Floats,
     sums: Floats,
     base: Floats,
-    own: npt.NDArray[np.float32],
     means: npt.NDArray[np.float32],
 ) -> None:
     of_user, of_item = np.zeros((users.max() + 1, 2)), np.zeros((items.max() + 1, 2))
@@ -85,8 +82,6 @@ def _walk(
         at_user, at_item, level = of_user[users[k]], of_item[items[k]], total / count
         user, item = at_user[0] / (at_user[1] + _STRENGTH), at_item[0] / (at_item[1] + _STRENGTH)
         base[k] = level + user + item
-        own[0, k], own[1, k] = user, item
-        own[2, k], own[3, k] = np.log1p(at_user[1]), np.log1p(at_item[1])
         residual = ratings[k] - base[k]
         _slice(keys[k], widths, strengths, kept, sums, residual, means[:, k])
         at_user[0] += ratings[k] - level - item
