@@ -102,17 +102,17 @@ def _slice(
     residual: float,
     means: npt.NDArray[np.float32],
 ) -> None:
-    """The means of one event's keys, read first and brought up to date then."""
+    """The means of one event's keys; then they are brought up to date."""
     column = 0
     for one in range(widths.shape[0]):
-        mean, found = 0.0, 0
-        for _ in range(widths[one]):
-            key = keys[column]
-            column += 1
-            if key == NO_KEY:
-                continue
-            mean += sums[key, 0] / (sums[key, 1] + strengths[one])
-            found += 1
-            sums[key, 0] = kept[one] * sums[key, 0] + residual
-            sums[key, 1] = kept[one] * sums[key, 1] + 1.0
+        own, mean, found = keys[column : column + widths[one]], 0.0, 0
+        column += widths[one]
+        for key in own:
+            if key != NO_KEY:
+                mean += sums[key, 0] / (sums[key, 1] + strengths[one])
+                found += 1
         means[one] = mean / max(found, 1)
+        for key in own:  # only now: an event may have a key twice
+            if key != NO_KEY:
+                sums[key, 0] = kept[one] * sums[key, 0] + residual
+                sums[key, 1] = kept[one] * sums[key, 1] + 1.0

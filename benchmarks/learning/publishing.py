@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -38,7 +39,7 @@ def cut(windows: Int64s, start: int) -> Iterator[slice]:
     """Runs of one number, from a place on."""
     edges = start + 1 + np.flatnonzero(windows[start + 1 :] != windows[start:-1])
     bounds = [start, *edges.tolist(), windows.shape[0]]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         yield slice(first, last)
 
 
