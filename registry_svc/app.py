@@ -10,21 +10,22 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from martlet.artifacts import FolderStore
 from martlet.clock import SystemClock
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store
 from martlet.runtime.server import Listen, Server
+from martlet.runtime.server_tls import server_tls
 from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server, add_RolloutServiceServicer_to_server
 from martlet.versions import AspiredSet
 from registry_svc.admission import AdmissionPolicy
 from registry_svc.analysis import ReplicaHealth
 from registry_svc.blob_checks import BlobChecks
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_lease import SqlLease
 from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.metrics import RegistryMetrics
@@ -60,7 +61,7 @@ class RegistryApp:
         self._metrics = RegistryMetrics(collectors)
         self._watchers = Watchers(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
         self._lease = SqlLease(self._engine, settings.name, clock)
-        artifacts, catalog = FolderStore(config.artifact_dir), SqlCatalog(self._engine, self._lease.check)
+        artifacts, catalog = artifact_store(config, cached=True), SqlCatalog(self._engine, self._lease.check)
         policies = load_policies(settings)
         desk = JudgeDesk(SqlJudgeLog(self._engine, self._lease.check), policies)
         self._controller = Controller(
@@ -93,7 +94,9 @@ class RegistryApp:
         rollouts = Rollouts(catalog, operator, desk, policies, self._threads.catalog)
         servicer, rollout_servicer = RegistryServicer(registry), RolloutServicer(rollouts)
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
-        self.server = Server("registry", listen, collectors, Authorizer(config.auth))
+        tls = server_tls(config.tls, settings.host)
+        authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
+        self.server = Server("registry", listen, collectors, authorizer, tls)
         self.server.add("martlet.v1.RegistryService", lambda to: add_RegistryServiceServicer_to_server(servicer, to))
         self.server.add(
             "martlet.v1.RolloutService", lambda to: add_RolloutServiceServicer_to_server(rollout_servicer, to)

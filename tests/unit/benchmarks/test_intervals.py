@@ -1,7 +1,7 @@
 """The bootstrap over users: what it resamples, and the areas that it weighs."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.learning import intervals
@@ -12,6 +12,7 @@ SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 3))
 )
 
 
+@settings(deadline=None)
 @given(SCORED)
 def test_a_weighted_area_is_that_of_the_events_repeated(rows: list[tuple[bool, int, int]]) -> None:
     labels, scores, weights = (np.array(column, np.float64) for column in zip(*rows, strict=True))

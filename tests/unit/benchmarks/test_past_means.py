@@ -1,7 +1,7 @@
 """Means of the past are of the past alone, and are what a plain computation over it gives."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.learning.past_means import NO_KEY, Slice, past_of
@@ -18,6 +18,7 @@ def columns(events: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray, np.n
     return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].astype(np.float64), table[:, 3:].copy()
 
 
+@settings(deadline=None)  # compiles on its first call
 @given(EVENTS)
 def test_a_slice_is_the_decayed_mean_of_earlier_residuals(events: list[tuple[int, ...]]) -> None:
     users, items, ratings, keys = columns(events)
@@ -39,6 +40,7 @@ def test_a_slice_is_the_decayed_mean_of_earlier_residuals(events: list[tuple[int
         assert np.isclose(past.numbers["now"][k], expected, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(EVENTS, st.integers(1, 5))
 def test_what_is_known_of_an_event_does_not_depend_on_it_or_on_later_ones(
     events: list[tuple[int, ...]], other: int
