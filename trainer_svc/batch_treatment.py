@@ -17,12 +17,13 @@ from martlet.feature_spec import FeatureSpec
 from martlet.keys import id_value
 from martlet.runtime.learning_config import LearningConfig
 from martlet.wire.recorded import user_key_of
+from martlet.wire.trainer import FeatureFigures
 from trainer_svc.batch import Batch
 from trainer_svc.drift.distillation import softened
 from trainer_svc.drift.drift_watch import DriftWatch
 from trainer_svc.drift.example_weights import age_weights
 from trainer_svc.drift.rate_boost import RateBoost
-from trainer_svc.hygiene.feature_statistics import FeatureFigures, FeatureStatistics
+from trainer_svc.hygiene.feature_statistics import FeatureStatistics
 from trainer_svc.hygiene.value_cleaning import ValueCleaning
 from trainer_svc.labelled_rows import Examples
 from trainer_svc.replaying.id_masking import IdMasking

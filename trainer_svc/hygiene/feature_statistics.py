@@ -1,7 +1,6 @@
 """What the values of each feature look like, from every k-th batch: as they came, before anything is set right."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy.typing as npt
 
 from martlet.feature_encoding import USER_ID
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
+from martlet.wire.trainer import FeatureFigures
 from trainer_svc.hygiene.number_columns import NumberColumns
 from trainer_svc.hygiene.quantile_sketch import QuantileSketch
 from trainer_svc.hygiene.running_moments import RunningMoments
@@ -18,29 +18,6 @@ from trainer_svc.hygiene.top_ids import TopIds
 Arrays = dict[str, npt.NDArray[np.generic]]
 SHARES: Final = (0.01, 0.5, 0.99)
 TOP: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureFigures:
-    """One feature.
-
-    Attributes:
-        count: values seen: of a number item rows (or requests, on the user's side), of ids as many as there were.
-        missing: share of numbers that were missing.
-        mean, deviation: of numbers.
-        quantiles: of numbers, by share.
-        unseen: share of ids that occurred for the first time.
-        top: the most frequent ids (hashed, as in the log) with their counts, lower bounds.
-    """
-
-    name: str
-    count: int
-    missing: float = 0.0
-    mean: float = 0.0
-    deviation: float = 0.0
-    quantiles: tuple[tuple[float, float], ...] = ()
-    unseen: float = 0.0
-    top: tuple[tuple[int, int], ...] = ()
 
 
 class FeatureStatistics:
