@@ -169,6 +169,15 @@ class TrainingState:
             metrics=self.quality() | self._shift(),
         )
 
+    def found(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Begins as another lineage's state; what that one published is not this one's. For a fresh state.
+
+        Every bucket counts as changed: the first version is a snapshot anyway.
+        """
+        self.restore(state)
+        self.cursor.begin_anew()
+        self._scoreboard = Scoreboard(self._began.model, f"trainer/{self._began.lineage}", REPORT_INTERVAL_US)
+
     def land(self, entry: PublishResult) -> None:
         """The version under way was answered. What an acknowledged one carried need not travel again."""
         if isinstance(entry, Acknowledged):
