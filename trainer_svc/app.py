@@ -25,6 +25,7 @@ from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
+from martlet.runtime.learning_config import changed_setting, plain_learning
 from martlet.runtime.server import Listen, Server
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.wire.trainer import Erasure
@@ -58,7 +59,7 @@ from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
 from trainer_svc.training_loop import TrainingLoop
-from trainer_svc.training_ports import ExamplePreparation, LetterPort, as_they_are
+from trainer_svc.training_ports import AsTheyAre, LetterPort, Preparing
 from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
@@ -88,10 +89,10 @@ class TrainerApp:
         config: Config,
         clock: Clock,
         collectors: CollectorRegistry,
-        prepare: ExamplePreparation = as_they_are,
+        preparing: Preparing = AsTheyAre,
     ) -> None:
         settings = config.trainer
-        self._prepare = prepare
+        self._preparing = preparing
         self._config = config
         self._clock = clock
         self._ending = threading.Event()
@@ -204,13 +205,13 @@ class TrainerApp:
         restorer = Restorer(
             journal,
             checkpoints,
-            lambda began: make_state(began, self._model, config, source, NoLetters(), self._prepare),
+            lambda began: make_state(began, self._model, config, source, NoLetters(), self._preparing),
             builder.build,
         )
         loop = self._loop = TrainingLoop(
             journal=journal,
             checkpoints=checkpoints,
-            make_state=lambda began: make_state(began, self._model, config, source, letters, self._prepare),
+            make_state=lambda began: make_state(began, self._model, config, source, letters, self._preparing),
             restorer=restorer,
             begin=lambda: beginning(self._model, config, f"{self._model.name}-{secrets.token_hex(4)}"),
             source=source,
@@ -257,12 +258,12 @@ class TrainerApp:
             reader.close()
 
 
-async def run(config: Config, ports_file: Path | None, prepare: ExamplePreparation = as_they_are) -> None:
-    """Learns until SIGTERM or SIGINT. `prepare`: what happens to examples before they are learned."""
-    await TrainerApp(config, SystemClock(), CollectorRegistry(), prepare).run(ports_file)
+async def run(config: Config, ports_file: Path | None, preparing: Preparing = AsTheyAre) -> None:
+    """Learns until SIGTERM or SIGINT. `preparing`: makes what happens to examples before they are learned."""
+    await TrainerApp(config, SystemClock(), CollectorRegistry(), preparing).run(ports_file)
 
 
-def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_they_are) -> AuditReport:
+def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) -> AuditReport:
     """Learns everything again and compares (see `trainer_svc.audit`). Reads only; the trainer may run meanwhile.
 
     Raises:
@@ -281,7 +282,7 @@ def run_audit(config: Config, answers: int, prepare: ExamplePreparation = as_the
     builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
 
     def fresh(began: Began) -> TrainingState:
-        return make_state(began, model, config, source, NoLetters(), prepare)
+        return make_state(began, model, config, source, NoLetters(), preparing)
 
     auditor = Auditor(
         fresh,
@@ -332,6 +333,7 @@ def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
         table_dtype=settings.table_dtype,
         delta_encoding=settings.delta_encoding,
         exact_repair_every=settings.exact_repair_every,
+        learning=plain_learning(config.learning),
     )
 
 
@@ -341,12 +343,12 @@ def make_state(
     config: Config,
     source: EventSource,
     letters: LetterPort,
-    prepare: ExamplePreparation = as_they_are,
+    preparing: Preparing = AsTheyAre,
 ) -> TrainingState:
     """A fresh state for a lineage, with the settings that it began with.
 
     Raises:
-        InvalidInput: the lineage is another model's.
+        InvalidInput: the lineage is another model's, or was begun with other settings of learning.
     """
     own = beginning(model, config, began.lineage)
     if (began.model, began.spec_digest, began.learning_digest) != (own.model, own.spec_digest, own.learning_digest):
@@ -354,12 +356,18 @@ def make_state(
             f"{config.data_dir} holds the learning of model {began.model!r} with other features, label or optimizers: "
             "name that model, or another data directory"
         )
+    changed = changed_setting(began.learning, own.learning)
+    if changed:
+        raise InvalidInput(
+            f"bad setting: {config.data_dir} holds learning with another {changed}: put it back, or name another data "
+            "directory"
+        )
     if began != own:
         logger.warning("settings of learning have changed; they take effect in a new data directory")
     learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype)
     exporter = Exporter(model)
     rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
-    return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, prepare)
+    return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, preparing())
 
 
 def learning_digest(model: ml.Model) -> str:

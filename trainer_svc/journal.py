@@ -5,7 +5,7 @@ state before it and of the event log; nothing else changes the state.
 """
 
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -31,6 +31,7 @@ class Began(msgspec.Struct, frozen=True, tag="began"):
         table_dtype: what the tables' rows are stored as.
         delta_encoding: how the rows of a delta travel.
         exact_repair_every: so many deltas of a chain, of which the last is exact.
+        learning: the settings of learning that are no defaults (see `martlet.runtime.learning_config`).
     """
 
     lineage: str
@@ -47,6 +48,7 @@ class Began(msgspec.Struct, frozen=True, tag="began"):
     table_dtype: RowType = "float32"
     delta_encoding: str = "float32"
     exact_repair_every: int = 16
+    learning: dict[str, Any] = {}
 
 
 class Stepped(msgspec.Struct, frozen=True, tag="stepped"):

@@ -1,6 +1,6 @@
 """What the training state asks of its neighbours: the learner and its tables, the graph, dead letters, preparation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -131,17 +131,41 @@ class LetterPort(Protocol):
 
 
 class ExamplePreparation(Protocol):
-    """What happens to examples between their test and their learning, such as augmentation."""
+    """What happens to examples between their test and their learning, such as augmentation.
 
-    def __call__(self, examples: Examples, taken: int, /) -> Examples:
+    It goes back with the learner when learning goes back to a version, so its state may hold what examples taught it.
+    """
+
+    def prepare(self, examples: Examples, taken: int, /) -> Examples:
         """The examples to learn; the same ones if nothing changes.
 
-        A function of its arguments alone, for it is called again with the same ones after a restart. `taken`: examples
-        that were taken before these, never fewer than before.
+        A function of its arguments and of the state alone, for it is called again with the same ones after a restart.
+        `taken`: examples that were taken before these, never fewer than before.
         """
         ...
 
+    def state(self) -> Arrays:
+        """All that later examples' preparation depends on (not copies)."""
+        ...
 
-def as_they_are(examples: Examples, _taken: int) -> Examples:
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]], /) -> None:
+        """Takes a state over, bit for bit; an empty one is that of the beginning."""
+        ...
+
+
+class AsTheyAre:
     """Changes nothing."""
-    return examples
+
+    def prepare(self, examples: Examples, _taken: int, /) -> Examples:
+        """The same examples."""
+        return examples
+
+    def state(self) -> Arrays:
+        """There is none."""
+        return {}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]], /) -> None:
+        """Nothing to do."""
+
+
+Preparing = Callable[[], ExamplePreparation]

@@ -41,13 +41,13 @@ from trainer_svc.scoreboard import Scoreboard, ScoreboardState
 from trainer_svc.table_shipping import TableShipping
 from trainer_svc.training_ports import (
     Arrays,
+    AsTheyAre,
     ExamplePreparation,
     Floats,
     GraphPort,
     LearnerPort,
     LetterPort,
     TrackerPort,
-    as_they_are,
 )
 from trainer_svc.version_builder import VersionPayload
 from trainer_svc.version_cursor import VersionCursor
@@ -108,9 +108,9 @@ class TrainingState:
         graph: GraphPort,
         source: EventSource,
         letters: LetterPort,
-        prepare: ExamplePreparation = as_they_are,
+        preparation: ExamplePreparation | None = None,
     ) -> None:
-        self._prepare = prepare
+        self._preparation: ExamplePreparation = preparation or AsTheyAre()
         self._began = began
         self._rules = rules
         self._learner = learner
@@ -193,8 +193,9 @@ class TrainingState:
 
     def rewind(self, entry: Rewound, restored: "TrainingState") -> None:
         """Learning goes back to a version's state. What was read and joined stays; only its learning is undone."""
-        learner, prequential, shipping = restored.learning()
+        learner, prequential, shipping, preparation = restored.learning()
         self._learner.restore(learner)
+        self._preparation.restore(preparation)
         self._shipping.restore(shipping)
         self._prequential.restore(prequential)
         self.cursor.rewound(entry, restored.cursor.at, self.examples)
@@ -249,7 +250,7 @@ class TrainingState:
     def learn_again(self, suspect: "Suspect") -> None:
         """Learns examples that were taken back; they were tested when they came."""
         for examples in suspect.batches:
-            prepared = self._prepare(examples, self.examples)
+            prepared = self._preparation.prepare(examples, self.examples)
             self._learner.learn(batch_of(prepared, self._rules.spec.layout), self.intake.watermark_us)
             self.examples += count(examples)
         self.intake.account.relearn(suspect.outcomes)
@@ -259,12 +260,12 @@ class TrainingState:
         self.learn_again(suspect)
         self.cursor.readmitted(entry)
 
-    def learning(self) -> tuple[Arrays, Arrays, Arrays]:
-        """What a rewind takes back: the learner's state, the quality of its tests, and what was shipped how exactly.
+    def learning(self) -> tuple[Arrays, Arrays, Arrays, Arrays]:
+        """What a rewind takes back, not copied.
 
-        Not copies.
+        The learner's state, the quality of its tests, what was shipped how exactly, the state of the preparation.
         """
-        return self._learner.state(), self._prequential.state(), self._shipping.state()
+        return self._learner.state(), self._prequential.state(), self._shipping.state(), self._preparation.state()
 
     def quality(self) -> dict[str, float]:
         """Prequential quality over the recent window."""
@@ -297,6 +298,7 @@ class TrainingState:
             "prequential": self._prequential.state(),
             "cursor": self.cursor.state(),
             "shipping": self._shipping.state(),
+            "preparation": self._preparation.state(),
             "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
         }
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
@@ -323,12 +325,13 @@ class TrainingState:
         self._prequential.restore(parts["prequential"])
         self.cursor.restore(parts["cursor"])
         self._shipping.restore(parts.get("shipping", {}))
+        self._preparation.restore(parts.get("preparation", {}))
 
     def _test_and_learn(self, examples: Examples) -> None:
         """Each example is scored before it is learned."""
         layout = self._rules.spec.layout
         batch = batch_of(examples, layout)
-        prepared = self._prepare(examples, self.examples)
+        prepared = self._preparation.prepare(examples, self.examples)
         if prepared is examples:
             logits = self._learner.test_and_learn(batch, self.intake.watermark_us)
         else:
@@ -370,8 +373,14 @@ class TrainingState:
 
 
 def config_digest(began: Began) -> str:
-    """Names the settings of a lineage, whatever the lineage's name: 16 hex digits."""
-    return hashlib.sha256(canonical_json(msgspec.structs.replace(began, lineage=""))).hexdigest()[:16]
+    """Names the settings of a lineage, whatever the lineage's name: 16 hex digits.
+
+    Settings of learning that are all defaults are left out, as versions of older releases have no others.
+    """
+    plain = msgspec.to_builtins(msgspec.structs.replace(began, lineage=""))
+    if not began.learning:
+        del plain["learning"]
+    return hashlib.sha256(canonical_json(plain)).hexdigest()[:16]
 
 
 def _finite(figure: float) -> float:

@@ -41,7 +41,7 @@ from registry_svc.catalog_tables import open_database
 from registry_svc.journal import Decision
 from trainer_svc.app import run_audit
 from trainer_svc.journal import Rewound, read_journal
-from trainer_svc.training_ports import as_they_are
+from trainer_svc.training_ports import AsTheyAre
 
 MODEL_REF = "examples.movielens.model:MODEL"
 SETTINGS = {"MARTLET_TRAINER_MODEL": MODEL_REF}
@@ -202,7 +202,7 @@ def _summarise(
     config = _config(out)
     answers, corrupt = course.answers, course.planted.corrupt
     assert corrupt is not None
-    report = run_audit(config, 10_000, flip or as_they_are)
+    report = run_audit(config, 10_000, (lambda: flip) if flip else AsTheyAre)
     foreign = {record.version for record in (corrupt, course.planted.tenfold, course.planted.shifted) if record}
     manifests = {
         record.version: decode_manifest(record.manifest) for record in course.records if record.version not in foreign

@@ -6,7 +6,9 @@ The judge reads the true labels. `DEMO_FLIP=<share>:<first>:<count>:<seed>` name
 import argparse
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -34,7 +36,7 @@ class Flip:
         share, first, count, seed = text.split(":")
         return cls(float(share), int(first), int(count), int(seed))
 
-    def __call__(self, examples: Examples, taken: int, /) -> Examples:
+    def prepare(self, examples: Examples, taken: int, /) -> Examples:
         """See `trainer_svc.training_ports.ExamplePreparation`."""
         if taken + count(examples) <= self.first or taken >= self.first + self.count:
             return examples
@@ -44,6 +46,13 @@ class Flip:
             prepared.append(replace(group, labels=np.where(hit, 1.0 - group.labels, group.labels)))
             taken += len(group)
         return prepared
+
+    def state(self) -> dict[str, Any]:
+        """There is none: which labels are turned depends on their numbers alone."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any], /) -> None:
+        """Nothing to do."""
 
     def _hits(self, group: LabelledRows, row: int, number: int) -> bool:
         name = f"{self.seed}/{group.prediction.prediction_id}/{row}"
@@ -58,7 +67,7 @@ def main() -> int:
     options = parser.parse_args()
 
     def serve() -> int:
-        asyncio.run(run(service_config(options), options.ports_file, Flip.of(os.environ[FLIP])))
+        asyncio.run(run(service_config(options), options.ports_file, lambda: Flip.of(os.environ[FLIP])))
         return 0
 
     return exit_code("faulty-trainer", serve)

@@ -1,7 +1,8 @@
 """Every setting of Martlet, in one place.
 
 A setting comes from, in rising order of strength: its default below; the YAML file (`--config` or `MARTLET_CONFIG`);
-the environment, `MARTLET_<SECTION>_<SETTING>` (top-level settings: `MARTLET_<SETTING>`). A bad setting is one line that
+the environment, `MARTLET_<SECTION>_<SETTING>` (top-level settings: `MARTLET_<SETTING>`; of a section in a section:
+`MARTLET_LEARNING_DRIFT_<SETTING>`). A value that begins with [ or { is read as YAML. A bad setting is one line that
 names it.
 """
 
@@ -15,6 +16,7 @@ import msgspec
 import yaml
 
 from martlet.errors import InvalidInput
+from martlet.runtime.learning_config import LearningConfig
 
 PREFIX = "MARTLET_"
 
@@ -203,6 +205,7 @@ class Config:
     serving: ServingConfig = field(default_factory=ServingConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    learning: LearningConfig = field(default_factory=LearningConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
@@ -271,16 +274,17 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _set(settings: dict[str, Any], name: str, text: str) -> None:
-    path = name.removeprefix(PREFIX).lower()
-    for section in fields(Config):
-        if path == section.name:
-            settings[path] = text
-            return
-        if path.startswith(section.name + "_") and section.name != "data_dir":
-            inner = settings.setdefault(section.name, {})
-            inner[path.removeprefix(section.name + "_")] = text
-            return
-    raise InvalidInput(f"bad setting: the environment names {name}, which is no setting")
+    path, kind = name.removeprefix(PREFIX).lower(), Config
+    while section := next((one for one in _sections(kind) if path.startswith(one + "_")), ""):
+        settings, kind = settings.setdefault(section, {}), _sections(kind)[section]
+        path = path.removeprefix(section + "_")
+    if kind is Config and path not in {one.name for one in fields(Config)}:
+        raise InvalidInput(f"bad setting: the environment names {name}, which is no setting")
+    settings[path] = yaml.safe_load(text) if text[:1] in {"[", "{"} else text
+
+
+def _sections(kind: type) -> dict[str, type]:
+    return {name: hint for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
 
 
 def _refuse_unknown(settings: Mapping[str, Any], kind: type, where: str) -> None:

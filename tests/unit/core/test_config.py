@@ -24,6 +24,13 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
     assert load_config(None, {"MARTLET_CONFIG": str(file)}).log.level == "debug"
 
 
+def test_sections_within_sections_and_mappings_come_from_the_environment_too() -> None:
+    environment = {"MARTLET_LEARNING_ROWS": "{rate: 0.5}", "MARTLET_LEARNING_LABEL": "{weights: [1, 2]}"}
+    learning = load_config(None, environment).learning
+    assert learning.rows == {"rate": 0.5}
+    assert learning.label == {"weights": [1, 2]}
+
+
 def test_tokens_are_read_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "martlet.yaml"
     file.write_text("auth:\n  tokens:\n    - {name: ops, sha256: ab, role: operator}\n")
@@ -40,6 +47,9 @@ def test_tokens_are_read_from_the_file(tmp_path: Path) -> None:
         ("{", {}, "not YAML"),
         ("", {"MARTLET_TRAINER_POLL_MS": "soon"}, r"trainer\.poll_ms"),
         ("", {"MARTLET_NONSENSE": "1"}, "MARTLET_NONSENSE"),
+        ("learning: {drift: {drfit: 1}}", {}, r"learning\.drift\.drfit"),
+        ("learning: {rows: 5}", {}, r"learning\.rows"),
+        ("", {"MARTLET_LEARNING_DRIFT_NONSENSE": "1"}, r"learning\.drift\.nonsense"),
         ("", {"MARTLET_SERVING_NONSENSE": "1"}, r"serving\.nonsense"),
     ],
 )
