@@ -179,7 +179,13 @@ class Auditor:
                 self._kept[digest] = {name: np.array(array) for name, array in state.state().items()}
         elif isinstance(entry, Rewound):
             state.rewind(entry, self._restored(entry))
-        elif isinstance(entry, Offered):
+        elif isinstance(entry, Acknowledged | Refused | Overtaken):
+            self._compare(state, entry)
+        else:
+            self._execute_seldom(state, entry)
+
+    def _execute_seldom(self, state: TrainingState, entry: Entry) -> None:
+        if isinstance(entry, Offered):
             state.cursor.offer(entry)
         elif isinstance(entry, Readmitted):
             state.readmit(entry, self._suspect(entry.epoch))
@@ -188,8 +194,6 @@ class Auditor:
                 state.found(self._foundings.load(entry.digest))
         elif isinstance(entry, Grafted):
             state.cursor.grafted(entry)
-        elif isinstance(entry, Acknowledged | Refused | Overtaken):
-            self._compare(state, entry)
         else:
             raise Corrupt("a lineage begins twice in one journal")
 

@@ -122,6 +122,10 @@ class Restorer:
             self._scanned = end
         return self._published.get(digest)
 
+    def knows(self, digest: str) -> bool:
+        """Whether `find` has seen the version as published. Reads nothing; from any thread."""
+        return digest in self._published
+
     def first_after(self, position: int) -> TakeOff | None:
         """The oldest version that was taken off behind a position of the journal, of those `find` has seen."""
         later = [takeoff for takeoff in self._published.values() if takeoff.position > position]
@@ -145,7 +149,11 @@ class Restorer:
             state.forget(entry)
         elif isinstance(entry, Erased):
             state.erased(entry)
-        elif isinstance(entry, Offered):
+        else:
+            self._execute_seldom(state, entry)
+
+    def _execute_seldom(self, state: TrainingState, entry: Entry) -> None:
+        if isinstance(entry, Offered):
             state.cursor.offer(entry)
         elif isinstance(entry, Readmitted):
             state.readmit(entry, self.suspect(entry.epoch))
