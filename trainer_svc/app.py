@@ -27,9 +27,11 @@ from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.learning_config import changed_setting, plain_learning
 from martlet.runtime.server import Listen, Server
+from martlet.runtime.server_tls import server_tls
 from martlet.runtime.strategy_config import strategy_config
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.wire.trainer import Erasure
@@ -124,7 +126,9 @@ class TrainerApp:
         ]
         self._erasing_readers = [FileEventReader(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
-        self._registry = BlockingRegistryClient(settings.registry, config.auth.token)
+        self._registry = BlockingRegistryClient(
+            settings.registry, own_token(config.auth), tls=channel_security(config.tls)
+        )
         # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
         self._executors = {
             name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report", "eraser")
@@ -136,7 +140,9 @@ class TrainerApp:
             self._executors["report"],
         )
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
-        self.server = Server("trainer", listen, collectors, Authorizer(config.auth))
+        tls = server_tls(config.tls, settings.host)
+        authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
+        self.server = Server("trainer", listen, collectors, authorizer, tls)
         self._loop: TrainingLoop | None = None
         strategy = strategy_config(config.learning.strategy)
         view = LiveView(self._standing, self._log_ends, self._erasures, strategy.fine_tune_hours, clock)
@@ -301,8 +307,10 @@ class TrainerApp:
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
         tail, lookup, journal = self._judge_readers
-        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label))
-        rules = IntakeRules(model.name, model.spec, model.label, settings.dedup_window_seconds * 1_000_000)
+        source = EventSource(
+            tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label.main)
+        )
+        rules = IntakeRules(model.name, model.spec, model.label.main, settings.dedup_window_seconds * 1_000_000)
         loop = EvidenceLoop(
             journal=LogJournal(self._judge_journal, journal, JUDGE_PARTITION),
             checkpoints=FolderCheckpoints(config.checkpoint_dir / "judge-checkpoints", settings.checkpoints_kept),
@@ -482,4 +490,6 @@ def without_strategy(learning: Mapping[str, Any]) -> dict[str, Any]:
 def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
     limits = [model.budgets] if model.budgets else []
-    return hashlib.sha256(canonical_json([model.label, model.dense, model.rows, *limits])).hexdigest()[:16]
+    return hashlib.sha256(canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])).hexdigest()[
+        :16
+    ]

@@ -15,13 +15,18 @@ class Batch:
     """Examples: one for each item row of the block.
 
     Attributes:
-        labels: float32[n], 0 or 1.
+        labels: float32[n]; of several tasks float32[n, tasks], the main one first, NaN where a task has no label.
         weights: float32[n], how much each counts.
-    """
+        offsets: float32[n] or None: added to each logit that is fitted, not to what is served: fit σ(f + offset), serve
+            σ(f). With negatives kept at a rate r it is -log r (Wang, Zhang, Wang, NeurIPS'21, arXiv 2110.13048).
+        insertions: uint8[n] or None: how each came into the stream (`martlet.learn.labels.Insertion`).
+    """  # noqa: RUF002
 
     block: FeatureBlock
     labels: Floats
     weights: Floats
+    offsets: Floats | None = None
+    insertions: npt.NDArray[np.uint8] | None = None
 
     @property
     def size(self) -> int:

@@ -13,6 +13,7 @@ from martlet.eventlog.erasure import is_erased
 from martlet.events import Outcome
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
+from martlet.learn.labels import LabelRule
 from martlet.manifest import spec_digest
 from martlet.wire.events import decode_event
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
@@ -20,7 +21,7 @@ from trainer_svc.cleaning import fault_of_outcome, fault_of_time
 from trainer_svc.deduplication import Deduplication, Sighting
 from trainer_svc.event_source import Cut, Place
 from trainer_svc.held_predictions import Standing
-from trainer_svc.joiner import DeadLetter, Joined, Joiner, LabelRule
+from trainer_svc.joiner import DeadLetter, Joined, Joiner
 from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
 
 # A record may reach the log a little after its event time.

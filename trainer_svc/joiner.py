@@ -12,13 +12,15 @@ come as soon as they are positive would make positives overcounted.
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from martlet.errors import InvalidInput
 from martlet.events import Outcome
+from martlet.learn.labels import LabelRule
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.event_source import Place
 from trainer_svc.held_predictions import HeldPredictions, Standing
@@ -26,30 +28,6 @@ from trainer_svc.labelled_rows import LabelledRows, all_rows, negatives, one_row
 from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 
 Arrays = dict[str, npt.NDArray[np.generic]]
-
-
-class LabelRule(Protocol):
-    """What the joiner asks of a label (see `martlet.learn.Binary`)."""
-
-    @property
-    def event(self) -> str:
-        """The outcome's type."""
-        ...
-
-    @property
-    def window_us(self) -> int:
-        """The attribution window."""
-        ...
-
-    @property
-    def explicit(self) -> bool:
-        """Whether only an outcome gives a label."""
-        ...
-
-    @property
-    def threshold(self) -> float:
-        """The least value of a positive explicit label."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +85,10 @@ class Joiner:
         mature: bool = False,
     ) -> None:
         self._mature = mature and not label.explicit
+        if len(label.tasks) > 1:
+            raise InvalidInput("a label of several tasks cannot be learned yet")
         self._label = label
+        self._readings = {reading.type: reading for reading in label.tasks[0].readings}
         self._window_us = label.window_us
         self._fetch = fetch
         self._account = account
@@ -148,7 +129,7 @@ class Joiner:
 
     def add_outcome(self, outcome: Outcome, place: Place, watermark_us: int) -> None:
         """Takes an outcome in. It waits a window long for its prediction."""
-        if outcome.type != self._label.event:
+        if outcome.type not in self._readings:
             self._account.excluded[Excluded.OTHER_TYPE] += 1
             return
         slot = self._held.find(outcome.prediction_id)
@@ -233,8 +214,9 @@ class Joiner:
             return
         self._account.learned += 1
         if not self._mature:
-            positive = not self._label.explicit or outcome.value >= self._label.threshold
-            self._joined.examples.append(one_row(prediction, row, float(positive), judged=first))
+            label = self._readings[outcome.type].label(outcome.value, outcome.time_us - prediction.time_us)
+            if label is not None:
+                self._joined.examples.append(one_row(prediction, row, label, judged=first))
 
     def _end(self, slot: int) -> None:
         if self._held.standing(slot) != Standing.OPEN:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from martlet.feature_spec import FeatureLayout
-from trainer_svc.joiner import LabelRule
+from martlet.learn.labels import LabelRule
 
 _RECORD_BYTES: Final = 250  # names and digests of a prediction
 _ROW_BYTES: Final = 10  # an item's id and one logit

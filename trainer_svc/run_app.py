@@ -17,6 +17,7 @@ from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import SystemClock
 from martlet.errors import MartletError
 from martlet.eventlog.file_log import FileEventReader
+from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.strategy_config import strategy_config
 from trainer_svc.app import CACHE_BYTES, beginning, make_state, pace_of
@@ -92,7 +93,9 @@ class _Composed:
         folders = LineageFolders(config.checkpoint_dir)
         self._lineage = LineageParts(folders, name, config.dead_letter_dir, settings.checkpoints_kept)
         self._readers = [FileEventReader(config.event_log_dir) for _ in range(2)]
-        self._registry = BlockingRegistryClient(settings.registry, config.auth.token)
+        self._registry = BlockingRegistryClient(
+            settings.registry, own_token(config.auth), tls=channel_security(config.tls)
+        )
         self._background = ThreadPoolExecutor(1, "checkpoint")
         weigh = weigher(self._model.spec.layout, self._model.label)
         tail, lookup = self._readers

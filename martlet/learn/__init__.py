@@ -1,10 +1,25 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
-from martlet.learn.inputs import Id, IdList, Input, Number
+from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
+from martlet.learn.labels import (
+    ESDFM,
+    FNC,
+    FNW,
+    Binary,
+    DelayedFeedback,
+    Dwell,
+    Label,
+    MultiClass,
+    MultiTask,
+    Outcome,
+    Regression,
+    Wait,
+    label_of,
+    plain_label,
+)
 from martlet.learn.loading import load
 from martlet.learn.model import Model, ModelTable
 from martlet.learn.models import DCNv2, DeepFM, Linear, linear, model_of
-from martlet.learn.objective import Binary
 from martlet.learn.optimizers import (
     FTRL,
     SGD,
@@ -32,29 +47,40 @@ from martlet.learn.optimizers import (
 )
 
 __all__ = [
+    "ESDFM",
+    "FNC",
+    "FNW",
     "FTRL",
     "SGD",
     "AdaGrad",
     "Adam",
     "Binary",
+    "Buckets",
     "ClipNorm",
     "ClipValue",
     "Cosine",
     "DCNv2",
     "DeepFM",
+    "DelayedFeedback",
     "Dense",
+    "Dwell",
     "Exponential",
     "Id",
     "IdList",
     "Input",
+    "Label",
     "LazyAdam",
     "Linear",
     "Model",
     "ModelTable",
     "Momentum",
+    "MultiClass",
+    "MultiTask",
     "Number",
     "OnPlateau",
+    "Outcome",
     "RMSProp",
+    "Regression",
     "RowAdaGrad",
     "RowFTRL",
     "RowMomentum",
@@ -64,8 +90,13 @@ __all__ = [
     "Rows",
     "Schedule",
     "StepDecay",
+    "Text",
+    "Vector",
+    "Wait",
     "WarmUp",
+    "label_of",
     "linear",
     "load",
     "model_of",
+    "plain_label",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 
 class Loss(Protocol):
@@ -32,3 +32,17 @@ class BinaryCrossEntropy:
     def total(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The weighted sum."""
         return binary_cross_entropy_with_logits(logits, labels, weights, reduction="sum")
+
+
+@dataclass(frozen=True, slots=True)
+class SquaredError:
+    """(z - y)² of a prediction z and a label y; the units are the label's, squared."""
+
+    @property
+    def link(self) -> str:
+        """A score is the number itself."""
+        return "identity"
+
+    def total(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The weighted sum."""
+        return (weights * mse_loss(logits, labels, reduction="none")).sum()

@@ -7,7 +7,7 @@ from torch import nn
 
 from martlet.learn.inputs import Input
 from martlet.learn.model import Model
-from martlet.learn.objective import Binary
+from martlet.learn.objective import Label
 from martlet.learn.optimizers import Dense, Rows
 
 
@@ -16,7 +16,7 @@ def model_of(
     network: Callable[..., nn.Module],
     *,
     inputs: Mapping[str, Input],
-    label: Binary,
+    label: Label,
     dense: Dense | None = None,
     rows: Rows | None = None,
     **settings: Any,

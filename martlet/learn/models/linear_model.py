@@ -9,7 +9,7 @@ from martlet.learn.inputs import Input
 from martlet.learn.model import Model
 from martlet.learn.models.build import model_of
 from martlet.learn.models.fields import Fields
-from martlet.learn.objective import Binary
+from martlet.learn.objective import Label
 from martlet.learn.optimizers import FTRL, RowFTRL
 
 
@@ -34,7 +34,7 @@ def linear(
     name: str,
     *,
     inputs: Mapping[str, Input],
-    label: Binary,
+    label: Label,
     rate: float = 0.1,
     beta: float = 1.0,
     l1: float = 0.0,

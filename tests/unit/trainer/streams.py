@@ -10,6 +10,7 @@ import numpy as np
 from martlet.eventlog.file_log import FileEventWriter
 from martlet.events import Arm, Event, LogPosition, Outcome, Prediction
 from martlet.feature_encoding import RankInput, encode
+from martlet.learn.labels import Reading, TaskRule
 from martlet.manifest import spec_digest
 from martlet.wire.events import encode_event
 from tests.unit.trainer.fakes import SPEC
@@ -27,6 +28,11 @@ class Label:
     window_us: int = 30 * SECOND
     explicit: bool = True
     threshold: float = 4.0
+
+    @property
+    def tasks(self) -> tuple[TaskRule, ...]:
+        reading = Reading(self.event, threshold=self.threshold if self.explicit else None)
+        return (TaskRule(self.window_us, (reading,), rest=None if self.explicit else 0.0, once=not self.explicit),)
 
 
 def prediction(
