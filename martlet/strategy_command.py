@@ -23,9 +23,7 @@ def add_retrain(verbs: Any) -> None:
     retrain = add_verb(verbs, "retrain", _retrain, "learn beside the live learner; without --strategy: show the runs")
     retrain.add_argument("model")
     retrain.add_argument("--strategy", choices=(*RUN_NAMES, "auto"), help="what to run (see docs/strategies.md)")
-    retrain.add_argument(
-        "--why", default="", metavar="TEXT", help="stands in the run's journal; needed with --strategy"
-    )
+    retrain.add_argument("--why", default="", metavar="TEXT", help="stands in the run's journal")
     retrain.add_argument("--who", default="", metavar="NAME", help="stands beside it (the name you are logged in with)")
     retrain.add_argument("--now", action="store_true", help="begin at once (as it does anyway)")
     retrain.add_argument("--wait", action="store_true", help="until its version is offered, or it has failed")
