@@ -1,6 +1,8 @@
 """`python -m trainer_svc`: learn. `check`: can a model be learned and served? `audit`: was it learned exactly once?
 
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
+
+`evaluate`: what were versions worth?
 """
 
 import argparse
@@ -18,6 +20,7 @@ from martlet.runtime.command import add_service_options, exit_code, service_conf
 from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
+from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 from trainer_svc.run_app import end_with_parent, run_strategy
 
 PROGRAM = "martlet-trainer"
@@ -33,6 +36,8 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
     config = service_config(options)
+    if options.command == "evaluate" and options.reference:
+        options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
     if options.command == "audit":
@@ -40,6 +45,8 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "retrain":
         end_with_parent()
         return run_strategy(config, options.run)
+    if options.command == "evaluate":
+        return run_evaluate(config, options)
     asyncio.run(run(config, options.ports_file, options=_found_again(options)))
     return 0
 
@@ -62,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     audited = commands.add_parser("audit", help="learn everything again and compare", parents=[common])
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
+    add_evaluate(commands, common)
     retrained = commands.add_parser(
         "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
     )

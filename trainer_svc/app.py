@@ -18,18 +18,20 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 import martlet.learn as ml
-from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
 from martlet.errors import Conflict, InvalidInput, NotFound, NotReady
-from martlet.eventlog.erasure import FileEventEraser
+from martlet.eventlog.erasure import FileEventEraser, NoEraser
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.eventlog.files import FileEventLog
+from martlet.eventlog.port import EventEraser, EventLog
 from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.learning_config import changed_setting, plain_learning
+from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.strategy_config import strategy_config
@@ -115,16 +117,16 @@ class TrainerApp:
         self._ending = threading.Event()
         self._folders = LineageFolders(config.checkpoint_dir)
         self._model = live_model(config, self._folders)
-        self._erasers = [FileEventEraser(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
+        self._events = event_log(config, clock)
+        self._erasers = _erasers(config, self._events)
         self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
         self._lineage = self._opened(self._folders.live.lineage)
         for eraser in self._erasers:
             eraser.finish()  # before anything is read, and under the journal's lock
-        self._readers = [FileEventReader(config.event_log_dir) for _ in range(3)]
-        self._judge_readers = [
-            FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
-        ]
-        self._erasing_readers = [FileEventReader(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
+        self._readers = [self._events.reader() for _ in range(3)]
+        journal, letters = FileEventLog(config.checkpoint_dir), FileEventLog(config.dead_letter_dir)
+        self._judge_readers = [log.reader() for log in (self._events, self._events, journal)]
+        self._erasing_readers = [log.reader() for log in (self._events, letters)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
         self._registry = BlockingRegistryClient(
             settings.registry, own_token(config.auth), tls=channel_security(config.tls)
@@ -194,6 +196,7 @@ class TrainerApp:
     def _forget(self, user_id: ItemId) -> "Future[Erasure]":
         if self._loop is None:
             raise NotReady("the trainer is still starting")
+        self._events.eraser()  # what cannot be carried through is not begun
         return self._loop.forget(user_id)
 
     def _erasures(self) -> list[Erasure]:
@@ -218,7 +221,7 @@ class TrainerApp:
         )
 
     def _log_ends(self) -> dict[str, int]:
-        reader = FileEventReader(self._config.event_log_dir)
+        reader = self._readers[2]
         return {name: reader.end(name) for name in reader.partitions()}
 
     def _opened(self, lineage: str) -> LineageParts:
@@ -261,9 +264,11 @@ class TrainerApp:
         config, model, lineage, live = self._config, self._model, self._lineage, self._folders.live
         settings = config.trainer
         weigh = weigher(model.spec.layout, model.label)
-        source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh)
+        source = EventSource(
+            self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait
+        )
         letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
-        builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(model.name, model.spec))
+        builder = VersionBuilder(artifact_store(config, cached=False), ModelIdentity(model.name, model.spec))
         restorer = Restorer(
             lineage.journal,
             lineage.checkpoints,
@@ -307,9 +312,8 @@ class TrainerApp:
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
         tail, lookup, journal = self._judge_readers
-        source = EventSource(
-            tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label.main)
-        )
+        weigh = weigher(model.spec.layout, model.label.main)
+        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait)
         rules = IntakeRules(model.name, model.spec, model.label.main, settings.dedup_window_seconds * 1_000_000)
         loop = EvidenceLoop(
             journal=LogJournal(self._judge_journal, journal, JUDGE_PARTITION),
@@ -332,6 +336,7 @@ class TrainerApp:
         self._judge_journal.close()
         for reader in (*self._readers, *self._judge_readers, *self._erasing_readers):
             reader.close()
+        self._events.close()
 
 
 async def run(
@@ -350,7 +355,8 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
     """
     folders = LineageFolders(config.checkpoint_dir)
     folder, model = folders.path(folders.live.lineage), live_model(config, folders)
-    events, lookup, journal = (FileEventReader(one) for one in (config.event_log_dir, config.event_log_dir, folder))
+    log = event_log(config, SystemClock())
+    events, lookup, journal = log.reader(), log.reader(), FileEventReader(folder)
     if PARTITION not in journal.partitions():
         raise NotFound(f"{folder} holds no journal")
     if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
@@ -382,6 +388,15 @@ def pace_of(config: Config) -> Pace:
         settings.checkpoint_interval_seconds,
         step_weight(settings.batch_examples),
     )
+
+
+def _erasers(config: Config, events: EventLog) -> list[EventEraser]:
+    """Of the events and the dead letters. Events of a log that cannot erase are never asked to be."""
+    letters = FileEventEraser(config.dead_letter_dir)
+    try:
+        return [events.eraser(), letters]
+    except Conflict as refusal:
+        return [NoEraser(str(refusal)), letters]
 
 
 def step_weight(batch_examples: int) -> int:

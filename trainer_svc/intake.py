@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import Corrupt, InvalidInput
-from martlet.eventlog.erasure import is_erased
 from martlet.events import Outcome
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
@@ -23,6 +22,7 @@ from trainer_svc.event_source import Cut, Place
 from trainer_svc.held_predictions import Standing
 from trainer_svc.joiner import DeadLetter, Joined, Joiner
 from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
+from trainer_svc.parsed_predictions import ParsedPredictions
 
 # A record may reach the log a little after its event time.
 LATENESS_US: Final = 2_000_000
@@ -76,7 +76,8 @@ class Intake:
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._joiner = Joiner(rules.label, lambda place: self._unless_erased(fetch(place)), self.account, mature=mature)
+        self._parsed = ParsedPredictions(fetch, read=self._read)
+        self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []
@@ -164,6 +165,7 @@ class Intake:
         if not self._joiner.add_prediction(prediction, place, standing):
             self.repeated_predictions += 1
             return None
+        self._parsed.keep(place, prediction, len(payload))
         return prediction if standing is Standing.OPEN else None
 
     def _standing(self, prediction: RecordedPrediction, place: Place) -> Standing:
@@ -182,9 +184,6 @@ class Intake:
             prediction.check(self._layout)
         else:
             prediction.check_scores()
-
-    def _unless_erased(self, payload: bytes) -> RecordedPrediction | None:
-        return None if is_erased(payload) else self._read(payload)
 
     def _take_outcome(self, place: Place, payload: bytes, now_us: int) -> None:
         outcome = decode_event(payload)

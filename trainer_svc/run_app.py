@@ -12,13 +12,12 @@ from typing import Final
 import msgspec
 
 import martlet.learn as ml
-from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import SystemClock
 from martlet.errors import MartletError
-from martlet.eventlog.file_log import FileEventReader
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.strategy_config import strategy_config
 from trainer_svc.app import CACHE_BYTES, beginning, make_state, pace_of
 from trainer_svc.audit import NoLetters
@@ -92,7 +91,8 @@ class _Composed:
         settings = self._config.trainer
         folders = LineageFolders(config.checkpoint_dir)
         self._lineage = LineageParts(folders, name, config.dead_letter_dir, settings.checkpoints_kept)
-        self._readers = [FileEventReader(config.event_log_dir) for _ in range(2)]
+        self._events = event_log(config, SystemClock())
+        self._readers = [self._events.reader() for _ in range(2)]
         self._registry = BlockingRegistryClient(
             settings.registry, own_token(config.auth), tls=channel_security(config.tls)
         )
@@ -102,7 +102,9 @@ class _Composed:
         self._source = EventSource(
             BoundedReader(tail, run.until), BoundedReader(lookup, run.until), settings.read_bytes, CACHE_BYTES, weigh
         )
-        builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec))
+        builder = VersionBuilder(
+            artifact_store(config, cached=False), ModelIdentity(self._model.name, self._model.spec)
+        )
         committed = Committed(self._lineage.journal, self._fresh, lambda: self._beginning(name))
         self.retraining = Retraining(
             run=run,
@@ -128,6 +130,7 @@ class _Composed:
         self._lineage.close()
         for reader in self._readers:
             reader.close()
+        self._events.close()
 
     def _beginning(self, name: str) -> Began:
         return beginning(self._model, self._config, f"{self._run.parent_name}/{name}")

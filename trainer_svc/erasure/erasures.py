@@ -125,8 +125,9 @@ class Erasures:
         """Forgets one user. Not while a version is under way: it knows the user, and may be acknowledged yet."""
         if self._asked.empty():
             return
+        ends = dict(self._ends())  # may have to wait: first, so that nobody's asking is lost
         user_id, until, asked = self._asked.get()
-        until = dict(self._ends() if until is None else until)
+        until = ends if until is None else dict(until)
         entry = Forgot(self._committed.position, user_id, until, self._clock.now_us())
         self._committed.record(entry)
         rows = self._committed.state.forget(entry)
