@@ -30,3 +30,7 @@ class BoundedReader:
         if start >= end:
             return []
         return [record for record in self._reader.read(partition, start, max_bytes) if record.end <= end]
+
+    def close(self) -> None:
+        """Closes the reader it wraps."""
+        self._reader.close()
