@@ -169,13 +169,14 @@ class BatchTreatment:
         return {f"{part}/{name}": array for part, own in self._parts.items() for name, array in own.state().items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Takes a state over, bit for bit (copies)."""
+        """Takes a state over, bit for bit (copies); a part that it does not have begins anew."""
         parts: dict[str, Arrays] = {}
         for name, array in state.items():
             part, _, rest = name.partition("/")
             parts.setdefault(part, {})[rest] = array
         for name, part_of in self._parts.items():
-            part_of.restore(parts[name])
+            if name in parts:
+                part_of.restore(parts[name])
 
     def _cleaned(self, batch: Batch, origins: Origins | None) -> tuple[Batch, Origins | None]:
         if self._cleaning is None:

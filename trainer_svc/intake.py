@@ -13,8 +13,8 @@ from martlet.events import Outcome
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
 from martlet.learn.labels import LabelRule
-from martlet.manifest import spec_digest
 from martlet.wire.events import decode_event
+from martlet.wire.projected import RecordReader
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind, user_key_of
 from trainer_svc.cleaning import fault_of_outcome, fault_of_time
 from trainer_svc.deduplication import Deduplication, Sighting
@@ -33,12 +33,17 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class IntakeRules:
-    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered."""
+    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered.
+
+    Attributes:
+        earlier: specs that the model had before; what they laid out is read as far as it is the same.
+    """
 
     model: str
     spec: FeatureSpec
     label: LabelRule
     dedup_window_us: int
+    earlier: tuple[FeatureSpec, ...] = ()
 
 
 class _Counts(msgspec.Struct):
@@ -57,7 +62,7 @@ class Intake:
 
     Args:
         fetch: a record of the log again, by its place.
-        mature: labels come when they are mature (see `trainer_svc.joiner`).
+        mature: labels come when they are mature (see `trainer_svc.joiner`), to be judged by.
         screening: which events teach nothing; None: all teach.
 
     Attributes:
@@ -75,11 +80,13 @@ class Intake:
     ) -> None:
         self._screening = screening
         self._rules = rules
-        self._spec_digest = spec_digest(rules.spec)
+        self._read = RecordReader(rules.spec, rules.earlier)
+        self._spec_digest = self._read.digest
+        self._scores_alone = mature
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._parsed = ParsedPredictions(fetch)
+        self._parsed = ParsedPredictions(fetch, read=self._read)
         self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature, screening=screening)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
@@ -164,13 +171,13 @@ class Intake:
             self._screening.restore(_part(state, "screening/"))
 
     def _take_prediction(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
-        prediction = RecordedPrediction(payload)
+        prediction = self._read(payload)
         fault = fault_of_time(prediction.time_us, now_us)
         if fault:
             raise InvalidInput(f"prediction {prediction.prediction_id}: {fault}")
         standing = self._standing(prediction, place)
         if standing is Standing.OPEN:
-            prediction.check(self._layout)
+            self._check(prediction)
             if self._screening is not None and self._screening.turns_away_prediction(prediction):
                 standing = Standing.BOT
         latest = self._latest_us.get(place.partition, 0)
@@ -188,7 +195,15 @@ class Intake:
                 return Standing.FORGOTTEN
         if prediction.model != self._rules.model:
             return Standing.OTHER_MODEL
-        return Standing.OPEN if prediction.spec_digest == self._spec_digest else Standing.OTHER_SPEC
+        known = self._scores_alone or prediction.spec_digest == self._spec_digest
+        return Standing.OPEN if known else Standing.OTHER_SPEC
+
+    def _check(self, prediction: RecordedPrediction) -> None:
+        """The judge reads scores alone, so it judges answers of any features."""
+        if prediction.spec_digest == self._spec_digest:
+            prediction.check(self._layout)
+        else:
+            prediction.check_scores()
 
     def _take_outcome(self, place: Place, payload: bytes, now_us: int) -> None:
         outcome = decode_event(payload)

@@ -20,6 +20,7 @@ from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
 from martlet.measurement import MeasurementBatch
 from martlet.runtime.learning_config import learning_of
+from martlet.wire.projected import RecordReader
 from martlet.wire.recorded import RecordedPrediction, user_key_of
 from trainer_svc.batch import Batch
 from trainer_svc.batch_treatment import BatchTreatment, Treated, TreatmentFigures
@@ -129,6 +130,7 @@ class TrainingState:
         self._cohort = OldCohort(learning.drift, layout, rules.label.window_us) if learning.drift.cohort_share else None
         screening = screening_of(learning, None if self._cohort is None else self._cohort.choice)
         self._treatment = BatchTreatment(learning, rules.spec)
+        self._read = RecordReader(rules.spec, rules.earlier)
         self.intake = Intake(rules, source.payload, screening=screening)
         self.cursor = VersionCursor()
         self._shipping = TableShipping(began.delta_encoding, began.exact_repair_every)
@@ -181,6 +183,15 @@ class TrainingState:
             tables=tables,
             metrics=self.quality() | self._shift(),
         )
+
+    def found(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Begins as another lineage's state; what that one published is not this one's. For a fresh state.
+
+        Every bucket counts as changed: the first version is a snapshot anyway.
+        """
+        self.restore(state)
+        self.cursor.begin_anew()
+        self._scoreboard = Scoreboard(self._began.model, f"trainer/{self._began.lineage}", REPORT_INTERVAL_US)
 
     def land(self, entry: PublishResult) -> None:
         """The version under way was answered. What an acknowledged one carried need not travel again."""
@@ -351,7 +362,7 @@ class TrainingState:
         self._shipping.restore(parts.get("shipping", {}))
         self._preparation.restore(parts.get("preparation", {}))
         self._treatment.restore(parts.get("treatment", {}))
-        if self._cohort is not None:
+        if self._cohort is not None and "cohort" in parts:
             self._cohort.restore(parts["cohort"])
 
     def _test_and_learn(self, examples: Examples) -> None:
@@ -420,9 +431,10 @@ class TrainingState:
         for place in reversed(self._recent):
             if rows >= SHIFT_ROWS:
                 return
-            prediction = RecordedPrediction(self._source.payload(place))
-            rows += prediction.rows
-            yield prediction
+            prediction = self._read(self._source.payload(place))
+            if prediction.spec_digest == self._read.digest:
+                rows += prediction.rows
+                yield prediction
 
 
 def config_digest(began: Began) -> str:

@@ -58,7 +58,7 @@ class Screening:
 
     def restore(self, state: Arrays) -> None:
         """Takes a state over."""
-        if self._screen is not None:
+        if self._screen is not None and state:
             self._screen.restore(state)
 
 
