@@ -1,0 +1,34 @@
+"""Where trials run."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from martlet.errors import InvalidInput
+from trainer_svc.tuning.tuning import Engine
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class InProcess:
+    """One trial after another, in the calling thread."""
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
+        """See `Engine`."""
+        return [function(task) for task in tasks]
+
+
+def engine_with(name: str, workers: int) -> Engine:
+    """The engine of that name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if name == "in_process":
+        return InProcess()
+    try:
+        from trainer_svc.batch_engine import engine_of  # noqa: PLC0415
+    except ImportError as error:
+        raise InvalidInput(f"no engine {name!r} here") from error
+    found: Engine = engine_of(name, workers)
+    return found
