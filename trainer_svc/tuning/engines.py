@@ -1,5 +1,6 @@
 """Where trials run."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -27,8 +28,8 @@ def engine_with(name: str, workers: int) -> Engine:
     if name == "in_process":
         return InProcess()
     try:
-        from trainer_svc.batch_engine import engine_of  # noqa: PLC0415
+        engines = importlib.import_module("trainer_svc.batch_engine")
     except ImportError as error:
         raise InvalidInput(f"no engine {name!r} here") from error
-    found: Engine = engine_of(name, workers)
+    found: Engine = engines.engine_of(name, workers)
     return found

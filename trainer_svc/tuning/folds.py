@@ -34,7 +34,7 @@ OF_NUMBERS: Final[Mapping[str, bool]] = {"rmse": False, "mae": False, "r2": True
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class FoldRows:
     """Tested items of answers, in the order in which their labels came.
 
     Attributes:
@@ -67,7 +67,7 @@ def fold_edges(times_us: npt.NDArray[np.int64], folds: int) -> tuple[int, ...]:
     return tuple(int(edge) for edge in edges)
 
 
-def fold_figures(tested: Tested, edges: Sequence[int], *, numbers: bool) -> list[dict[str, float]]:
+def fold_figures(tested: FoldRows, edges: Sequence[int], *, numbers: bool) -> list[dict[str, float]]:
     """The figures of each fold, NaN where it has none."""
     fold = np.searchsorted(np.array(edges), tested.times_us, side="right") - 1
     return [_figures(tested, fold == number, numbers=numbers) for number in range(len(edges) - 1)]
@@ -85,7 +85,7 @@ def direction(metric: str, *, numbers: bool) -> bool:
     return known[metric]
 
 
-def _figures(tested: Tested, rows: npt.NDArray[np.bool_], *, numbers: bool) -> dict[str, float]:
+def _figures(tested: FoldRows, rows: npt.NDArray[np.bool_], *, numbers: bool) -> dict[str, float]:
     z, y = tested.logits[rows], tested.labels[rows]
     size = {"examples": float(z.shape[0])}
     if numbers:

@@ -19,7 +19,7 @@ from trainer_svc.intake import Intake
 from trainer_svc.journal import Stepped
 from trainer_svc.labelled_rows import LabelledRows
 from trainer_svc.training_state import TrainingState
-from trainer_svc.tuning.folds import Tested
+from trainer_svc.tuning.folds import FoldRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ProgressivePass:
         self._found = _Labelled()
         self._number = 0
 
-    def run(self, course: Course) -> Tested:
+    def run(self, course: Course) -> FoldRows:
         """All of it.
 
         Raises:
@@ -140,11 +140,11 @@ class ProgressivePass:
         while self._order and self._order[0][0] + course.window_us < self._judge.watermark_us:
             self._scored.pop(self._order.popleft()[1], None)
 
-    def _tested(self) -> Tested:
+    def _tested(self) -> FoldRows:
         found = self._found
         logits, labels = (
             np.concatenate(parts).astype(np.float64) if parts else np.zeros(0) for parts in (found.logits, found.labels)
         )
         held = np.isfinite(labels)
         times, answers = np.array(found.times_us, np.int64), np.array(found.answers, np.int64)
-        return Tested(times[held], answers[held], logits[held], labels[held])
+        return FoldRows(times[held], answers[held], logits[held], labels[held])

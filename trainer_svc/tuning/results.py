@@ -100,7 +100,12 @@ class ResultsFile:
 def check_same(begun: SearchHead, wanted: SearchHead, path: Path) -> None:
     """Raises InvalidInput if a search was begun as another one; where its log ended is its own."""
     for name in _ASKED:
-        before, now = (msgspec.to_builtins(getattr(head, name)) for head in (begun, wanted))
+        before, now = (_plain(getattr(head, name)) for head in (begun, wanted))
         if before != now:
             what = f"{path} holds a search with another {name} ({before!r}, now {now!r})"
             raise InvalidInput(f"{what}: ask the same, or name another file")
+
+
+def _plain(value: Any) -> Any:
+    """As it would read back from the file."""
+    return msgspec.json.decode(msgspec.json.encode(value))

@@ -18,7 +18,7 @@ from trainer_svc.audit import NoLetters
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import Intake, IntakeRules
 from trainer_svc.record_weight import weigher
-from trainer_svc.tuning.folds import Tested, fold_figures
+from trainer_svc.tuning.folds import FoldRows, fold_figures
 from trainer_svc.tuning.progressive import Course, ProgressivePass
 from trainer_svc.tuning.settings import configured
 from trainer_svc.tuning.space import Settings
@@ -124,7 +124,7 @@ def _replaced(part: Any, section: str, settings: Mapping[str, Any]) -> Any:
         raise InvalidInput(f"{section}: {error}") from error
 
 
-def _passed(trial: Trial) -> Tested:
+def _passed(trial: Trial) -> FoldRows:
     stage = trial.stage
     config = configured(stage.config, trial.settings)
     plain = load_model(config)
