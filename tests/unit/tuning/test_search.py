@@ -69,6 +69,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(kind: str, after
     engine = Counting()
     assert searched(tmp_path / "killed", kind, engine) == whole
     assert engine.run == list(range(len(done), len(whole)))
+    assert ResultsFile(tmp_path / "killed").results() == whole
 
 
 def test_trial_0_is_the_settings_as_they_are_and_a_failure_stops_nothing(tmp_path: Path) -> None:
