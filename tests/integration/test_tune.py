@@ -97,6 +97,17 @@ def test_clicks_without_any_rule_cannot_be_foreseen(tmp_path: Path) -> None:
         assert fold["roc_auc"] == pytest.approx(0.5, abs=0.06)
 
 
+def test_where_trials_run_makes_no_difference(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump({"rows.rate": {"low": 0.01, "high": 1.0, "log": True}}))
+    given = ["tune", MODEL, "--data-dir", str(folder), "--space", str(tmp_path / "space.yaml"), "--trials", "2",
+             "--workers", "2", "--folds", "2", "--json"]  # fmt: skip
+    found = []
+    for engine in ("in_process", "processes"):
+        assert main([*given, "--engine", engine, "--results", str(tmp_path / engine)]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

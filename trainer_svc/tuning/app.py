@@ -9,11 +9,13 @@ import msgspec
 import numpy as np
 
 import martlet.learn as ml
+from martlet.clock import SystemClock
 from martlet.errors import Corrupt, InvalidInput, NotFound
-from martlet.eventlog.file_log import FileEventReader
 from martlet.runtime.config import Config
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
 from trainer_svc.app import load_model
+from trainer_svc.batch_engine import BatchEngine
+from trainer_svc.evaluation.log_readers import log_readers
 from trainer_svc.intake import LATENESS_US
 from trainer_svc.tuning.folds import direction, fold_edges
 from trainer_svc.tuning.results import ResultsFile, SearchHead, check_same
@@ -21,7 +23,7 @@ from trainer_svc.tuning.search import search_of
 from trainer_svc.tuning.settings import TRAINER_SETTINGS, configured, full_path
 from trainer_svc.tuning.space import Space
 from trainer_svc.tuning.trials import Stage, TrialResult, model_with
-from trainer_svc.tuning.tuning import Effort, Engine, tuned
+from trainer_svc.tuning.tuning import Effort, tuned
 
 _READ_BYTES: Final = 4 << 20
 
@@ -45,7 +47,7 @@ class Plan:
 
 
 def tune(
-    config: Config, plan: Plan, engine: Engine, shown: Callable[[TrialResult], None]
+    config: Config, plan: Plan, engine: BatchEngine, shown: Callable[[TrialResult], None]
 ) -> tuple[SearchHead, list[TrialResult]]:
     """Searches, or goes on with a search that was begun; gives what was searched and all results.
 
@@ -101,8 +103,8 @@ def _plain(config: Config) -> dict[str, Any]:
 
 def _looked_over(config: Config, model: ml.Model) -> tuple[dict[str, int], np.ndarray[Any, np.dtype[np.int64]]]:
     """Where each partition ends, and the event times of the model's answers."""
-    reader, times = FileEventReader(config.event_log_dir), list[int]()
-    try:
+    times: list[int] = []
+    with log_readers(config, SystemClock(), 1) as (reader,):
         ends = {name: reader.end(name) for name in reader.partitions()}
         for partition, end in ends.items():
             start = 0
@@ -111,10 +113,8 @@ def _looked_over(config: Config, model: ml.Model) -> tuple[dict[str, int], np.nd
                     start = record.end
                     if start <= end:
                         times += _time_of(record.payload, model.name)
-    finally:
-        reader.close()
     if not times:
-        raise NotFound(f"{config.event_log_dir} holds no answers of model {model.name!r}: there is nothing to tune on")
+        raise NotFound(f"the log holds no answers of model {model.name!r}: there is nothing to tune on")
     return ends, np.array(times, np.int64)
 
 

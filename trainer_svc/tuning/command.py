@@ -13,8 +13,8 @@ from rich.console import Console
 from martlet.command_options import console, print_json
 from martlet.runtime.config import Config
 from martlet.tables import table
+from trainer_svc.batch_engine import engine_of
 from trainer_svc.tuning.app import Plan, tune
-from trainer_svc.tuning.engines import engine_with
 from trainer_svc.tuning.folds import OF_CHANCES, OF_NUMBERS
 from trainer_svc.tuning.results import SearchHead
 from trainer_svc.tuning.settings import merged, nested
@@ -65,7 +65,7 @@ def run_tune(config: Config, options: argparse.Namespace) -> int:
         read_space(options.space), options.folds, options.search, options.seed, options.metric,
         Effort(trials, options.workers), results,
     )  # fmt: skip
-    head, found = tune(config, plan, engine_with(options.engine, options.workers), _shower(as_json=options.json))
+    head, found = tune(config, plan, engine_of(options.engine, options.workers), _shower(as_json=options.json))
     more = _METRICS[head.metric]
     best = best_of(found, more_is_better=more)
     if best is not None and options.best is not None:

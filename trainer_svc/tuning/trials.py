@@ -10,11 +10,12 @@ from typing import Any, Final
 import msgspec
 
 import martlet.learn as ml
+from martlet.clock import SystemClock
 from martlet.errors import InvalidInput
-from martlet.eventlog.file_log import FileEventReader
 from martlet.runtime.config import Config
 from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, beginning, load_model, make_state
 from trainer_svc.audit import NoLetters
+from trainer_svc.evaluation.log_readers import log_readers
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import Intake, IntakeRules
 from trainer_svc.record_weight import weigher
@@ -129,8 +130,7 @@ def _passed(trial: Trial) -> FoldRows:
     config = configured(stage.config, trial.settings)
     plain = load_model(config)
     model, label, batch = model_with(plain, config), plain.label.main, config.trainer.batch_examples
-    readers = [FileEventReader(config.event_log_dir) for _ in range(4)]
-    try:
+    with log_readers(config, SystemClock(), 4) as readers:
         weigh = weigher(model.spec.layout, model.label.main)
         source = EventSource(readers[0], readers[1], config.trainer.read_bytes, CACHE_BYTES, weigh)
         again = EventSource(readers[2], readers[3], config.trainer.read_bytes, CACHE_BYTES)
@@ -141,9 +141,6 @@ def _passed(trial: Trial) -> FoldRows:
             stage.ends, stage.now_us, stage.edges[0], label.window_us, RECORDS_FOR_AN_EXAMPLE * batch, batch
         )
         return ProgressivePass(state, judge, source, again).run(course)
-    finally:
-        for reader in readers:
-            reader.close()
 
 
 def _why(found: list[dict[str, float]], metric: str) -> str:

@@ -2,23 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from martlet.errors import InvalidInput
+from trainer_svc.batch_engine import BatchEngine
 from trainer_svc.tuning.search import Search
 from trainer_svc.tuning.space import Settings
 from trainer_svc.tuning.trials import Stage, Trial, TrialResult, run_trial
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-class Engine(Protocol):
-    """Where trials run (see `trainer_svc.batch_engine`)."""
-
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
-        """The function of each task, in the order of the tasks."""
-        ...
 
 
 class Records(Protocol):
@@ -47,7 +37,12 @@ class Effort:
 
 
 def tuned(
-    search: Search, effort: Effort, stage: Stage, engine: Engine, records: Records, shown: Callable[[TrialResult], None]
+    search: Search,
+    effort: Effort,
+    stage: Stage,
+    engine: BatchEngine,
+    records: Records,
+    shown: Callable[[TrialResult], None],
 ) -> list[TrialResult]:
     """All results, in the order of the trials. Trials that are recorded already are not run again.
 
@@ -86,7 +81,7 @@ def _round(
     first: int,
     known: dict[int, TrialResult],
     stage: Stage,
-    engine: Engine,
+    engine: BatchEngine,
     records: Records,
 ) -> list[TrialResult]:
     trials = [Trial(first + place, settings, stage) for place, settings in enumerate(proposed)]
