@@ -29,6 +29,7 @@ BUCKETS: Final = 1 << 17
 VERSIONS: Final = 10
 ROWS: Final = 1000  # of a request
 USERS: Final = 10
+BOUND: Final = 1e-6
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Worst:
     """The largest distances so far, the logits' in units of their bound."""
 
     answers: int = 0
+    beyond: int = 0
     score: float = 0.0
     logit: float = 0.0
 
@@ -50,7 +52,8 @@ def parity(figures: Figures, answers: int) -> None:
             while worst.answers < answers * versions.learner.steps // _steps():
                 _compare(versions, servable, random, worst)
     figures.add("parity.answers", worst.answers, "answers")
-    figures.add("parity.probability", worst.score, "largest distance", at_most(1e-6))
+    figures.add("parity.probability", worst.score, "largest distance", at_most(BOUND))
+    figures.add("parity.probabilities_beyond", worst.beyond, "answers further off than that", at_most(0))
     figures.add("parity.logit", worst.logit, "largest distance by max(1, |logit|)", at_most(1e-5))
 
 
@@ -75,7 +78,8 @@ def _compare(versions: Versions, servable: OnnxServable, random: np.random.Gener
     own, served = versions.learner.predict(block).astype(np.float64), servable.predict(block)
     size = np.maximum(1.0, np.abs(own))
     worst.logit = max(worst.logit, float((np.abs(served.logit - own) / size).max()))
-    worst.score = max(worst.score, float(np.abs(served.score - 1 / (1 + np.exp(-own))).max()))
+    apart = np.abs(served.score - 1 / (1 + np.exp(-own)))
+    worst.score, worst.beyond = max(worst.score, float(apart.max())), worst.beyond + int((apart > BOUND).sum())
     worst.answers += ROWS
 
 
