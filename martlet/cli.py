@@ -33,6 +33,8 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "train": ("trainer_svc",),
     "check": ("trainer_svc", "check"),
     "audit": ("trainer_svc", "audit"),
+    "backfill": ("trainer_svc", "backfill"),
+    "export": ("trainer_svc", "export"),
     "evaluate": ("trainer_svc", "evaluate"),
     "replay": ("martlet.replay",),
 }
@@ -127,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
         ("registry", "run the registry"),
         ("train", "run the trainer: martlet train shop:MODEL"),
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
+        ("backfill", "learn a history: martlet backfill SOURCE --map map.yaml --model shop:MODEL"),
+        ("export", "joined examples as Parquet: martlet export examples FILE --model shop:MODEL"),
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),

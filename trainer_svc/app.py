@@ -70,6 +70,7 @@ from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
 from trainer_svc.strategies.founding import FoundingFolder
 from trainer_svc.strategies.lineage_folders import LineageFolders, Live, OtherLineages
+from trainer_svc.strategies.lineage_settings import settings_of
 from trainer_svc.strategies.live_view import LiveView, Standing
 from trainer_svc.strategies.run_process import launcher
 from trainer_svc.strategies.strategist import Strategist, StrategistThread
@@ -489,11 +490,13 @@ def make_state(
             f"bad setting: {config.data_dir} holds learning with another {changed}: put it back, or name another data "
             "directory"
         )
-    if began != own:
+    if msgspec.structs.replace(began, learning=own.learning) != own:
         logger.warning("settings of learning have changed; they take effect in a new data directory")
-    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype)
+    settings = settings_of(began.learning)
+    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype, settings.frozen)
     exporter = Exporter(model)
-    rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
+    dedup_us = began.dedup_window_seconds * 1_000_000
+    rules = IntakeRules(model.name, model.spec, model.label, dedup_us, settings.earlier)
     return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, preparing())
 
 
