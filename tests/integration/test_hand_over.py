@@ -18,6 +18,7 @@ import pytest
 
 from martlet.client.rollout import RolloutClient
 from martlet.client.trainer import TrainerClient
+from martlet.errors import Conflict
 from martlet.eventlog.file_log import FileEventWriter
 from martlet.events import Arm
 from martlet.feature_encoding import RankInput, encode
@@ -211,6 +212,28 @@ def test_learning_goes_on_from_a_fine_tuned_version(tmp_path: Path, shop: Shop, 
         status = status_of(trainer)
     assert (status.learned, status.duplicates) == (shop.told, shop.told // 10), "what is learned again counts once"
     assert audit(tmp_path)["digests_equal"]
+
+
+def test_who_is_forgotten_while_a_version_is_on_the_road_is_forgotten_behind_it_too(
+    tmp_path: Path, shop: Shop, policy: Path
+) -> None:
+    with (
+        service("registry", tmp_path, registry_rollout=policy) as (_, registry),
+        service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (_, trainer),
+    ):
+        shop.visit(100)
+        wait_for("something is published", lambda: status_of(trainer).last_published_version > 1)
+        started(trainer, "full_retrain")
+        offered = retrained(shop, registry, trainer)
+        forgotten = [told_by(trainer, lambda client: client.forget("shop", user, "me", "asked")) for user in (5, 6)]
+        assert all(one.rows == 1 for one in forgotten)
+        with pytest.raises(Conflict, match="a user is being forgotten"):
+            started(trainer, "full_retrain")
+        promoted_by_hand(registry, offered.version)
+        wait_for("learning goes on from it", lambda: runs_of(trainer)[1] == offered.name)
+        wait_for("they are forgotten there", lambda: len(told_by(trainer, lambda client: client.erasures("shop"))) == 2)
+        again = told_by(trainer, lambda client: client.erasures("shop"))
+        assert all(one.rows == 1 for one in again)
 
 
 CHANGED = "tests.integration.changed_rating_model:MODEL"
