@@ -2,7 +2,8 @@
 
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
-`evaluate`: what were versions worth? `backfill`, `export`: history in, joined examples out.
+`evaluate`: what were versions worth? `tune`: with which settings would learning have been best?
+`backfill`, `export`: history in, joined examples out.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from trainer_svc.backfill_app import begin_backfill, export_examples
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 from trainer_svc.run_app import end_with_parent, run_strategy
+from trainer_svc.tuning.command import add_tune, run_tune
 
 PROGRAM = "martlet-trainer"
 
@@ -39,6 +41,8 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
     config = service_config(options)
+    if options.command in ("evaluate", "tune") and options.reference:
+        options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
     return _ACTIONS.get(options.command, _learn)(config, options)
@@ -87,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate(commands, common)
     add_backfill(commands, common)
     add_export(commands, common)
+    add_tune(commands, common)
     retrained = commands.add_parser(
         "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
     )
@@ -116,6 +121,7 @@ _ACTIONS: Final[Mapping[str, Callable[[Config, argparse.Namespace], int]]] = {
     "evaluate": run_evaluate,
     "export": _export,
     "retrain": _retrain,
+    "tune": run_tune,
 }
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class Standing(IntEnum):
     OTHER_MODEL = 2
     OTHER_SPEC = 3
     FORGOTTEN = 4  # its user is
-    BACKFILLED = 5  # learned already, of a history from elsewhere
+    BOT = 5  # its user is one
+    BACKFILLED = 6  # learned already, of a history from elsewhere
 
 
 class HeldPredictions:
