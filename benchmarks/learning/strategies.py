@@ -6,7 +6,7 @@ the history, which nobody learned: what an update forgets shows there. All read 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.figures import Figures, at_least, at_most
+from benchmarks.learning import intervals
 from benchmarks.learning.liking import Liking, liking
-from benchmarks.learning.publishing import Stream
 from benchmarks.learning.retail import retail
-from benchmarks.learning.strategy_race import MADE_UP, Result, Track, blocks_of, loss_of, made_up, race
+from benchmarks.learning.strategy_race import MADE_UP, Result, Track, blocks_of, held_out_of, loss_of, made_up, race
 from trainer_svc.evaluation.metrics.curves import roc_auc
 from trainer_svc.evaluation.metrics.ranking import ndcg, ranked
 
-Floats = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
 K: Final = 10
 
 
@@ -32,7 +32,7 @@ class Size:
 
     Attributes:
         blocks: of 2 % of a real log each.
-        seeds: of the made-up streams.
+        seeds: of each log: rows, and what is made up, begin otherwise.
         retail: whether the retail log is measured, too.
     """
 
@@ -44,14 +44,20 @@ class Size:
 QUICK: Final = Size(blocks=3, seeds=1, retail=False)
 FULL: Final = Size()
 _BLOCK: Final = 0.02
+_UNITS: Final = {
+    "log_loss": "nats",
+    "old_cohort_auc": "AUC",
+    "cpu_s": "s",
+    "freshness_s": "s of processor, until a model has a block",
+}
 
 
 def strategies(figures: Figures, size: Size) -> None:
     """Figures of each log and strategy, then those that have a goal."""
     _made_up(figures, size.seeds)
-    _real(figures, "movielens", liking, size.blocks)
+    _real(figures, "movielens", liking, size)
     if size.retail:
-        _real(figures, "retail", retail, size.blocks)
+        _real(figures, "retail", retail, size)
 
 
 def _made_up(figures: Figures, seeds: int) -> None:
@@ -68,60 +74,89 @@ def _made_up(figures: Figures, seeds: int) -> None:
         figures.add(f"strategies.{name}.auto_over_best_fixed", losses["auto"] / best - 1, "share", at_most(0.05))
 
 
-def _real(figures: Figures, name: str, log: Callable[[float, int], Liking | None], blocks: int) -> None:
-    liked = log(_BLOCK * blocks, 0)
-    if liked is None:
-        return
-    track = Track(liked.model, liked.stream, blocks_of(liked.stream.start, len(liked.users), blocks), liked.batch)
-    results = race(track)
-    held_out = np.arange(0, track.stream.start // 2, 10)
-    for strategy, result in results.items():
-        place = f"strategies.{name}.{strategy}"
-        figures.add(f"{place}.new_block_ndcg", _ndcg(track, result, liked.users), "NDCG@10")
-        figures.add(f"{place}.log_loss", loss_of(track, result), "nats")
-        figures.add(f"{place}.old_cohort_auc", _auc(track.stream, held_out, result), "AUC")
-        figures.add(f"{place}.cpu_s", result.cpu_s, "s")
-        figures.add(f"{place}.freshness_s", result.freshest_s, "s of processor, until a model has a block")
-    _goals(figures, name)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One strategy on one log, by one seed.
+
+    Attributes:
+        users: int64[m], whose answers they are: a user's items in a block, where both kinds of labels are among them.
+        ndcg: float64[m], NDCG@10 of each.
+    """
+
+    users: Int64s
+    ndcg: npt.NDArray[np.float64]
+    log_loss: float
+    old_cohort_auc: float
+    cpu_s: float
+    freshness_s: float
 
 
-def _goals(figures: Figures, name: str) -> None:
+def _real(figures: Figures, name: str, log: Callable[[float, int], Liking | None], size: Size) -> None:
+    runs: list[dict[str, Measured]] = []
+    for seed in range(size.seeds):
+        liked = log(_BLOCK * size.blocks, seed)
+        if liked is None:
+            return
+        runs.append(_measured(liked, size.blocks))
+    for strategy in runs[0]:
+        for figure, unit in _UNITS.items():
+            mean = float(np.mean([getattr(run[strategy], figure) for run in runs]))
+            figures.add(f"strategies.{name}.{strategy}.{figure}", mean, unit)
+        ndcg_mean = float(np.mean([run[strategy].ndcg.mean() for run in runs]))
+        figures.add(f"strategies.{name}.{strategy}.new_block_ndcg", ndcg_mean, "NDCG@10")
+    _goals(figures, name, runs)
+
+
+def _measured(liked: Liking, blocks: int) -> dict[str, Measured]:
+    stream = liked.stream
+    track = Track(liked.model, stream, blocks_of(stream.start, len(liked.users), blocks), liked.batch)
+    old = stream.examples.labels[held_out_of(track)]
+    return {
+        strategy: Measured(
+            *_ndcg(track, result, liked.users),
+            loss_of(track, result),
+            roc_auc(result.old, old),
+            result.cpu_s,
+            result.freshest_s,
+        )
+        for strategy, result in race(track).items()
+    }
+
+
+def _goals(figures: Figures, name: str, runs: Sequence[dict[str, Measured]]) -> None:
     """Incremental against full retraining, and `auto` against the best that is fixed."""
 
     def value(strategy: str, figure: str) -> float:
-        return float(figures.entries[f"strategies.{name}.{strategy}.{figure}"]["value"])
+        return float(np.mean([getattr(run[strategy], figure) for run in runs]))
 
     own, other = "incremental", "full_retrain"
-    gain = value(own, "new_block_ndcg") - value(other, "new_block_ndcg")
-    drop = 1 - value(own, "old_cohort_auc") / value(other, "old_cohort_auc")
-    share = value(own, "cpu_s") / value(other, "cpu_s")
+    users = np.concatenate([run[own].users for run in runs])
+    gains = np.concatenate([run[own].ndcg - run[other].ndcg for run in runs])
+    low, high = intervals.of_mean(users, gains)
     best = min(value(strategy, "log_loss") for strategy in ("frozen", own, other, "fine_tune"))
     figures.add(f"strategies.{name}.auto_over_best_fixed", value("auto", "log_loss") / best - 1, "share", at_most(0.05))
     part = "incremental" if name == "movielens" else f"incremental.{name}"
-    figures.add(f"{part}.new_block_ndcg_over_full_retrain", gain, "NDCG@10", at_least(0.0))
+    drop = 1 - value(own, "old_cohort_auc") / value(other, "old_cohort_auc")
+    share = value(own, "cpu_s") / value(other, "cpu_s")
+    figures.add(f"{part}.new_block_ndcg_over_full_retrain", float(gains.mean()), "NDCG@10", at_least(0.0))
+    figures.add(f"{part}.new_block_ndcg_over_full_retrain_low", low, "NDCG@10, 2.5 % of users' bootstrap")
+    figures.add(f"{part}.new_block_ndcg_over_full_retrain_high", high, "NDCG@10, 97.5 %")
     figures.add(f"{part}.old_cohort_drop", drop, "share of AUC", at_most(0.01))
     figures.add(f"{part}.cpu_share_of_full_retrain", share, "share of processor time", at_most(0.05))
 
 
-def _ndcg(track: Track, result: Result, users: npt.NDArray[np.int64]) -> float:
-    """Mean over users and blocks of those who have both kinds of labels there."""
-    found: list[float] = []
+def _ndcg(track: Track, result: Result, users: Int64s) -> tuple[Int64s, npt.NDArray[np.float64]]:
+    """Of each user and block with both kinds of labels there: the user, and NDCG@10."""
+    whose: list[Int64s] = []
+    found: list[npt.NDArray[np.float64]] = []
     for block, logits in zip(track.blocks[1:], result.logits, strict=True):
-        labels, groups = track.stream.examples.labels[block], users[block]
-        found += _ndcg_of(groups, logits, labels)
-    return float(np.mean(found))
-
-
-def _ndcg_of(users: npt.NDArray[np.int64], logits: Floats, labels: Floats) -> list[float]:
-    known, groups = np.unique(users, return_inverse=True)
-    values = ndcg(ranked(logits, labels, groups, known.shape[0]), K)
-    positives = np.bincount(groups, labels, known.shape[0])
-    both = (positives > 0) & (positives < np.bincount(groups, minlength=known.shape[0]))
-    return [float(value) for value in values[both]]
-
-
-def _auc(stream: Stream, which: npt.NDArray[np.int64], result: Result) -> float:
-    return roc_auc(result.old, stream.examples.labels[which])
+        labels = track.stream.examples.labels[block]
+        known, groups, sizes = np.unique(users[block], return_inverse=True, return_counts=True)
+        positives = np.bincount(groups, labels, known.shape[0])
+        both = (positives > 0) & (positives < sizes)
+        whose.append(known[both])
+        found.append(ndcg(ranked(logits, labels, groups, known.shape[0]), K)[both])
+    return np.concatenate(whose), np.concatenate(found)
 
 
 def main() -> None:

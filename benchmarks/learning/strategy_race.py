@@ -126,8 +126,13 @@ class Racer:
 
 def race(track: Track, names: Sequence[str] = (*FIXED, "auto")) -> dict[str, Result]:
     """All strategies on one track, each from the same beginning."""
-    held_out = np.arange(0, track.stream.start // 2, _HOLD_OUT)
+    held_out = held_out_of(track)
     return {name: Racer(name, track, held_out).race(held_out) for name in names}
+
+
+def held_out_of(track: Track) -> Int64s:
+    """The old cohort, by place."""
+    return np.arange(0, track.stream.start // 2, _HOLD_OUT)
 
 
 def loss_of(track: Track, result: Result) -> float:
