@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol
 
 from typing_extensions import Buffer
 
@@ -17,6 +17,8 @@ from martlet.manifest import BlobRef
 
 logger = logging.getLogger(__name__)
 
+SHARE_KEPT: Final = 0.9
+
 
 class FullStore(ResumableStore, ClearableStore, Protocol):
     """A store that can do everything."""
@@ -25,7 +27,7 @@ class FullStore(ResumableStore, ClearableStore, Protocol):
 class CachedStore:
     """Reads through a folder, which may be lost at any time; everything else goes to the store behind it. Thread-safe.
 
-    Several processes of a machine may share the folder.
+    Several processes of a machine may share the folder; each counts by itself, so it may hold more for a while.
 
     Args:
         folder: of copies of blobs.
@@ -38,6 +40,7 @@ class CachedStore:
         self._folder = folder
         self._limit = limit
         self._making_room = Lock()
+        self._held: int | None = None  # what this process has counted; another one's copies are seen at the next look
 
     def put(self, data: Buffer) -> BlobRef:
         """See the store."""
@@ -88,14 +91,25 @@ class CachedStore:
         return data
 
     def _make_room(self, size: int) -> None:
+        """Looks through the folder only when it may be full: there may be very many small copies in it."""
         with self._making_room:
-            copies = sorted(_copies(self._folder))
-            total = sum(bytes_ for _, bytes_, _ in copies)
-            for _, bytes_, path in copies:
-                if total + size <= self._limit:
-                    return
-                path.unlink(missing_ok=True)
-                total -= bytes_
+            if self._held is None or self._held + size > self._limit:
+                self._held = _cleared(self._folder, self._limit - size)
+            self._held += size
+
+
+def _cleared(folder: Path, limit: int) -> int:
+    """Bytes of the copies that stay; if there are more than the limit, the longest unread go, and some more."""
+    copies = sorted(_copies(folder))
+    total = sum(size for _, size, _ in copies)
+    if total <= limit:
+        return total
+    for _, size, path in copies:
+        path.unlink(missing_ok=True)
+        total -= size
+        if total <= SHARE_KEPT * limit:
+            break
+    return total
 
 
 def _copies(folder: Path) -> Iterable[tuple[int, int, Path]]:

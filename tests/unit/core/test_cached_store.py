@@ -47,11 +47,11 @@ def test_a_damaged_copy_is_fetched_again(behind: Counted, tmp_path: Path) -> Non
 
 def test_the_longest_unread_make_room(behind: Counted, tmp_path: Path) -> None:
     store = CachedStore(behind, tmp_path / "cache", 1000)
-    blobs = [behind.put(bytes([number]) * 300) for number in range(1, 4)]
+    blobs = [behind.put(bytes([number]) * 250) for number in range(1, 4)]
     for blob in blobs:
         store.get(blob)
     store.get(blobs[0])  # read again: the second is the oldest now
-    store.get(behind.put(b"z" * 300))
+    store.get(behind.put(b"z" * 400))
     before = behind.gets
     store.get(blobs[0])
     assert behind.gets == before
