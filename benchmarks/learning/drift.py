@@ -64,7 +64,8 @@ class Size:
     timed: int = 1_000_000
 
 
-QUICK: Final = Size(1, 150_000, 200_000, 20_000_000, 500_000, 200_000)
+FULL: Final = Size()
+QUICK: Final = Size(1, 120_000, 150_000, 20_000_000, 500_000, 200_000)
 
 
 class World:
@@ -241,7 +242,7 @@ def drift(figures: Figures, size: Size) -> None:
 
 def main() -> None:
     """Prints the figures and writes out/bench/learning-drift.json."""
-    size, figures = QUICK if os.environ.get("QUICK", "") not in {"", "0"} else Size(), Figures()
+    size, figures = QUICK if os.environ.get("QUICK", "") not in {"", "0"} else FULL, Figures()
     drift(figures, size)
     figures.write(Path("out/bench/learning-drift.json"))
 
