@@ -4,9 +4,9 @@ A made-up stream of known truth: users and items with hidden tastes, a click by 
 tastes are shuffled among them: what was learned of items is wrong from then on, and the best AUC that can be had stays
 what it was. Two learners of one model learn it: one at its rate, and one whose rate rises on an alarm. Each is scored
 on fresh examples of the world as it is then. An answer's events are those from the change until 90 % of the AUC that
-was lost is back. The rate itself is the one of several that is best without drift, or the comparison would be of rates. The learner has run for long when
-the world changes: AdaGrad's steps are small by then, which is what a boost is for. (After a third of the events before
-the change the same boost needs 0.58 of the events of the fixed rate, not 0.4.)
+was lost is back. The rate itself is the one of several that is best without drift, or the comparison would be of rates.
+The learner has run for long when the world changes: AdaGrad's steps are small by then, which is what a boost is for.
+(After a third of the events before the change the same boost needs 0.58 of the fixed rate's events, not 0.4.)
 
 False alarms are counted on streams that do not change: losses of a model that knows the truth, and of the learner.
 Detectors are timed beside river's, one number at a time there, a batch at a time here, as each is made to be used.
