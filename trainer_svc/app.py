@@ -203,7 +203,9 @@ class TrainerApp:
         weigh = weigher(self._model.spec.layout, self._model.label)
         source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh)
         letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
-        builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec))
+        builder = VersionBuilder(
+            FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec, self._model.head.more)
+        )
         publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
         journal = LogJournal(self._journal, self._readers[2])
         # All checkpoints stay until it is known where the pin was taken off.
@@ -287,7 +289,7 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
     if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
         raise Conflict("a user was erased from the log: what was learned before cannot be learned again from it")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
-    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
+    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec, model.head.more))
 
     def fresh(began: Began) -> TrainingState:
         return make_state(began, model, config, source, NoLetters(), preparing)

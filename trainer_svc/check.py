@@ -57,7 +57,7 @@ def check(model: Model, seed: int = 0) -> CheckReport:
     Later checks need what earlier ones made: after a failure the rest is left out.
     """
     random = np.random.default_rng(seed)
-    batches = [made_up_batch(model.spec, random, _SIZE) for _ in range(_STEPS)]
+    batches = [made_up_batch(model.spec, random, _SIZE, model.head) for _ in range(_STEPS)]
     subject = _Subject(model, batches, random)
     findings: list[Finding] = []
     for name, test in subject.tests():

@@ -13,12 +13,14 @@ from martlet.feature_encoding import USER_ID, ItemId
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.keys import id_value
 from martlet.learn import Model
+from martlet.learn.labels import importance_of
 from martlet.learn.losses import BinaryCrossEntropy
 from trainer_svc.batch import Batch
 from trainer_svc.dense_model import DenseModel, Moments
 from trainer_svc.optimizers.dense import DenseOptimizer
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.optimizers.learning_rate import LearningRate
+from trainer_svc.passes.fitting import Fitting
 from trainer_svc.passes.linear_passes import LinearPasses, is_linear
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
@@ -88,7 +90,11 @@ class Learner:
         return self._skipped
 
     def predict(self, block: FeatureBlock) -> Floats:
-        """Logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        """The main task's logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        return self.model.head.main_logits(self.logits(block))
+
+    def logits(self, block: FeatureBlock) -> Floats:
+        """All that the network gives: float32[n], or [n, columns] of the model's head. Changes nothing."""
         self._enter_thread()
         return self._passes.score(block, [read.gathered for read in self._rows.read(block)])
 
@@ -167,9 +173,10 @@ class Learner:
 
     def _passes_of(self, model: Model) -> Passes:
         lookups, loss = self._rows.lookups, model.label.loss
+        fitting = Fitting(model.head, importance_of(model.label))
         if isinstance(loss, BinaryCrossEntropy) and is_linear(model):
-            return LinearPasses(model.spec, lookups, self.dense, self._parameters)
-        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
+            return LinearPasses(model.spec, lookups, self.dense, self._parameters, fitting)
+        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss, fitting)
 
     def _check(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         own = self.state()
@@ -192,7 +199,7 @@ class Learner:
             self._thread = threading.get_ident()
 
     def _take_step(self, batch: Batch, now_us: int) -> tuple[Floats, float]:
-        """The logits before the step and the mean loss; see `learn`."""
+        """The main task's logits before the step and the mean loss; see `learn`."""
         torch.default_generator.manual_seed(self._steps)  # torch.manual_seed formats a stack trace each time
         self._steps += 1
         first = self._moments.unknown  # without any idea of the numbers' sizes they would be cut at ±10 as they are
@@ -200,15 +207,16 @@ class Learner:
             self._observe(batch)
         read = self._rows.read(batch.block)
         passed = self._passes.learn(batch, [one.gathered for one in read])
+        logits = self.model.head.main_logits(passed.logits)
         if not self._finite(passed):
             self._skipped += 1
             self._passes.undo()
-            return passed.logits, float("nan")
+            return logits, float("nan")
         loss = passed.total / max(float(batch.weights.sum()), 1e-12)
         self._move(batch, read, passed, loss, now_us)
         if not first:
             self._observe(batch)
-        return passed.logits, loss
+        return logits, loss
 
     def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
         """The optimizers' step."""

@@ -1,5 +1,6 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
+from martlet.learn.fusion import Fusion, Product, WeightedSum
 from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
 from martlet.learn.labels import (
     ESDFM,
@@ -65,6 +66,7 @@ __all__ = [
     "Dense",
     "Dwell",
     "Exponential",
+    "Fusion",
     "Id",
     "IdList",
     "Input",
@@ -79,6 +81,7 @@ __all__ = [
     "Number",
     "OnPlateau",
     "Outcome",
+    "Product",
     "RMSProp",
     "Regression",
     "RowAdaGrad",
@@ -94,6 +97,7 @@ __all__ = [
     "Vector",
     "Wait",
     "WarmUp",
+    "WeightedSum",
     "label_of",
     "linear",
     "load",
