@@ -240,6 +240,12 @@ class TrainerApp:
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
+        if model.label.link != "sigmoid":
+            logger.warning(
+                "%s: the judge compares log-losses, and this label is no yes or no: set registry.quality: health, else "
+                "the lane stays in shadow",
+                model.name,
+            )
         tail, lookup, journal = self._judge_readers
         source = EventSource(
             tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label.main)

@@ -90,6 +90,16 @@ class Head:
         ]
         return (*fused, *by_task)
 
+    @property
+    def shifted(self) -> Floats | float:
+        """What an offset counts in each column: 1 for logits of yes or no, else 0: float32[columns]; of one, a number.
+
+        It is the log-odds of a sample (see `Batch.offsets`), which numbers and classes have not.
+        """
+        shifts = np.zeros(self.columns, np.float32)
+        shifts[[task.first for task in self.tasks if task.link == SIGMOID]] = 1.0
+        return float(shifts[0]) if self.columns == 1 else shifts
+
     def is_probability(self, output: str) -> bool:
         """Whether an output of the graph holds probabilities; else logits, or numbers of another kind."""
         if output == SCORE:

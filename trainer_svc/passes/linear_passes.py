@@ -14,7 +14,6 @@ from trainer_svc.dense_inputs import list_counts, numbers_of
 from trainer_svc.dense_model import MAX_DEVIATIONS, DenseModel
 from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
-from trainer_svc.passes.fitting import Fitting
 from trainer_svc.passes.port import Passed
 from trainer_svc.table.compiling import kernel
 
@@ -36,14 +35,8 @@ class LinearPasses:
     """
 
     def __init__(
-        self,
-        spec: FeatureSpec,
-        lookups: list[TableLookup],
-        dense: DenseModel,
-        parameters: FlatParameters,
-        fitting: Fitting,
+        self, spec: FeatureSpec, lookups: list[TableLookup], dense: DenseModel, parameters: FlatParameters
     ) -> None:
-        self._fitting = fitting
         self.learns_as_it_scores = True
         self._spec = spec
         self._features = [feature for lookup in lookups for feature in lookup.features]
@@ -64,9 +57,8 @@ class LinearPasses:
         """Forward and backward."""
         shares, values = self._shares(batch.block), self._values(batch.block)
         logits, slopes = self._logits(gathered, shares, values), np.empty(batch.size, np.float32)
-        offsets = self._fitting.offsets(batch)
-        fitted = logits if offsets is None else logits + offsets
-        total = cross_entropy(fitted, batch.labels, self._fitting.weights(batch, fitted), slopes)
+        fitted = logits if batch.offsets is None else logits + batch.offsets
+        total = cross_entropy(fitted, batch.labels, batch.weights, slopes)
         self._parameters.gradients.zero_()
         add_dense_gradients(slopes, values, self._gradient(_WEIGHTS), self._gradient(_BIAS))
         gradients = [np.empty(tuple(rows.shape), np.float32) for rows in gathered]

@@ -14,7 +14,6 @@ from trainer_svc.dense_inputs import dense_inputs, owned
 from trainer_svc.dense_model import DenseModel
 from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
-from trainer_svc.passes.fitting import Fitting
 from trainer_svc.passes.port import Passed
 
 Floats = npt.NDArray[np.float32]
@@ -35,14 +34,13 @@ class TorchPasses:
         dense: DenseModel,
         parameters: FlatParameters,
         loss: Loss,
-        fitting: Fitting,
     ) -> None:
         self._spec = spec
         self._lookups = lookups
         self._dense = dense
         self._parameters = parameters
         self._loss = loss
-        self._fitting = fitting
+        self._shifted = dense.head.shifted
         self._buffers = list(dense.net.buffers())
         self._kept: list[torch.Tensor] = []
         self.learns_as_it_scores = _learns_as_it_scores(dense, spec)
@@ -61,10 +59,9 @@ class TorchPasses:
         if not self.learns_as_it_scores:  # switching the mode of every layer costs as much as a small layer
             self._dense.train(batch.size > 1)
         logits = self._dense(*dense_inputs(self._spec, self._lookups, batch.block, leaves))
-        offsets = self._fitting.offsets(batch)
+        offsets = batch.fitted_offsets(self._shifted)
         fitted = logits if offsets is None else logits + owned(offsets)
-        weights = self._fitting.weights(batch, fitted.detach().numpy())
-        total = self._loss.total(fitted, owned(batch.labels), owned(weights))
+        total = self._loss.total(fitted, owned(batch.labels), owned(batch.weights))
         total.backward()  # type: ignore[no-untyped-call]
         if not self.learns_as_it_scores:
             self._dense.eval()

@@ -166,19 +166,6 @@ def test_negatives_kept_at_a_rate_still_give_probabilities(kind: str) -> None:
     assert served == pytest.approx(0.1, abs=0.03)
 
 
-def test_what_was_learned_can_be_taken_back() -> None:
-    """A weight of 1 / p makes the gradient of what is taken back the opposite of the one that was learned."""
-    label = ml.Binary("click", "30m", takes_back="return")
-    model = ml.model_of(
-        "m", ml.DeepFM, inputs=PAIR, label=label, dim=2, hidden=(), dense=ml.SGD(0.1), rows=ml.RowSGD(0.1)
-    )
-    learner = Learner(model, 8)
-    block = requests(model.spec, [{"user_id": 1, "item_id": 1}])
-    weights, before = np.ones(1, np.float32), learner.dense_weights()["net.bias"][0]
-    learner.learn(Batch(block, np.zeros(1, np.float32), weights, None, np.array([3], np.uint8)), NOW_US)
-    assert learner.dense_weights()["net.bias"][0] == pytest.approx(before - 0.1, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
