@@ -33,6 +33,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "check": ("trainer_svc", "check"),
     "audit": ("trainer_svc", "audit"),
     "evaluate": ("trainer_svc", "evaluate"),
+    "publish": ("trainer_svc", "publish"),
     "replay": ("martlet.replay",),
 }
 SERVICES: Final = ("serve", "registry", "train")
@@ -126,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         ("registry", "run the registry"),
         ("train", "run the trainer: martlet train shop:MODEL"),
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
+        ("publish", "a frozen ONNX model becomes a version: martlet publish model.onnx --name NAME"),
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),

@@ -1,6 +1,6 @@
 """`python -m trainer_svc`: learn; `check`: can a model be learned and served?; `audit`: was it learned exactly once?
 
-`evaluate`: what were versions worth?
+`evaluate`: what were versions worth? `publish`: a frozen ONNX model becomes a version.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
+from trainer_svc.frozen.command import add_publish, run_publish
 
 PROGRAM = "martlet-trainer"
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
+    if options.command == "publish":
+        return run_publish(options)
     config = service_config(options)
     if options.command == "evaluate" and options.reference:
         options.model = options.reference
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
+    add_publish(commands)
     return parser
 
 

@@ -326,10 +326,10 @@ def producer_name(folder: Path, model: str) -> str:
 
 
 def load_model(config: Config) -> ml.Model:
-    """The model that the settings name."""
+    """The model that the settings name, as they override it."""
     if not config.trainer.model:
         raise InvalidInput("bad setting: trainer.model must name the model to learn, as package.module:NAME")
-    return ml.load(config.trainer.model)
+    return ml.overridden(ml.load(config.trainer.model), plain_learning(config.learning))
 
 
 def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
@@ -388,7 +388,8 @@ def make_state(
 
 def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
-    limits = [model.budgets] if model.budgets else []
+    limits: list[object] = [model.budgets] if model.budgets else []
+    limits += [type(model.head.fusion).__name__, model.head.fusion] if model.head.fusion else []
     return hashlib.sha256(canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])).hexdigest()[
         :16
     ]

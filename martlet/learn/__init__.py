@@ -20,7 +20,7 @@ from martlet.learn.labels import (
 )
 from martlet.learn.loading import load
 from martlet.learn.model import Model, ModelTable
-from martlet.learn.models import DCNv2, DeepFM, Linear, linear, model_of
+from martlet.learn.models import DCNv2, DeepFM, Ensemble, Linear, linear, model_of
 from martlet.learn.optimizers import (
     FTRL,
     SGD,
@@ -46,6 +46,7 @@ from martlet.learn.optimizers import (
     StepDecay,
     WarmUp,
 )
+from martlet.learn.overriding import overridden
 
 __all__ = [
     "ESDFM",
@@ -65,6 +66,7 @@ __all__ = [
     "DelayedFeedback",
     "Dense",
     "Dwell",
+    "Ensemble",
     "Exponential",
     "Fusion",
     "Id",
@@ -102,5 +104,6 @@ __all__ = [
     "linear",
     "load",
     "model_of",
+    "overridden",
     "plain_label",
 ]

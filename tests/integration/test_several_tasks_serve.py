@@ -91,7 +91,7 @@ def test_it_answers_what_the_head_says(served: tuple[str, Learner, OnnxServable]
 
 
 def test_a_request_may_weigh_the_tasks_itself(served: tuple[str, Learner, OnnxServable]) -> None:
-    kind, learner, servable = served
+    _kind, learner, servable = served
     scores = servable.predict(made_up_block(learner.spec, np.random.default_rng(1), 12, 3))
     if "click" not in scores.tasks:
         with pytest.raises(InvalidInput, match="task_weights names 'click'"):
