@@ -15,18 +15,20 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 import martlet.learn as ml
-from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
 from martlet.errors import Conflict, InvalidInput, NotFound, NotReady
-from martlet.eventlog.erasure import FileEventEraser, erased
+from martlet.eventlog.erasure import FileEventEraser, NoEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.eventlog.files import FileEventLog
+from martlet.eventlog.port import EventEraser, EventLog
 from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.learning_config import changed_setting, plain_learning
+from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
@@ -99,22 +101,17 @@ class TrainerApp:
         self._clock = clock
         self._ending = threading.Event()
         self._model = load_model(config)
-        self._erasers = [
-            FileEventEraser(folder) for folder in (config.event_log_dir, config.dead_letter_dir, config.checkpoint_dir)
-        ]
+        self._events = event_log(config, clock)
+        self._erasers = _erasers(config, self._events)
         self._journal = FileEventWriter(config.checkpoint_dir, PARTITION)
         self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
         self._letters = FileEventWriter(config.dead_letter_dir, LETTER_PARTITION)
         for eraser in self._erasers:
             eraser.finish()  # before anything is read, and under the journal's lock
-        self._readers = [
-            FileEventReader(folder)
-            for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir, config.dead_letter_dir)
-        ]
-        self._judge_readers = [
-            FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
-        ]
-        self._erasing_readers = [FileEventReader(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
+        journal, letters = FileEventLog(config.checkpoint_dir), FileEventLog(config.dead_letter_dir)
+        self._readers = [log.reader() for log in (self._events, self._events, journal, letters)]
+        self._judge_readers = [log.reader() for log in (self._events, self._events, journal)]
+        self._erasing_readers = [log.reader() for log in (self._events, letters)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
         self._registry = BlockingRegistryClient(
             settings.registry, own_token(config.auth), tls=channel_security(config.tls)
@@ -176,6 +173,7 @@ class TrainerApp:
     def _forget(self, user_id: ItemId) -> "Future[Erasure]":
         if self._loop is None:
             raise NotReady("the trainer is still starting")
+        self._events.eraser()  # what cannot be carried through is not begun
         return self._loop.forget(user_id)
 
     def _erasures(self) -> list[Erasure]:
@@ -201,11 +199,12 @@ class TrainerApp:
     def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
         config, settings = self._config, self._config.trainer
         weigh = weigher(self._model.spec.layout, self._model.label)
-        source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh)
-        letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
-        builder = VersionBuilder(
-            FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec, self._model.head.more)
+        source = EventSource(
+            self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait
         )
+        letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
+        identity = ModelIdentity(self._model.name, self._model.spec, self._model.head.more)
+        builder = VersionBuilder(artifact_store(config, cached=False), identity)
         publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
         journal = LogJournal(self._journal, self._readers[2])
         # All checkpoints stay until it is known where the pin was taken off.
@@ -247,9 +246,8 @@ class TrainerApp:
                 model.name,
             )
         tail, lookup, journal = self._judge_readers
-        source = EventSource(
-            tail, lookup, settings.read_bytes, CACHE_BYTES, weigher(model.spec.layout, model.label.main)
-        )
+        weigh = weigher(model.spec.layout, model.label.main)
+        source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait)
         rules = IntakeRules(model.name, model.spec, model.label.main, settings.dedup_window_seconds * 1_000_000)
         loop = EvidenceLoop(
             journal=LogJournal(self._judge_journal, journal, JUDGE_PARTITION),
@@ -272,6 +270,7 @@ class TrainerApp:
             writer.close()
         for reader in (*self._readers, *self._judge_readers, *self._erasing_readers):
             reader.close()
+        self._events.close()
 
 
 async def run(config: Config, ports_file: Path | None, preparing: Preparing = AsTheyAre) -> None:
@@ -287,9 +286,8 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
         Conflict: the log is not whole any more, since a user was erased from it.
     """
     model = load_model(config)
-    events, lookup, journal = (
-        FileEventReader(folder) for folder in (config.event_log_dir, config.event_log_dir, config.checkpoint_dir)
-    )
+    log = event_log(config, SystemClock())
+    events, lookup, journal = log.reader(), log.reader(), FileEventReader(config.checkpoint_dir)
     if PARTITION not in journal.partitions():
         raise NotFound(f"{config.checkpoint_dir} holds no journal")
     if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
@@ -308,6 +306,15 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
         Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
     )
     return auditor.run(entry for entry, _ in read_journal(journal, 0))
+
+
+def _erasers(config: Config, events: EventLog) -> list[EventEraser]:
+    """Of the events, the dead letters and the journal. Events of a log that cannot erase are never asked to be."""
+    embedded = [FileEventEraser(folder) for folder in (config.dead_letter_dir, config.checkpoint_dir)]
+    try:
+        return [events.eraser(), *embedded]
+    except Conflict as refusal:
+        return [NoEraser(str(refusal)), *embedded]
 
 
 def step_weight(batch_examples: int) -> int:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from martlet.eventlog.erasure import EventEraser
-from martlet.eventlog.port import EventReader
+from martlet.eventlog.port import EventEraser, EventReader
 from martlet.versions import Expiry
 from trainer_svc.erasure.log_search import Footprint, footprint, letters_of
 from trainer_svc.journal import Forgot

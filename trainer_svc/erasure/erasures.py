@@ -117,8 +117,9 @@ class Erasures:
         """Forgets one user. Not while a version is under way: it knows the user, and may be acknowledged yet."""
         if self._asked.empty():
             return
+        until = dict(self._ends())  # may have to wait: first, so that nobody's asking is lost
         user_id, asked = self._asked.get()
-        entry = Forgot(self._committed.position, user_id, dict(self._ends()), self._clock.now_us())
+        entry = Forgot(self._committed.position, user_id, until, self._clock.now_us())
         self._committed.record(entry)
         rows = self._committed.state.forget(entry)
         self._checkpointing.begin_whole()

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from martlet.artifacts import FolderStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.errors import InvalidInput
+from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store
 from martlet.versions import VersionRecord
 from martlet.views import Places
 from trainer_svc.frozen.named_inputs import read_named_inputs
 from trainer_svc.frozen.publishing import frozen_graph, offer
 
 
-def publish(file: Path, inputs: Path | None, model: str, places: Places, artifacts: Path) -> VersionRecord:
+def publish(file: Path, inputs: Path | None, model: str, places: Places, config: Config) -> VersionRecord:
     """Checks a frozen model before anything is stored, then offers it (see `publishing.offer`).
 
     Raises:
@@ -26,6 +27,6 @@ def publish(file: Path, inputs: Path | None, model: str, places: Places, artifac
     graph = frozen_graph(data, named)
     client = BlockingRegistryClient(places.registry, places.token, tls=places.tls)
     try:
-        return offer(graph, model, FolderStore(artifacts), client)
+        return offer(graph, model, artifact_store(config, cached=False), client)
     finally:
         client.close()

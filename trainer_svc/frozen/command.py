@@ -31,8 +31,7 @@ def run_publish(options: argparse.Namespace) -> int:
         InvalidInput: the model cannot be served.
         Conflict, Unavailable: the registry does not take it now.
     """
-    places, store = places_of(options), config_of(options).artifact_dir
-    record = publish(options.file, options.inputs, options.name, places, store)
+    record = publish(options.file, options.inputs, options.name, places_of(options), config_of(options))
     if options.json:
         print_json({"model": record.model, "version": record.version, "digest": record.digest,
                     "state": record.state.name, "reason": record.reason})  # fmt: skip
