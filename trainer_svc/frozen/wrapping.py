@@ -37,7 +37,7 @@ def wrapped(model: onnx.ModelProto, named: NamedInputs) -> onnx.ModelProto:
     if unknown:
         raise InvalidInput(f"inputs names {unknown[0]!r}; the graph's inputs are {', '.join(ready)}")
     output = _output(model, named.score)
-    nodes = [_renamed(node, ready) for node in model.graph.node]
+    nodes = [_renamed(node, number, ready) for number, node in enumerate(model.graph.node)]
     after = GraphBuilder("score")
     _add_score(after, ready.get(output.name, _INNER + output.name), output, named.score)
     tensors = [_named(tensor) for tensor in model.graph.initializer]
@@ -111,10 +111,10 @@ def _add_score(graph: GraphBuilder, value: str, output: onnx.ValueInfoProto, sco
         graph.add("Sigmoid" if score.kind == "logit" else "Identity", [LOGIT], SCORE)
 
 
-def _renamed(node: onnx.NodeProto, ready: dict[str, str]) -> onnx.NodeProto:
+def _renamed(node: onnx.NodeProto, number: int, ready: dict[str, str]) -> onnx.NodeProto:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    copy.name = _INNER + node.name
+    copy.name = f"{_INNER}{number}_{node.name}"  # names are optional in ONNX, but given ones must differ
     copy.input[:] = [ready.get(name) or (_INNER + name if name else "") for name in node.input]
     copy.output[:] = [_INNER + name if name else "" for name in node.output]
     return copy
