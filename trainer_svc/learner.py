@@ -13,12 +13,12 @@ from martlet.feature_encoding import USER_ID, ItemId
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.keys import id_value
 from martlet.learn import Model
-from martlet.learn.losses import BinaryCrossEntropy
 from trainer_svc.batch import Batch
 from trainer_svc.dense_model import DenseModel, Moments
 from trainer_svc.optimizers.dense import DenseOptimizer
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.optimizers.learning_rate import LearningRate
+from trainer_svc.passes.linear_losses import summed_loss
 from trainer_svc.passes.linear_passes import LinearPasses, is_linear
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
@@ -171,8 +171,9 @@ class Learner:
 
     def _passes_of(self, model: Model) -> Passes:
         lookups, loss = self._rows.lookups, model.label.loss
-        if isinstance(loss, BinaryCrossEntropy) and is_linear(model):
-            return LinearPasses(model.spec, lookups, self.dense, self._parameters)
+        compiled = summed_loss(loss) if is_linear(model) else None
+        if compiled is not None:
+            return LinearPasses(model.spec, lookups, self.dense, self._parameters, compiled)
         return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
 
     def _check(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
