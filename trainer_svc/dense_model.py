@@ -92,6 +92,7 @@ class DenseModel(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
+        self.spec = model.spec
         self.head = model.head
         self.net = with_rows_in(model.net)
         self.numbers = Numbers([feature for feature in model.spec.features if not feature.is_id])

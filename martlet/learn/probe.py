@@ -17,6 +17,7 @@ from martlet.errors import InvalidInput
 from martlet.feature_encoding import MASK_SUFFIX
 from martlet.learn.heads import Head
 from martlet.learn.inputs import IdInput, IdList, Input, Vector
+from martlet.learn.layer_calls import calls_of, first_to_part
 from martlet.learn.rows_in import with_embeddings_replaced, with_rows_in
 
 _ROWS: Final = 3
@@ -54,15 +55,23 @@ def probe(net: nn.Module, inputs: Mapping[str, Input], head: Head) -> Probe:
     with torch.no_grad(), watch:
         expected = _run(recording, values, watch, head)
         again = _run(recording, values, watch, head)
+    rows = {name: watch.rows[name] for name in ids if name in watch.rows}
     if not torch.equal(expected, again):
-        raise InvalidInput("the network scores the same inputs differently the second time: it must keep no state")
+        place = _unsteady_layer(net, {**values, **rows})
+        raise InvalidInput(f"{place} gives other numbers for the same inputs the second time: it must keep no state")
     _check_all_used(values, watch)
-    rows = {name: watch.rows[name] for name in ids}
     with torch.no_grad():
         actual = head.joined(with_rows_in(net).eval()(**{**values, **rows}))
     if not torch.equal(expected, actual):
         raise InvalidInput("the network looks at the shape of ids: it must only pass them to nn.Embedding")
     return Probe(dict(watch.layers), {name: row.shape[-1] for name, row in rows.items()}, watch.weights_used(recording))
+
+
+def _unsteady_layer(net: nn.Module, values: Mapping[str, torch.Tensor]) -> str:
+    """The layer that gives something else the second time, for a message."""
+    steady = with_rows_in(net).eval()
+    one, other = (calls_of(steady, lambda layer: layer(**values)) for _ in range(2))
+    return first_to_part(one, other) or "the network"
 
 
 class _Recorder(nn.Module):
