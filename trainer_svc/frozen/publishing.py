@@ -14,7 +14,7 @@ from martlet.errors import InvalidInput
 from martlet.feature_encoding import feed, signature_of
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.manifest import Learned, Lineage, Manifest, Provenance, VersionKind, canonical_json, encode_manifest
-from martlet.signature import LOGIT, Signature
+from martlet.signature import SCORE, Signature
 from martlet.table_blobs import encode_dense
 from martlet.versions import LineageState, VersionRecord
 from trainer_svc.frozen.graph_check import open_graph, read_graph, signature_of_graph
@@ -25,6 +25,7 @@ from trainer_svc.made_up import made_up_block, one_row
 LINEAGE: Final = "frozen"
 _ROWS: Final = 7
 _NEAR: Final = 1e-4
+_HALF: Final = 0.5
 
 
 class RegistryPort(Protocol):
@@ -67,7 +68,7 @@ def frozen_graph(data: bytes, named: NamedInputs | None) -> FrozenGraph:
     written = model.SerializeToString(deterministic=True)
     session = open_graph(written)
     if named is not None:
-        _check_rows(spec, session)
+        _check_rows(spec, session, is_probability=named.score.kind == "probability")
     return FrozenGraph(written, signature, spec)
 
 
@@ -100,7 +101,7 @@ def offer(graph: FrozenGraph, model: str, store: ArtifactStore, registry: Regist
     return registry.publish(encoded)
 
 
-def _check_rows(spec: FeatureSpec, session: ort.InferenceSession) -> None:
+def _check_rows(spec: FeatureSpec, session: ort.InferenceSession, *, is_probability: bool) -> None:
     """Requests are answered together, so a row's score must not hang on its neighbours."""
     block = made_up_block(spec, np.random.default_rng(0), _ROWS, _ROWS)
     small = FeatureBlock(
@@ -112,11 +113,14 @@ def _check_rows(spec: FeatureSpec, session: ort.InferenceSession) -> None:
     )
     run = session.run
     try:
-        together = np.asarray(run([LOGIT], feed(spec, small))[0])
-        alone = np.concatenate([run([LOGIT], feed(spec, one_row(small, row)))[0] for row in range(_ROWS)])
+        together = np.asarray(run([SCORE], feed(spec, small))[0])
+        alone = np.concatenate([run([SCORE], feed(spec, one_row(small, row)))[0] for row in range(_ROWS)])
     except Exception as error:  # onnxruntime has a class of its own for each of its statuses
         raise InvalidInput(f"the graph fails on {_ROWS} items: {error}") from error
     if together.shape != (_ROWS,):
         raise InvalidInput(f"{_ROWS} items get scores of shape {list(together.shape)}")
     if not np.allclose(together, alone, rtol=_NEAR, atol=_NEAR, equal_nan=True):
         raise InvalidInput("an item's score hangs on the items beside it: such a graph can be asked with tensors alone")
+    if is_probability and not ((together >= 0) & (together <= 1)).all():
+        worst = float(together[np.argmax(np.abs(together - _HALF))])
+        raise InvalidInput(f"score is said to be a probability, but is {worst:g}: write is: logit, or is: number")

@@ -167,6 +167,7 @@ COUPLED = by_hand([node("ReduceMean", ["x"], ["m"], keepdims=1), node("Sub", ["x
     ("model", "text", "complaint"),
     [
         (COUPLED, "inputs: {x: {vector: v, width: 3}}", "hangs on the items beside it"),
+        (None, "inputs: {x: {vector: v, width: 3}}", "said to be a probability, but is .*: write is: logit"),
         (None, "inputs: {x: {vector: v, width: 4}}", "'x' takes 3 numbers an item, its features give 4"),
         (None, "inputs: {z: {number: a}}", "input 'x' is not among inputs"),
         (None, "inputs: {x: {vector: v, width: 3}, z: {number: a}}", "inputs names 'z'"),
