@@ -40,11 +40,11 @@ class Reader:
 
     def do(self, language: str, name: str, text: str) -> None:
         if language == "sh" and name == "background":
-            log = (self.folder / "log").open("wb")
             command = ["sh", "-c", f"exec {text}"]
-            self._background.append(
-                subprocess.Popen(command, cwd=self.folder, env=self._environment, stdout=log, stderr=log)
-            )
+            with (self.folder / "log").open("wb") as log:
+                self._background.append(
+                    subprocess.Popen(command, cwd=self.folder, env=self._environment, stdout=log, stderr=log)
+                )
         elif language == "sh":
             done = subprocess.run(
                 ["sh", "-e", "-c", text],
@@ -96,9 +96,9 @@ def test_the_tutorial_does_what_it_says(reader: Reader) -> None:
     for language, name, text in blocks:
         reader.do(language, name, text)
     assert "model 'shop' can be learned and served" in reader.said
-    assert "2500 things were shown" in reader.said
-    for user, kind in ((3, "lamp"), (7, "mug")):
-        answer = reader.said.split(f"user {user} likes")[1].splitlines()[1:7]
+    assert "4000 things were shown" in reader.said
+    for wish, kind in (("light", "lamp"), ("read", "book")):
+        answer = reader.said.split(f"for the wish {wish}")[1].splitlines()[1:7]
         first = [line.split()[-1] for line in answer[:2]]
         assert first == [kind, kind], reader.said
-    assert "PINNED" in reader.said
+    assert "REJECTED" not in reader.said
