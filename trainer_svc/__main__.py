@@ -2,7 +2,8 @@
 
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
-`evaluate`: what were versions worth? `publish`: a frozen ONNX model becomes a version.
+`evaluate`: what were versions worth? `tune`: with which settings would learning have been best? `publish`: a frozen ONNX
+model becomes a version.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 from trainer_svc.frozen.command import add_publish, run_publish
 from trainer_svc.run_app import end_with_parent, run_strategy
+from trainer_svc.tuning.command import add_tune, run_tune
 
 PROGRAM = "martlet-trainer"
 
@@ -39,7 +41,7 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "publish":
         return run_publish(options)
     config = service_config(options)
-    if options.command == "evaluate" and options.reference:
+    if options.command in ("evaluate", "tune") and options.reference:
         options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
@@ -50,6 +52,8 @@ def _do(options: argparse.Namespace) -> int:
         return run_strategy(config, options.run)
     if options.command == "evaluate":
         return run_evaluate(config, options)
+    if options.command == "tune":
+        return run_tune(config, options)
     asyncio.run(run(config, options.ports_file, options=_found_again(options)))
     return 0
 
@@ -74,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
     add_publish(commands)
+    add_tune(commands, common)
     retrained = commands.add_parser(
         "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
     )
