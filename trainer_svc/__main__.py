@@ -2,8 +2,8 @@
 
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
-`evaluate`: what were versions worth? `tune`: with which settings would learning have been best? `publish`: a frozen ONNX
-model becomes a version.
+`evaluate`: what were versions worth? `tune`: with which settings would learning have been best? `publish`: a frozen
+ONNX model becomes a version.
 """
 
 import argparse
@@ -38,9 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
-    if options.command == "publish":
-        return run_publish(options)
-    config = service_config(options)
+    return run_publish(options) if options.command == "publish" else _do_by_settings(options, service_config(options))
+
+
+def _do_by_settings(options: argparse.Namespace, config: Config) -> int:
     if options.command in ("evaluate", "tune") and options.reference:
         options.model = options.reference
     if options.model:
