@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+import martlet.learn as ml
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import SystemClock
 from martlet.errors import InvalidInput, MartletError, NotFound
@@ -178,7 +179,7 @@ class ComposedRun:
         """The model of the lineage that the run goes on from."""
         if began.model_ref == self._run.model_ref:
             return self._model
-        model = ml.load(began.model_ref)
+        model = ml.overridden(ml.load(began.model_ref), began.learning)
         if (spec_digest(model.spec), learning_digest(model)) != (began.spec_digest, began.learning_digest):
             raise InvalidInput(
                 f"{began.model_ref} is not the model any more that {self._config.data_dir} learns: keep it as it was, "
