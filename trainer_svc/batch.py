@@ -20,6 +20,8 @@ class Batch:
         offsets: float32[n] or None: added to each logit that is fitted, not to what is served: fit σ(f + offset), serve
             σ(f). With negatives kept at a rate r it is -log r (Wang, Zhang, Wang, NeurIPS'21, arXiv 2110.13048).
         insertions: uint8[n] or None: how each came into the stream (`martlet.learn.labels.Insertion`).
+        late: float32[n] or None: the share of positives that come after the wait (`martlet.learn.labels.importance`);
+            None: all.
     """  # noqa: RUF002
 
     block: FeatureBlock
@@ -27,6 +29,7 @@ class Batch:
     weights: Floats
     offsets: Floats | None = None
     insertions: npt.NDArray[np.uint8] | None = None
+    late: Floats | None = None
 
     @property
     def size(self) -> int:
