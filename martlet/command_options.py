@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config, load_config
 from martlet.views import Places
 
@@ -53,7 +54,8 @@ def places_of(options: argparse.Namespace) -> Places:
         serving=options.serving or dialled(serving.host, serving.grpc_port),
         registry=options.registry or dialled(registry.host, registry.grpc_port),
         trainer=options.trainer or dialled(trainer.host, trainer.grpc_port),
-        token=config.auth.token,
+        token=own_token(config.auth),
+        tls=channel_security(config.tls),
     )
 
 

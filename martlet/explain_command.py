@@ -93,7 +93,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 async def _asked(options: argparse.Namespace) -> Explanation:
     places = places_of(options)
-    async with ServingClient(places.serving, places.token) as client:
+    async with ServingClient(places.serving, places.token, tls=places.tls) as client:
         return await client.explain(
             options.model,
             options.user,

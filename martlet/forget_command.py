@@ -48,7 +48,7 @@ def _forget(options: argparse.Namespace) -> int:
 
 async def _forgotten(options: argparse.Namespace) -> Erasure:
     places = places_of(options)
-    client = TrainerClient(places.trainer, places.token)
+    client = TrainerClient(places.trainer, places.token, tls=places.tls)
     try:
         user = user_of(options.user, is_text=options.text)
         erasure = await client.forget(options.model, user, options.who or getpass.getuser(), options.why)

@@ -123,7 +123,7 @@ def _readmit(options: argparse.Namespace) -> int:
 
 async def _readmitted(options: argparse.Namespace) -> int:
     places = places_of(options)
-    client = TrainerClient(places.trainer, places.token)
+    client = TrainerClient(places.trainer, places.token, tls=places.tls)
     try:
         return await client.readmit(options.model, options.epoch, options.who or _user(), options.why)
     finally:
@@ -132,7 +132,7 @@ async def _readmitted(options: argparse.Namespace) -> int:
 
 async def _say(options: argparse.Namespace) -> None:
     places = places_of(options)
-    client = RolloutClient(places.registry, places.token, ONCE)
+    client = RolloutClient(places.registry, places.token, ONCE, places.tls)
     try:
         await options.say(client, options)
     finally:

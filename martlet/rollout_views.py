@@ -69,8 +69,8 @@ class RolloutReader:
     """Asks one registry as often as one likes, over the same connections. Async context manager."""
 
     def __init__(self, places: Places) -> None:
-        self._registry = RegistryClient(places.registry, places.token, POLICY)
-        self._rollouts = RolloutClient(places.registry, places.token, POLICY)
+        self._registry = RegistryClient(places.registry, places.token, POLICY, places.tls)
+        self._rollouts = RolloutClient(places.registry, places.token, POLICY, places.tls)
 
     async def __aenter__(self) -> Self:
         return self

@@ -49,7 +49,7 @@ async def catalog(places: Places, model: str, last: int) -> list[CatalogRow]:
     Raises:
         NotFound: no such model.
     """
-    client = RegistryClient(places.registry, places.token, POLICY)
+    client = RegistryClient(places.registry, places.token, POLICY, places.tls)
     try:
         records = await client.versions(model)
     finally:

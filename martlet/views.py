@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from martlet.client.bearer import Token
 from martlet.client.channel import CallPolicy
 from martlet.client.health import Health, health_of
 from martlet.client.serving import ServingClient
+from martlet.client.tls import Plaintext, Tls
 from martlet.client.trainer import TrainerClient
 from martlet.errors import MartletError
 from martlet.tables import table
@@ -24,17 +26,20 @@ POLICY = CallPolicy(timeout=5.0, tries=2)
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the services answer, and the token for them."""
+    """Where the services answer, the token for them, and how their channels are secured."""
 
     serving: str
     registry: str
     trainer: str
-    token: str
+    token: Token
+    tls: Tls | Plaintext | None = None
 
 
 async def status(places: Places) -> dict[str, Any]:
     """The health of the three services, what serving holds and how the trainer stands. Never fails as a whole."""
-    health = await asyncio.gather(*(health_of(place) for place in (places.serving, places.registry, places.trainer)))
+    health = await asyncio.gather(
+        *(health_of(place, tls=places.tls) for place in (places.serving, places.registry, places.trainer))
+    )
     held = {} if health[0] is Health.UNREACHABLE else await _or_error(_servables(places))
     learned = {} if health[2] is Health.UNREACHABLE else await _or_error(_trainer(places))
     return {
@@ -89,12 +94,12 @@ def print_status(console: Console, shown: Mapping[str, Any]) -> None:
 
 
 async def _servables(places: Places) -> dict[str, Any]:
-    async with ServingClient(places.serving, places.token, POLICY) as client:
+    async with ServingClient(places.serving, places.token, POLICY, places.tls) as client:
         return {"servables": [plain(asdict(held)) for held in await client.status()]}
 
 
 async def _trainer(places: Places) -> dict[str, Any]:
-    client = TrainerClient(places.trainer, places.token, POLICY)
+    client = TrainerClient(places.trainer, places.token, POLICY, places.tls)
     try:
         return dict(plain(asdict(await client.status())))
     finally:

@@ -15,6 +15,7 @@ from martlet.clock import SystemClock
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
+from martlet.runtime.server_tls import server_tls
 from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server, add_RolloutServiceServicer_to_server
 from martlet.versions import AspiredSet
 from registry_svc.admission import AdmissionPolicy
@@ -93,7 +94,9 @@ class RegistryApp:
         rollouts = Rollouts(catalog, operator, desk, policies, self._threads.catalog)
         servicer, rollout_servicer = RegistryServicer(registry), RolloutServicer(rollouts)
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
-        self.server = Server("registry", listen, collectors, Authorizer(config.auth))
+        tls = server_tls(config.tls, settings.host)
+        authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
+        self.server = Server("registry", listen, collectors, authorizer, tls)
         self.server.add("martlet.v1.RegistryService", lambda to: add_RegistryServiceServicer_to_server(servicer, to))
         self.server.add(
             "martlet.v1.RolloutService", lambda to: add_RolloutServiceServicer_to_server(rollout_servicer, to)

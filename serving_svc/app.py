@@ -21,8 +21,10 @@ from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.exploration import Exploration
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
+from martlet.runtime.server_tls import server_tls
 from martlet.v1 import events_pb2_grpc, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire.events import encode_event
@@ -84,7 +86,9 @@ class ServingApp:
         }
         self._writer = FileEventWriter(config.event_log_dir, config.serving.replica, config.serving.prediction_queue)
         self._reader = FileEventReader(config.event_log_dir)
-        self._registry = RegistryClient(config.serving.registry, config.auth.token)
+        self._registry = RegistryClient(
+            config.serving.registry, own_token(config.auth), tls=channel_security(config.tls)
+        )
         self._meter = HealthMeter(HealthMetrics(collectors))
         self._recent = RecentRequests()
         self._statistics = TensorStatistics()
@@ -227,7 +231,9 @@ class ServingApp:
             share_port=config.share_port,
             metrics_host=LOOPBACK if config.share_port else "",  # the host asks it, and tells for all
         )
-        server = Server("serving", listen, self._collectors, Authorizer(self._config.auth))
+        tls = server_tls(self._config.tls, config.host)
+        authorizer = Authorizer(self._config.auth, mutual=tls is not None and tls.mutual)
+        server = Server("serving", listen, self._collectors, authorizer, tls)
         server.add(
             "martlet.v1.ServingService", lambda to: serving_pb2_grpc.add_ServingServiceServicer_to_server(serving, to)
         )

@@ -18,8 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
-from martlet.runtime.metrics_http import MetricsServer
+from martlet.runtime.metrics_http import MetricsDoor, MetricsServer
+from martlet.runtime.server_tls import server_tls
 from serving_svc.children import Child, Command
 from serving_svc.host_metrics import HostMetrics, WorkerPlace
 from serving_svc.table_builder import TableBuilder
@@ -40,11 +42,14 @@ class ServingHost:
 
     Raises:
         OSError: the port is taken.
+        InvalidInput: a bad setting of `tls` or `auth`.
     """
 
     def __init__(self, config: Config, options: Sequence[str]) -> None:
         self._config = config
         serving = config.serving
+        self._tls = server_tls(config.tls, serving.host)
+        self._authorizer = Authorizer(config.auth, mutual=self._tls is not None and self._tls.mutual)
         self._port = _reserved(serving.host, serving.grpc_port)
         self._folder = Path(tempfile.mkdtemp(prefix="martlet-host-"))  # mode 0700; a socket's path must be short
         program = [sys.executable, "-m", "serving_svc", *options]
@@ -66,7 +71,8 @@ class ServingHost:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         serving = self._config.serving
-        http = MetricsServer(serving.host, serving.metrics_port, self._metrics, self._metrics.ready)
+        door = MetricsDoor(self._tls, self._authorizer.admits_reader)
+        http = MetricsServer(serving.host, serving.metrics_port, self._metrics, self._metrics.ready, door)
         living = [asyncio.create_task(child.run()) for child in (self._builder, *self._workers)]
         work = [*living, asyncio.create_task(self._announce(ports_file, http.port))]
         ended = asyncio.create_task(self._ended.wait())

@@ -24,9 +24,11 @@ from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.learning_config import changed_setting, plain_learning
 from martlet.runtime.server import Listen, Server
+from martlet.runtime.server_tls import server_tls
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.wire.trainer import Erasure
 from trainer_svc.audit import (
@@ -114,7 +116,9 @@ class TrainerApp:
         ]
         self._erasing_readers = [FileEventReader(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
-        self._registry = BlockingRegistryClient(settings.registry, config.auth.token)
+        self._registry = BlockingRegistryClient(
+            settings.registry, own_token(config.auth), tls=channel_security(config.tls)
+        )
         # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
         self._executors = {
             name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report", "eraser")
@@ -126,7 +130,9 @@ class TrainerApp:
             self._executors["report"],
         )
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
-        self.server = Server("trainer", listen, collectors, Authorizer(config.auth))
+        tls = server_tls(config.tls, settings.host)
+        authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
+        self.server = Server("trainer", listen, collectors, authorizer, tls)
         self._loop: TrainingLoop | None = None
         servicer = TrainerServicer(lambda: self._board.status, self._readmit, self._forget, self._erasures)
         self.server.add("martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(servicer, grpc))

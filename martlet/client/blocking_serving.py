@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import grpc
-
 from martlet.client import serving_requests as requests
 from martlet.client.answer import BlockingAnswer, blocking_answer_of
-from martlet.client.channel import BALANCED, CallPolicy, bearer, blocking_call
+from martlet.client.bearer import Token, bearer
+from martlet.client.channel import BALANCED, CallPolicy, blocking_call
+from martlet.client.dialling import dial_blocking
 from martlet.client.serving_requests import Values
+from martlet.client.tls import Plaintext, Tls
 from martlet.events import LogPosition, Outcome
 from martlet.explanation import Explanation
 from martlet.exploration import Exploration
@@ -27,8 +28,10 @@ R = TypeVar("R")
 class BlockingServingClient:
     """Serving, from any number of threads. Retries and balancing as `ServingClient` has them."""
 
-    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.insecure_channel(address, options=BALANCED)
+    def __init__(
+        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+    ) -> None:
+        self._channel = dial_blocking(address, BALANCED, tls, token)
         self._serving = serving_pb2_grpc.ServingServiceStub(self._channel)
         self._events = events_pb2_grpc.EventsServiceStub(self._channel)
         self._metadata = bearer(token)

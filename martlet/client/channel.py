@@ -72,11 +72,6 @@ class CallPolicy:
         return float(self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # noqa: S311  jitter is no secret
 
 
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    """The metadata that says who calls."""
-    return (("authorization", f"Bearer {token}"),) if token else ()
-
-
 def domain_error(error: grpc.RpcError) -> MartletError:
     """The domain's error for a failed call."""
     code, details = error.code(), error.details() or ""

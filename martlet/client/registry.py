@@ -5,7 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 import grpc
 import grpc.aio
 
-from martlet.client.channel import OPTIONS, CallPolicy, bearer, blocking_call, call, domain_error
+from martlet.client.bearer import Token, bearer
+from martlet.client.channel import OPTIONS, CallPolicy, blocking_call, call, domain_error
+from martlet.client.dialling import dial, dial_blocking
+from martlet.client.tls import Plaintext, Tls
 from martlet.evidence import EvidenceBatch
 from martlet.measurement import MeasurementBatch
 from martlet.v1 import registry_pb2 as pb
@@ -20,8 +23,10 @@ EXPIRE_SECONDS = 120.0
 class RegistryClient:
     """The registry, from an event loop. Every call here may be repeated without harm."""
 
-    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    def __init__(
+        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+    ) -> None:
+        self._channel = dial(address, OPTIONS, tls, token)
         self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()
@@ -123,8 +128,10 @@ class RegistryClient:
 class BlockingRegistryClient:
     """The registry, from a thread. Thread-safe."""
 
-    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+    def __init__(
+        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+    ) -> None:
+        self._channel = dial_blocking(address, OPTIONS, tls, token)
         self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()

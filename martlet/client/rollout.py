@@ -1,9 +1,9 @@
 """A client of the registry's rollouts: what is decided about a model's versions, and an operator's word on it."""
 
-import grpc
-import grpc.aio
-
-from martlet.client.channel import OPTIONS, CallPolicy, bearer, call
+from martlet.client.bearer import Token, bearer
+from martlet.client.channel import OPTIONS, CallPolicy, call
+from martlet.client.dialling import dial
+from martlet.client.tls import Plaintext, Tls
 from martlet.rollouts import RolloutView
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
@@ -13,8 +13,10 @@ from martlet.wire.evidence import rollout_of
 class RolloutClient:
     """Rollouts, from an event loop. An operator's call says who and why; both stand in the journal."""
 
-    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    def __init__(
+        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+    ) -> None:
+        self._channel = dial(address, OPTIONS, tls, token)
         self._stub = registry_pb2_grpc.RolloutServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()

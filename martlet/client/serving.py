@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import grpc.aio
-
 from martlet.client import serving_requests as requests
 from martlet.client.answer import Answer, answer_of
-from martlet.client.channel import BALANCED, CallPolicy, bearer, call
+from martlet.client.bearer import Token, bearer
+from martlet.client.channel import BALANCED, CallPolicy, call
+from martlet.client.dialling import dial
 from martlet.client.serving_requests import Values
+from martlet.client.tls import Plaintext, Tls
 from martlet.events import LogPosition, Outcome
 from martlet.explanation import Explanation
 from martlet.exploration import Exploration
@@ -31,8 +32,10 @@ class ServingClient:
     that has several hosts behind it is balanced call by call, and a try that failed goes to the next host.
     """
 
-    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=BALANCED)
+    def __init__(
+        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+    ) -> None:
+        self._channel = dial(address, BALANCED, tls, token)
         self._serving = serving_pb2_grpc.ServingServiceStub(self._channel)
         self._events = events_pb2_grpc.EventsServiceStub(self._channel)
         self._metadata = bearer(token)

@@ -1,8 +1,9 @@
 """Client of the trainer: what it has learned and how it stands."""
 
-import grpc.aio
-
-from martlet.client.channel import OPTIONS, CallPolicy, bearer, call
+from martlet.client.bearer import Token, bearer
+from martlet.client.channel import OPTIONS, CallPolicy, call
+from martlet.client.dialling import dial
+from martlet.client.tls import Plaintext, Tls
 from martlet.feature_encoding import ItemId
 from martlet.v1 import trainer_pb2, trainer_pb2_grpc
 from martlet.wire.trainer import Erasure, TrainerStatus, erasure_of, trainer_status_of
@@ -15,8 +16,10 @@ FORGET_SECONDS = 120.0
 class TrainerClient:
     """The trainer, from an event loop."""
 
-    def __init__(self, address: str, token: str = "", policy: CallPolicy | None = None) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    def __init__(
+        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+    ) -> None:
+        self._channel = dial(address, OPTIONS, tls, token)
         self._stub = trainer_pb2_grpc.TrainerServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()

@@ -16,7 +16,11 @@ import msgspec
 import yaml
 
 from martlet.errors import InvalidInput
+from martlet.runtime.graphs_config import GraphsConfig
 from martlet.runtime.learning_config import LearningConfig
+from martlet.runtime.signing_config import SigningConfig
+from martlet.runtime.tls_config import TlsConfig
+from martlet.runtime.tracing_config import TracingConfig
 
 PREFIX = "MARTLET_"
 
@@ -177,16 +181,32 @@ class TokenConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateConfig:
+    """A caller known by its certificate: its common name or one of its alternative names, and a role."""
+
+    subject: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuthConfig:
-    """Who may do what. Without tokens everybody on the (loopback) address may.
+    """Who may do what. Without tokens and certificates everybody who reaches the port may.
 
     Attributes:
         tokens: known callers.
+        tokens_file: more of them: a YAML list of name, sha256 and role, read again when it changes.
+        certificates: callers known by the certificate they show (needs `tls.client_ca`).
         token: the secret this process itself presents to other services.
+        token_file: or a file that holds it, read again when it changes.
+        reload_seconds: the files are looked at during calls, at most this often.
     """
 
     tokens: tuple[TokenConfig, ...] = ()
+    tokens_file: str = ""
+    certificates: tuple[CertificateConfig, ...] = ()
     token: str = field(default="", repr=False)
+    token_file: str = ""
+    reload_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +228,10 @@ class Config:
     learning: LearningConfig = field(default_factory=LearningConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    signing: SigningConfig = field(default_factory=SigningConfig)
+    graphs: GraphsConfig = field(default_factory=GraphsConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
 
     @property
     def event_log_dir(self) -> Path:

@@ -4,10 +4,15 @@ Under overload whatever is taken up must still be finished in time, or the work 
 not be: when less of its deadline is left than such calls take of late, or when too many are under way.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
+
+from martlet.errors import OverCapacity
 
 _WEIGHT: Final = 1 / 16  # of the newest duration in the running mean
 _SPREADS: Final = 4.0
+_STREAM_RETRY_MS: Final = 1000
 
 
 class Usual:
@@ -41,13 +46,34 @@ class Door:
 
     Args:
         most: calls that may be under way.
+        most_streams: streams that may be open; they are counted apart, for most of them are open for days.
     """
 
-    __slots__ = ("inside", "most")
+    __slots__ = ("inside", "most", "most_streams", "streams")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_streams: int = 1000) -> None:
         self.most = most
+        self.most_streams = most_streams
         self.inside = 0
+        self.streams = 0
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Counts a stream while it is open."""
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    def check_streams(self) -> None:
+        """Whether the stream counted last may stay.
+
+        Raises:
+            OverCapacity: too many are open.
+        """
+        if self.streams > self.most_streams:
+            raise OverCapacity(f"{self.most_streams} streams are open, and no more are taken", _STREAM_RETRY_MS)
 
     def fits(self, remaining: float | None, usual: Usual) -> bool:
         """Whether a call with so much of its deadline left (seconds; None: it has none) can be let in.

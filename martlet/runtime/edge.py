@@ -14,7 +14,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from martlet import errors
 from martlet.client.channel import RETRY_AFTER
-from martlet.runtime.auth import Authorizer, Metadata
+from martlet.redaction import without_paths
+from martlet.runtime.auth import OPEN, Authorizer, Metadata
+from martlet.runtime.caller import CALLER
 from martlet.runtime.door import Door, Usual
 from martlet.runtime.metrics import RpcMetrics
 
@@ -67,10 +69,10 @@ class Edge(grpc.GenericRpcHandler):
         """Generated code gives the same methods to `add_registered_method_handlers`."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """Takes a servicer's methods; those of gRPC's own services (health, reflection) stay open and uncounted."""
+        """Takes a servicer's methods; those that are open to everybody (health) stay as they are, and uncounted."""
         for name, handler in handlers.items():
             method = f"/{service}/{name}"
-            self._handlers[method] = handler if service.startswith("grpc.") else self._wrapped(handler, method)
+            self._handlers[method] = handler if method in OPEN else self._wrapped(handler, method)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of a call; None: there is no such method."""
@@ -87,7 +89,7 @@ class Edge(grpc.GenericRpcHandler):
 
     def _unary(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
         """Refuses what cannot be answered in time before it decodes it: under overload that is most of the work."""
-        admit = self._admit if self._authorizer.enabled else None
+        admit = self._admit if self._authorizer.asks else None
         answered = self._metrics.duration(method, grpc.StatusCode.OK.name)
         door, usual, now = self._door, Usual(), time.perf_counter
 
@@ -117,10 +119,14 @@ class Edge(grpc.GenericRpcHandler):
         return wrapped
 
     def _stream(self, behaviour: Behaviour, method: str) -> Behaviour:
+        door = self._door
+
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            with self._metrics.open_stream(method), self._metrics.call(method) as outcome:
+            with self._metrics.open_stream(method), self._metrics.call(method) as outcome, door.stream():
                 try:
-                    self._admit(context, method)
+                    if self._authorizer.asks:
+                        self._admit(context, method)
+                    door.check_streams()
                     async for message in behaviour(request, context):
                         yield message
                     outcome.code, error = grpc.StatusCode.OK.name, None
@@ -132,8 +138,8 @@ class Edge(grpc.GenericRpcHandler):
         return wrapped
 
     def _admit(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
-        if self._authorizer.enabled:
-            self._authorizer.check(method, _metadata(context))
+        """Lets the caller in, and remembers for the rest of the call who it is."""
+        CALLER.set(self._authorizer.check(method, _metadata(context), _certificate_names(context)))
 
     async def _fail(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> NoReturn:
         code = status_of(error)
@@ -178,7 +184,7 @@ def _shape(handler: Handler) -> tuple[Any, "Callable[..., Handler]"]:
 
 def _told(error: Exception) -> str:
     """The error's sentence. It travels in a header: a longer one would cost the caller the whole status."""
-    text = str(error)
+    text = without_paths(str(error))
     return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "…"
 
 
@@ -186,6 +192,13 @@ def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Metadata:
     return [
         (str(name), value) for name, value in cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
     ]
+
+
+def _certificate_names(context: grpc.aio.ServicerContext[Any, Any]) -> list[str]:
+    """Common name and alternative names of the caller's certificate, which gRPC has verified; none: it showed none."""
+    told = context.auth_context()
+    values = (*told.get("x509_common_name", ()), *told.get("x509_subject_alternative_name", ()))
+    return list(dict.fromkeys(value.decode("utf-8", "replace") for value in values))
 
 
 def _retry_hint(error: errors.OverCapacity) -> tuple[tuple[str, str | bytes], ...]:

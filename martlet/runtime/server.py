@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -19,10 +19,14 @@ from prometheus_client import CollectorRegistry
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.door import Door
 from martlet.runtime.edge import Edge
+from martlet.runtime.grpc_tls import server_credentials
 from martlet.runtime.metrics import RpcMetrics
-from martlet.runtime.metrics_http import MetricsServer
+from martlet.runtime.metrics_http import MetricsDoor, MetricsServer
+from martlet.runtime.server_tls import ServerTls
 
 Hook: TypeAlias = Callable[[], Awaitable[None]]
+
+MAX_METADATA_BYTES: Final = 16 << 10
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,9 @@ class Listen:
         max_calls: calls that may be under way; beyond, and when too little of its deadline is left, a call is refused
             before it is decoded (RESOURCE_EXHAUSTED).
         share_port: beside other processes that do the same; the kernel spreads connections over them.
-        metrics_host: for metrics and readiness; empty: as for gRPC.
+        metrics_host: for metrics and readiness; empty: as for gRPC. On a host of its own they are plain and open: it is
+            loopback, where the process that started this one asks, and tells for all.
+        max_streams: streams that may be open; beyond, one is refused likewise.
     """
 
     host: str
@@ -45,6 +51,7 @@ class Listen:
     max_calls: int = 1000
     share_port: bool = False
     metrics_host: str = ""
+    max_streams: int = 1000
 
 
 class Server:
@@ -53,8 +60,17 @@ class Server:
     `add` the servicers, `start`, then `serve_until_signal`; or `start` and `stop` in tests.
     """
 
-    def __init__(self, name: str, listen: Listen, registry: CollectorRegistry, authorizer: Authorizer) -> None:
+    def __init__(
+        self,
+        name: str,
+        listen: Listen,
+        registry: CollectorRegistry,
+        authorizer: Authorizer,
+        tls: ServerTls | None = None,
+    ) -> None:
         self._name = name
+        self._tls = tls
+        self._authorizer = authorizer
         self._listen = listen
         self._registry = registry
         options = [
@@ -63,9 +79,12 @@ class Server:
             ("grpc.so_reuseport", int(listen.share_port)),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),  # below it gRPC refuses by chance, unless both are the same
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.max_concurrent_streams", listen.max_calls + listen.max_streams),  # of one connection
         ]
         self._server = grpc.aio.server(options=options)
-        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls))
+        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls, listen.max_streams))
         self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
@@ -105,13 +124,17 @@ class Server:
         logger.info("%s listens on %s, metrics on %s", self._name, self.grpc_port, self.metrics_port)
 
     def _serve_metrics(self) -> MetricsServer:
-        host = self._listen.metrics_host or self._listen.host
-        return MetricsServer(host, self._listen.metrics_port, self._registry, lambda: self._serving)
+        apart = self._listen.metrics_host
+        door = MetricsDoor() if apart else MetricsDoor(self._tls, self._authorizer.admits_reader)
+        host = apart or self._listen.host
+        return MetricsServer(host, self._listen.metrics_port, self._registry, lambda: self._serving, door)
 
     def _bind(self) -> int:
         place = f"{self._listen.host}:{self._listen.grpc_port}"
         try:
-            return self._server.add_insecure_port(place)
+            if self._tls is None:
+                return self._server.add_insecure_port(place)
+            return self._server.add_secure_port(place, server_credentials(self._tls))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {place}: {error}") from error
 

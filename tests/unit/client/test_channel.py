@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from martlet.client.channel import RETRY_AFTER, CallPolicy, bearer, blocking_call, call, domain_error
+from martlet.client.bearer import bearer
+from martlet.client.channel import RETRY_AFTER, CallPolicy, blocking_call, call, domain_error
 from martlet.errors import MartletError, NotFound, OverCapacity, Unavailable
 
 QUICK = CallPolicy(timeout=5.0, tries=3, backoff=0.001)
