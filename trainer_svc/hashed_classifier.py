@@ -71,7 +71,7 @@ class Classifier:
         if kept:
             batch = batch_of(kept, self._hashing.layout)
             keys = self._hashing.keys(batch.block)
-            learn_in_order(keys, batch.labels, self._weights, self._squares, np.float32(self._rate))
+            learn_in_order(keys, batch.labels, self._weights, self._squares, self._rate)
 
     def state(self, name: str) -> Arrays:
         """Under this name."""

@@ -35,7 +35,7 @@ class LateOutcomes(Protocol):
         ...
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Takes a state over (copies)."""
+        """Takes a state over (copies); an empty one is that of the beginning."""
         ...
 
 
@@ -78,7 +78,8 @@ class ShareOfLate:
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over."""
-        self._late.restore(state, "late")
+        if state:
+            self._late.restore(state, "late")
 
 
 class DelayedOrReal:
@@ -112,6 +113,8 @@ class DelayedOrReal:
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over."""
+        if not state:
+            return
         self._delayed.restore(state, "delayed")
         self._real.restore(state, "real")
 

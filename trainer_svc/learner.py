@@ -22,6 +22,7 @@ from trainer_svc.optimizers.learning_rate import LearningRate
 from trainer_svc.passes.linear_passes import LinearPasses, is_linear
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
+from trainer_svc.passes.weighing import label_importance
 from trainer_svc.row_store import RowsRead, RowStore
 from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable
@@ -166,10 +167,10 @@ class Learner:
         self._steps, self._skipped = (int(count) for count in np.asarray(parts["learner"]["counts"], np.int64))
 
     def _passes_of(self, model: Model) -> Passes:
-        lookups, loss = self._rows.lookups, model.label.loss
+        lookups, loss, importance = self._rows.lookups, model.label.loss, label_importance(model.label)
         if isinstance(loss, BinaryCrossEntropy) and is_linear(model):
-            return LinearPasses(model.spec, lookups, self.dense, self._parameters)
-        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
+            return LinearPasses(model.spec, lookups, self.dense, self._parameters, importance)
+        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss, importance)
 
     def _check(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         own = self.state()

@@ -19,6 +19,7 @@ from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
 from martlet.measurement import MeasurementBatch
 from martlet.wire.recorded import RecordedPrediction
+from trainer_svc.batch import Batch
 from trainer_svc.event_source import EventSource, Place
 from trainer_svc.example_batch import batch_of, whole_block
 from trainer_svc.intake import Intake, IntakeRules
@@ -35,6 +36,7 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.labelled_rows import Examples, LabelledRows, count, in_batches
+from trainer_svc.late_outcomes import late_outcomes_of
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential
 from trainer_svc.scoreboard import Scoreboard, ScoreboardState
@@ -117,7 +119,9 @@ class TrainingState:
         self._graph = graph
         self._source = source
         self._letters = letters
+        self._tasks = rules.label.tasks
         self.intake = Intake(rules, source.payload)
+        self._late = late_outcomes_of(rules.label, rules.spec)
         self.cursor = VersionCursor()
         self._shipping = TableShipping(began.delta_encoding, began.exact_repair_every)
         self._prequential = Prequential(QUALITY_WINDOW)
@@ -145,6 +149,7 @@ class TrainingState:
         joined = self.intake.finish(entry.cut, entry.now_us)
         for examples in self.batches(joined.examples):
             self._test_and_learn(examples)
+        self._judge(joined.unlearned)
         self._evict()
         self.step += 1
         self._letters.write(self.step, joined.letters)
@@ -242,7 +247,7 @@ class TrainingState:
         """Learns examples that were taken back; they were tested when they came."""
         for examples in suspect.batches:
             prepared = self._preparation.prepare(examples, self.examples)
-            self._learner.learn(batch_of(prepared, self._rules.spec.layout), self.intake.watermark_us)
+            self._learner.learn(self._batch(prepared), self.intake.watermark_us)
             self.examples += count(examples)
         self.intake.account.relearn(suspect.outcomes)
 
@@ -290,6 +295,7 @@ class TrainingState:
             "cursor": self.cursor.state(),
             "shipping": self._shipping.state(),
             "preparation": self._preparation.state(),
+            "late": self._late.state(),
             "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
         }
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
@@ -317,21 +323,43 @@ class TrainingState:
         self.cursor.restore(parts["cursor"])
         self._shipping.restore(parts.get("shipping", {}))
         self._preparation.restore(parts.get("preparation", {}))
+        self._late.restore(parts.get("late", {}))
 
     def _test_and_learn(self, examples: Examples) -> None:
         """Each example is scored before it is learned."""
-        layout = self._rules.spec.layout
-        batch = batch_of(examples, layout)
+        batch = self._batch(examples)
         prepared = self._preparation.prepare(examples, self.examples)
         if prepared is examples:
             logits = self._learner.test_and_learn(batch, self.intake.watermark_us)
         else:
             logits = self._learner.predict(batch.block)
-            self._learner.learn(batch_of(prepared, layout), self.intake.watermark_us)
+            self._learner.learn(self._batch(prepared), self.intake.watermark_us)
         judged = np.repeat([group.judged for group in examples], [len(group) for group in examples])
-        self._prequential.update(logits[judged], batch.labels[judged])
+        main, labels = (values if values.ndim == 1 else values[:, 0] for values in (logits, batch.labels))
+        self._prequential.update(main[judged], labels[judged], self._shares(labels[judged]))
         self._scoreboard.update(examples)
         self.examples += batch.size
+
+    def _judge(self, ended: Examples) -> None:
+        """Final labels of rows that were learned otherwise, or not at all: by the scores that were served.
+
+        The learner's own score would be of one that has learned the row by now.
+        """
+        if not ended:
+            return
+        self._scoreboard.update(ended)
+        if self._tasks[0].judged_at_end:
+            logits = np.concatenate([group.prediction.logits_at(group.rows) for group in ended])
+            self._prequential.update(logits, np.concatenate([group.labels for group in ended]))
+        self._late.learn(ended)
+
+    def _batch(self, examples: Examples) -> Batch:
+        return self._late.weigh(batch_of(examples, self._rules.spec.layout, len(self._tasks)))
+
+    def _shares(self, labels: Floats) -> Floats | None:
+        """What tested rows stand for: a negative for those that were not chosen to be learned, too."""
+        share = self._tasks[0].keep
+        return None if share == 1 else np.where(labels > 0, np.float32(1), np.float32(1 / share))
 
     def _evict(self) -> None:
         due = self.intake.watermark_us // EVICT_INTERVAL_US
