@@ -100,16 +100,16 @@ class Joiner:
         *,
         mature: bool = False,
     ) -> None:
-        self._window_us = label.window_us
         self._fetch = fetch
         self._account = account
         rules = [replace(label.tasks[0], delayed=Wait())] if mature else label.tasks
+        self._window_us = max(rule.window_us for rule in rules)
         self._stages = _stages(rules)
         self._ends = {stage.task: number for number, stage in enumerate(self._stages) if stage.ends}
         self._entries = {stage.task: number for number, stage in enumerate(self._stages) if not stage.ends}
         marks = _marks(rules)
         earlier_us = [stage.at_us for stage in self._stages[:-1]]
-        self._held = HeldPredictions(label.window_us, earlier_us, marks[-1].end)
+        self._held = HeldPredictions(self._window_us, earlier_us, marks[-1].end)
         self._readers = [
             TaskReader(rule, task, own, self._held, mature=mature)
             for task, (rule, own) in enumerate(zip(rules, marks, strict=True))

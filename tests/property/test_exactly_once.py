@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import martlet.learn as ml
 from benchmarks.training.crash_trainer import BREAKS
 from martlet.errors import Corrupt
 from martlet.events import Outcome
+from martlet.learn.labels import LabelRule
 from martlet.wire.events import decode_event
 from tests.unit.trainer.streams import Label, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, INEXACT, World, until_quiet
@@ -22,8 +24,17 @@ from trainer_svc.outcome_account import AccountState
 from trainer_svc.training_loop import TrainingLoop
 
 SEED, EVENTS = 11, 70
-LABELS = {"explicit": Label(), "window": Label("rating", 20_000_000, explicit=False)}
-BEGANS = {"explicit": BEGAN, "window": INEXACT}
+LABELS: dict[str, LabelRule] = {
+    "explicit": Label(),
+    "window": Label("rating", 20_000_000, explicit=False),
+    "sampled": ml.Binary("rating", "20s", negatives=0.4, takes_back="view"),
+    "fnw": ml.Binary("rating", "20s", delayed=ml.FNW()),
+    "es-dfm": ml.Binary("rating", "20s", delayed=ml.ESDFM("1s", buckets=64)),
+    "fnc": ml.Binary("rating", "20s", delayed=ml.FNC("1s", buckets=64)),
+    "tasks": ml.MultiTask({"first": ml.Binary("rating", "9s"), "second": ml.Regression(("rating", "view"), "20s")}),
+}
+BEGANS = {label: INEXACT if label == "window" else BEGAN for label in LABELS}
+EXAMPLES = {label: 50 if label in {"explicit", "window"} else 10 for label in LABELS}
 
 
 def told_and_unreadable() -> tuple[set[str], int]:
