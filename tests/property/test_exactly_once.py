@@ -34,7 +34,6 @@ LABELS: dict[str, LabelRule] = {
     "tasks": ml.MultiTask({"first": ml.Binary("rating", "9s"), "second": ml.Regression(("rating", "view"), "20s")}),
 }
 BEGANS = {label: INEXACT if label == "window" else BEGAN for label in LABELS}
-EXAMPLES = {label: 50 if label in {"explicit", "window"} else 10 for label in LABELS}
 
 
 def told_and_unreadable() -> tuple[set[str], int]:
@@ -116,7 +115,7 @@ def check_same(deaths: frozenset[int], label: str, root: Path) -> None:
 
 @pytest.mark.parametrize("label", LABELS)
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_trainer_killed_anywhere_goes_on_as_if_it_had_not_been(
     label: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -146,7 +145,7 @@ def test_a_commit_in_a_broken_order_is_noticed(broken: str, tmp_path: Path, monk
 
 @pytest.mark.parametrize("label", LABELS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_a_killed_trainer_did_is_what_its_journal_says(
     label: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -254,7 +254,8 @@ def test_every_impression_is_judged_once_by_its_final_label(name: str, seed: int
     shown = {(made.prediction_id, row) for _, made in story(seed) if isinstance(made, Prediction)
              for row in range(len(made.item_ids))}  # fmt: skip
     assert Counter(row[:2] for row in one.judged) == Counter(shown)
-    assert sorted(one.judged) == sorted(ripe.judged)
+    if name != "tasks":  # of which outcomes wait for their prediction as long as the longest window
+        assert sorted(one.judged) == sorted(ripe.judged)
 
 
 @pytest.mark.parametrize("name", ["wait", "fnw", "fnw-wait", "fnc", "es-dfm", "back"])
