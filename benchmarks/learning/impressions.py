@@ -58,10 +58,10 @@ def inputs() -> dict[str, ml.Input]:
     }
 
 
-def movielens(count: int, stars: float = 5.0) -> Impressions:
-    """The first ratings of MovieLens 100K, two hundred users at a time; an impression is one rated film."""
+def movielens(count: int, active: int, stars: float = 5.0) -> Impressions:
+    """The first ratings of MovieLens 100K, so many users at a time; an impression is one rated film."""
     data = movielens_100k(CACHE)
-    ratings = list(islice(interleaved(data.ratings), count))
+    ratings = list(islice(interleaved(data.ratings, active), count))
     requests = [RankInput(one.user, data.users[one.user], [one.item], [data.items[one.item]]) for one in ratings]
     return Impressions(requests, np.array([float(one.rating >= stars) for one in ratings]))
 
@@ -73,25 +73,37 @@ class Hours:
     Attributes:
         ends: the log's positions at the stretches' ends.
         blocks: what each stretch's impressions are scored by.
-        size: impressions of a stretch.
+        stretch_us: event time of one.
     """
 
     root: Path
     ends: Sequence[int]
     blocks: Sequence[FeatureBlock]
-    size: int
+    stretch_us: int
 
 
-def write(root: Path, model: ml.Model, impressions: Impressions, delays_us: npt.NDArray[np.int64], size: int) -> Hours:
-    """Writes predictions and, for positives, clicks after their delays, in event time."""
+def write(
+    root: Path,
+    model: ml.Model,
+    impressions: Impressions,
+    delays_us: npt.NDArray[np.int64],
+    size: int,
+    *,
+    told: bool = False,
+) -> Hours:
+    """Writes predictions and, for positives, clicks after their delays, in event time.
+
+    `told`: real negatives have a click of value 0, too, at once.
+    """
     encoded = [encode(model.spec, request) for request in impressions.requests]
     timed: list[tuple[int, Event]] = []
     for number, (request, block) in enumerate(zip(impressions.requests, encoded, strict=True)):
         now = START_US + number * SECOND_US
         timed.append((now, _prediction(model, number, now, request, block)))
-        if impressions.labels[number]:
-            then = now + int(delays_us[number])
-            timed.append((then, Outcome(f"e{number}", f"p{number}", request.item_ids[0], "click", 1.0, then)))
+        label = float(impressions.labels[number])
+        if label or told:
+            then = now + (int(delays_us[number]) if label else 0)
+            timed.append((then, Outcome(f"e{number}", f"p{number}", request.item_ids[0], "click", label, then)))
     timed.sort(key=lambda one: one[0])
     writer = FileEventWriter(root, PARTITION, queue_limit=1 << 22)
     ends, last = [], 0
@@ -106,11 +118,24 @@ def write(root: Path, model: ml.Model, impressions: Impressions, delays_us: npt.
         ends.append(position.result().offset)
     writer.close()
     blocks = [concatenate(encoded[at : at + size]) for at in range(0, len(encoded), size)]
-    return Hours(root, ends, blocks, size)
+    return Hours(root, ends, blocks, size * SECOND_US)
 
 
-def learn(model: ml.Model, hours: Hours) -> tuple[Floats, TrainingState]:
-    """Each hour's impressions are scored by what has learned the hours before: float64[n] logits, and the end."""
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a run came to.
+
+    Attributes:
+        logits: float64[n], each stretch's block scored by what has learned the stretches before.
+    """
+
+    logits: Floats
+    learner: Learner
+    state: TrainingState
+
+
+def learn(model: ml.Model, hours: Hours) -> Course:
+    """Learns a log, stretch by stretch."""
     tail, lookup = FileEventReader(hours.root), FileEventReader(hours.root)
     source = EventSource(tail, lookup, 4 << 20, _CACHE_BYTES)
     learner = Learner(model)
@@ -120,12 +145,12 @@ def learn(model: ml.Model, hours: Hours) -> tuple[Floats, TrainingState]:
     scores, start = [], 0
     for number, (end, block) in enumerate(zip(hours.ends, hours.blocks, strict=True), 1):
         scores.append(learner.predict(block).astype(np.float64))
-        now = START_US + number * hours.size * SECOND_US + LATENESS_US
+        now = START_US + number * hours.stretch_us + LATENESS_US
         state.take_step(Stepped(Cut((Range(PARTITION, start, end),), ()), now))
         start = end
     tail.close()
     lookup.close()
-    return np.concatenate(scores), state
+    return Course(np.concatenate(scores), learner, state)
 
 
 def _prediction(model: ml.Model, number: int, now: int, request: RankInput, block: FeatureBlock) -> Prediction:

@@ -30,7 +30,7 @@ class FNW:
     """
 
     wait: str = ""
-    rate: float = 0.05
+    rate: float = 0.15
     buckets: int = 1 << 16
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class FNC:
     """  # noqa: RUF002
 
     wait: str = ""
-    rate: float = 0.05
+    rate: float = 0.15
     buckets: int = 1 << 16
 
     def __post_init__(self) -> None:
