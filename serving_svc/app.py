@@ -14,15 +14,14 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from martlet.artifacts import FolderStore
 from martlet.client.registry import RegistryClient
 from martlet.clock import Clock
-from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.exploration import Exploration
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.v1 import events_pb2_grpc, serving_pb2_grpc
@@ -70,6 +69,7 @@ class ServingApp:
 
     Raises:
         Conflict: another process writes this replica's partition of the event log.
+        InvalidInput: a setting is wrong.
     """
 
     def __init__(self, config: Config, clock: Clock, collectors: CollectorRegistry) -> None:
@@ -84,8 +84,9 @@ class ServingApp:
             "tail": ThreadPoolExecutor(1, "item-tail"),
             "retrieval": ThreadPoolExecutor(1, "retrieval"),
         }
-        self._writer = FileEventWriter(config.event_log_dir, config.serving.replica, config.serving.prediction_queue)
-        self._reader = FileEventReader(config.event_log_dir)
+        self._event_log = event_log(config, clock)
+        self._writer = self._event_log.writer(config.serving.replica, config.serving.prediction_queue)
+        self._reader = self._event_log.reader()
         self._registry = RegistryClient(
             config.serving.registry, own_token(config.auth), tls=channel_security(config.tls)
         )
@@ -182,6 +183,7 @@ class ServingApp:
         for executor in self._executors.values():
             await asyncio.to_thread(executor.shutdown)
         self._reader.close()
+        await asyncio.to_thread(self._event_log.close)
 
     async def _watch_readiness(self) -> None:
         while True:
@@ -195,7 +197,7 @@ class ServingApp:
         config = self._config
         folder = config.arena_dir / config.serving.replica
         shutil.rmtree(folder, ignore_errors=True)  # an earlier process's; the partition's lock says that it is gone
-        artifacts = FolderStore(config.artifact_dir)
+        artifacts = artifact_store(config, cached=True)
         tables: Tables
         if config.serving.tables:
             tables = SharedTables(Path(config.serving.tables))

@@ -13,8 +13,8 @@ from martlet.events import Outcome
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
 from martlet.learn.labels import LabelRule
-from martlet.manifest import spec_digest
 from martlet.wire.events import decode_event
+from martlet.wire.projected import RecordReader
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
 from trainer_svc.cleaning import fault_of_outcome, fault_of_time
 from trainer_svc.deduplication import Deduplication, Sighting
@@ -32,12 +32,17 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class IntakeRules:
-    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered."""
+    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered.
+
+    Attributes:
+        earlier: specs that the model had before; what they laid out is read as far as it is the same.
+    """
 
     model: str
     spec: FeatureSpec
     label: LabelRule
     dedup_window_us: int
+    earlier: tuple[FeatureSpec, ...] = ()
 
 
 class _Counts(msgspec.Struct):
@@ -56,7 +61,7 @@ class Intake:
 
     Args:
         fetch: a record of the log again, by its place.
-        mature: labels come when they are mature (see `trainer_svc.joiner`).
+        mature: labels come when they are mature (see `trainer_svc.joiner`), to be judged by.
 
     Attributes:
         account: where each outcome went.
@@ -65,11 +70,13 @@ class Intake:
 
     def __init__(self, rules: IntakeRules, fetch: Callable[[Place], bytes], *, mature: bool = False) -> None:
         self._rules = rules
-        self._spec_digest = spec_digest(rules.spec)
+        self._read = RecordReader(rules.spec, rules.earlier)
+        self._spec_digest = self._read.digest
+        self._scores_alone = mature
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._parsed = ParsedPredictions(fetch)
+        self._parsed = ParsedPredictions(fetch, read=self._read)
         self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
@@ -146,13 +153,13 @@ class Intake:
         self._deduplication.restore(_part(state, "seen/"))
 
     def _take_prediction(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
-        prediction = RecordedPrediction(payload)
+        prediction = self._read(payload)
         fault = fault_of_time(prediction.time_us, now_us)
         if fault:
             raise InvalidInput(f"prediction {prediction.prediction_id}: {fault}")
         standing = self._standing(prediction, place)
         if standing is Standing.OPEN:
-            prediction.check(self._layout)
+            self._check(prediction)
         latest = self._latest_us.get(place.partition, 0)
         self._latest_us[place.partition] = max(latest, prediction.time_us)
         if not self._joiner.add_prediction(prediction, place, standing):
@@ -168,7 +175,15 @@ class Intake:
                 return Standing.FORGOTTEN
         if prediction.model != self._rules.model:
             return Standing.OTHER_MODEL
-        return Standing.OPEN if prediction.spec_digest == self._spec_digest else Standing.OTHER_SPEC
+        known = self._scores_alone or prediction.spec_digest == self._spec_digest
+        return Standing.OPEN if known else Standing.OTHER_SPEC
+
+    def _check(self, prediction: RecordedPrediction) -> None:
+        """The judge reads scores alone, so it judges answers of any features."""
+        if prediction.spec_digest == self._spec_digest:
+            prediction.check(self._layout)
+        else:
+            prediction.check_scores()
 
     def _take_outcome(self, place: Place, payload: bytes, now_us: int) -> None:
         outcome = decode_event(payload)

@@ -61,7 +61,12 @@ class TrainerMetrics:
 
 
 class StatusBoard:
-    """An observer of the loop. `status` may be read from any thread.
+    """An observer of the loop. What it shows may be read from any thread.
+
+    Attributes:
+        status: the newest.
+        examples, event_time_us: learned so far, and how far event time has come.
+        began_us: event time when examples were first seen in this process; 0: not yet.
 
     Args:
         send: brings measurements to the registry; blocking.
@@ -77,6 +82,9 @@ class StatusBoard:
         self._background = background
         self._checkpoint_step = 0
         self._digest = ""
+        self.examples = 0
+        self.event_time_us = 0
+        self.began_us = 0
         self.status = TrainerStatus(model, 0, 0, {}, 0, 0, 0, 0, 0, "", 0, 0, {}, "")
 
     def stepped(self, stepping: Stepping, seconds: float) -> None:
@@ -106,6 +114,8 @@ class StatusBoard:
     def update(self, state: TrainingState, quality: dict[str, float]) -> None:
         """Takes a new status over."""
         intake, at = state.intake, state.cursor.at
+        self.examples, self.event_time_us = state.examples, intake.watermark_us
+        self.began_us = self.began_us or (intake.watermark_us if state.examples else 0)
         account = intake.account
         self.status = TrainerStatus(
             model=self._model,

@@ -18,6 +18,7 @@ from martlet.eventlog.erasure import is_erased
 from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
 from martlet.measurement import MeasurementBatch
+from martlet.wire.projected import RecordReader
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.batch import Batch
 from trainer_svc.event_source import EventSource, Place
@@ -120,6 +121,7 @@ class TrainingState:
         self._source = source
         self._letters = letters
         self._tasks = rules.label.tasks
+        self._read = RecordReader(rules.spec, rules.earlier)
         self.intake = Intake(rules, source.payload)
         self._late = late_outcomes_of(rules.label, rules.spec)
         self.cursor = VersionCursor()
@@ -173,6 +175,15 @@ class TrainingState:
             tables=tables,
             metrics=self.quality() | self._shift(),
         )
+
+    def found(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Begins as another lineage's state; what that one published is not this one's. For a fresh state.
+
+        Every bucket counts as changed: the first version is a snapshot anyway.
+        """
+        self.restore(state)
+        self.cursor.begin_anew()
+        self._scoreboard = Scoreboard(self._began.model, f"trainer/{self._began.lineage}", REPORT_INTERVAL_US)
 
     def land(self, entry: PublishResult) -> None:
         """The version under way was answered. What an acknowledged one carried need not travel again."""
@@ -386,9 +397,10 @@ class TrainingState:
         for place in reversed(self._recent):
             if rows >= SHIFT_ROWS:
                 return
-            prediction = RecordedPrediction(self._source.payload(place))
-            rows += prediction.rows
-            yield prediction
+            prediction = self._read(self._source.payload(place))
+            if prediction.spec_digest == self._read.digest:
+                rows += prediction.rows
+                yield prediction
 
 
 def config_digest(began: Began) -> str:

@@ -1,9 +1,9 @@
 """`python -m benchmarks.learning.negatives`: is a score still a probability when few negatives are learned?
 
 A made-up stream of slates whose law is known: an impression is clicked with probability σ(b + user + item), two or
-three in a hundred, users and items of Zipf's frequencies. Negatives are kept at the rates 1, 0.1 and 0.01, by the joiner, and
-learned with the offset -log r. In the end the learner's scores of fresh impressions are held against the law's
-probabilities: expected calibration error over 15 bins of equal size, and predicted over true clicks. QUICK=1: a short form.
+three in a hundred, users and items of Zipf's frequencies. The joiner keeps negatives at the rates 1, 0.1 and 0.01; they
+are learned with the offset -log r. In the end the learner's scores of fresh impressions are held against the law's
+probabilities: expected calibration error over 15 bins of equal size, and predicted over true clicks.
 """  # noqa: RUF002
 
 import os

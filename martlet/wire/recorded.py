@@ -226,12 +226,9 @@ class RecordedPrediction:
         Raises:
             InvalidInput: they do not; the message says which.
         """
+        self.check_scores()
         rows = self.rows
-        logits = self._logits()
-        if len(logits) != rows or not all(map(math.isfinite, logits)):
-            raise InvalidInput("the answering version's logits are not there for each item, or not finite")
-        features = self._message.features
-        parts = (features.user_ids, features.user_numbers, features.item_ids, features.item_numbers)
+        parts = (self.user_ids, self.user_numbers, self.item_ids, self.item_numbers)
         sizes = tuple(map(len, parts))
         wanted = (
             8 * layout.user_id_columns,
@@ -244,3 +241,13 @@ class RecordedPrediction:
         for numbers in parts[1::2]:
             if numbers and np.isinf(np.frombuffer(numbers, "<f4")).any():
                 raise InvalidInput("a feature is infinite")
+
+    def check_scores(self) -> None:
+        """Checks that there is a finite logit of the answering version for each item.
+
+        Raises:
+            InvalidInput: there is not.
+        """
+        logits = self._logits()
+        if len(logits) != self.rows or not all(map(math.isfinite, logits)):
+            raise InvalidInput("the answering version's logits are not there for each item, or not finite")

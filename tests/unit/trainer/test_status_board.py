@@ -11,9 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from martlet.clock import SystemClock
-from martlet.errors import InvalidInput, NotFound, NotReady, Unavailable
+from martlet.errors import Conflict, InvalidInput, NotFound, NotReady, Unavailable
 from martlet.measurement import MeasurementBatch
 from martlet.v1 import trainer_pb2 as pb
+from martlet.wire.strategy_runs import StrategyRun
 from martlet.wire.trainer import trainer_status_of
 from tests.unit.trainer.fakes import AtOnce
 from tests.unit.trainer.streams import MODEL, messy_events, write_log
@@ -99,8 +100,16 @@ def no_readmission(epoch: int) -> "Future[Offer]":
     raise AssertionError(f"epoch {epoch} must not be asked for")
 
 
+class NoRuns:
+    def start(self, strategy: str, who: str, why: str) -> StrategyRun:
+        raise Conflict("not now")
+
+    def listed(self) -> tuple[list[StrategyRun], str]:
+        return [], ""
+
+
 def servicer_of(board: StatusBoard, readmit: Callable[[int], "Future[Offer]"] = no_readmission) -> TrainerServicer:
-    return TrainerServicer(lambda: board.status, readmit, lambda _: Future(), list)
+    return TrainerServicer(lambda: board.status, readmit, lambda _: Future(), list, NoRuns())
 
 
 async def test_the_servicer_gives_the_newest_status() -> None:
