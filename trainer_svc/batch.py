@@ -22,6 +22,7 @@ class Batch:
         insertions: uint8[n] or None: how each came into the stream (`martlet.learn.labels.Insertion`).
         late: float32[n] or None: the share of positives that come after the wait (`martlet.learn.labels.importance`);
             None: all.
+        rate: a factor on the learning rates of the step that learns it.
     """  # noqa: RUF002
 
     block: FeatureBlock
@@ -30,6 +31,7 @@ class Batch:
     offsets: Floats | None = None
     insertions: npt.NDArray[np.uint8] | None = None
     late: Floats | None = None
+    rate: float = 1.0
 
     @property
     def size(self) -> int:

@@ -15,11 +15,12 @@ from martlet.feature_spec import FeatureSpec
 from martlet.learn.labels import LabelRule
 from martlet.wire.events import decode_event
 from martlet.wire.projected import RecordReader
-from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
+from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind, user_key_of
 from trainer_svc.cleaning import fault_of_outcome, fault_of_time
 from trainer_svc.deduplication import Deduplication, Sighting
 from trainer_svc.event_source import Cut, Place
 from trainer_svc.held_predictions import Standing
+from trainer_svc.hygiene.screening import Screening
 from trainer_svc.joiner import DeadLetter, Joined, Joiner
 from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
 from trainer_svc.parsed_predictions import ParsedPredictions
@@ -62,13 +63,22 @@ class Intake:
     Args:
         fetch: a record of the log again, by its place.
         mature: labels come when they are mature (see `trainer_svc.joiner`), to be judged by.
+        screening: which events teach nothing; None: all teach.
 
     Attributes:
         account: where each outcome went.
         watermark_us: event time has come so far.
     """
 
-    def __init__(self, rules: IntakeRules, fetch: Callable[[Place], bytes], *, mature: bool = False) -> None:
+    def __init__(
+        self,
+        rules: IntakeRules,
+        fetch: Callable[[Place], bytes],
+        *,
+        mature: bool = False,
+        screening: Screening | None = None,
+    ) -> None:
+        self._screening = screening
         self._rules = rules
         self._read = RecordReader(rules.spec, rules.earlier)
         self._spec_digest = self._read.digest
@@ -77,7 +87,7 @@ class Intake:
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
         self._parsed = ParsedPredictions(fetch, read=self._read)
-        self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature)
+        self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature, screening=screening)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []
@@ -123,6 +133,8 @@ class Intake:
         self._move_watermark(cut, now_us)
         self._deduplication.forget(self.watermark_us)
         self._joiner.advance(self.watermark_us)
+        if self._screening is not None:
+            self._screening.advance(self.watermark_us)
         joined = self._joiner.take()
         joined.letters[:0] = self._letters
         self._letters = []
@@ -131,6 +143,8 @@ class Intake:
     def forget(self, user_id: ItemId) -> None:
         """Open predictions of a user are learned no more."""
         self._joiner.forget(lambda prediction: prediction.user_id == user_id)
+        if self._screening is not None:
+            self._screening.forget(user_key_of(user_id))
 
     def pass_over(self, users: Mapping[ItemId, Mapping[str, int]]) -> None:
         """From now on predictions of these users are not learned where they stand before partition → position."""
@@ -141,6 +155,8 @@ class Intake:
         counts = _Counts(self.watermark_us, self._latest_us, self.account.state(), self.repeated_predictions)
         arrays: Arrays = {"counts": np.frombuffer(msgspec.msgpack.encode(counts, order="sorted"), np.uint8)}
         arrays |= {f"joiner/{name}": array for name, array in self._joiner.state().items()}
+        if self._screening is not None:
+            arrays |= {f"screening/{name}": array for name, array in self._screening.state().items()}
         return arrays | {f"seen/{slot}": names for slot, names in self._deduplication.state().items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -151,6 +167,8 @@ class Intake:
         self.account.restore(counts.account)
         self._joiner.restore(_part(state, "joiner/"))
         self._deduplication.restore(_part(state, "seen/"))
+        if self._screening is not None:
+            self._screening.restore(_part(state, "screening/"))
 
     def _take_prediction(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
         prediction = self._read(payload)
@@ -160,6 +178,8 @@ class Intake:
         standing = self._standing(prediction, place)
         if standing is Standing.OPEN:
             self._check(prediction)
+            if self._screening is not None and self._screening.turns_away_prediction(prediction):
+                standing = Standing.BOT
         latest = self._latest_us.get(place.partition, 0)
         self._latest_us[place.partition] = max(latest, prediction.time_us)
         if not self._joiner.add_prediction(prediction, place, standing):

@@ -13,7 +13,7 @@ come as soon as they are positive would make positives overcounted. It reads the
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -29,6 +29,18 @@ from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 from trainer_svc.task_reader import Made, Marks, TaskReader, by_type, marks_of
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+class OutcomeScreen(Protocol):
+    """What is asked before an outcome counts (see `trainer_svc.hygiene.screening`)."""
+
+    def turns_away(self, prediction: RecordedPrediction, outcome: Outcome, /) -> DeadReason | Excluded | None:
+        """Why an outcome is not learned, if so."""
+        ...
+
+    def holds_out(self, prediction: RecordedPrediction, /) -> bool:
+        """Whether a prediction's examples are kept to measure with."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,7 @@ class Joiner:
         fetch: reads a prediction from the log again; None: it was erased there.
         account: where each outcome is counted.
         mature: see the module's docstring.
+        screening: which outcomes teach nothing; None: all teach.
     """
 
     def __init__(
@@ -99,7 +112,9 @@ class Joiner:
         account: OutcomeAccount,
         *,
         mature: bool = False,
+        screening: OutcomeScreen | None = None,
     ) -> None:
+        self._screening = screening
         self._fetch = fetch
         self._account = account
         rules = [replace(label.tasks[0], delayed=Wait())] if mature else label.tasks
@@ -212,6 +227,8 @@ class Joiner:
             self._account.excluded[Excluded.FORGOTTEN] += 1
         elif standing == Standing.OTHER_MODEL:
             self._account.excluded[Excluded.OTHER_MODEL] += 1
+        elif standing == Standing.BOT:
+            self._bury(DeadReason.BOT, "its prediction was made for a bot", place)
         elif standing == Standing.OTHER_SPEC:
             self._bury(DeadReason.OTHER_SPEC, "its prediction was laid out by another feature spec", place)
         elif standing == Standing.CLOSED or outcome.time_us > self._held.time_us(slot) + self._window_us:
@@ -232,6 +249,8 @@ class Joiner:
         if row < 0:
             self._bury(DeadReason.UNKNOWN_ITEM, f"prediction {outcome.prediction_id} has no such item", place)
             return
+        if self._screening is not None and self._turned_away(prediction, outcome, place):
+            return
         self._read(slot, prediction, row, outcome)
 
     def _read(self, slot: int, prediction: RecordedPrediction, row: int, outcome: Outcome) -> None:
@@ -245,7 +264,7 @@ class Joiner:
                 entered = stage > self._entries.get(reader.task, stage)
                 fates.append(reader.read(slot, prediction, row, outcome, entered=entered, made=self._made))
         if None in fates:
-            self._account.learned += 1
+            self._count_learned(prediction)
         elif fates[0] is not None:
             self._account.excluded[fates[0]] += 1
 
@@ -272,6 +291,20 @@ class Joiner:
             self._waiting.pop(prediction_id, None)
         else:
             self._waiting[prediction_id] = [one for one in waiting if one.due_us > due]
+
+    def _turned_away(self, prediction: RecordedPrediction, outcome: Outcome, place: Place) -> bool:
+        reason = self._screening.turns_away(prediction, outcome) if self._screening is not None else None
+        if isinstance(reason, DeadReason):
+            self._bury(reason, "of a user with more events than a person makes", place)
+        elif reason is not None:
+            self._account.excluded[reason] += 1
+        return reason is not None
+
+    def _count_learned(self, prediction: RecordedPrediction) -> None:
+        if self._screening is not None and self._screening.holds_out(prediction):
+            self._account.excluded[Excluded.HELD_OUT] += 1
+        else:
+            self._account.learned += 1
 
     def _bury(self, reason: DeadReason, text: str, place: Place) -> None:
         self._letters.append(DeadLetter(reason, text, place))

@@ -261,11 +261,11 @@ class Learner:
     def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
         """The optimizers' step."""
         kept = [parameter.detach().clone() for parameter in self._frozen]
-        self._optimizer.step(1.0 / batch.size, loss)
+        self._optimizer.step(1.0 / batch.size, loss, batch.rate)
         with torch.no_grad():
             for parameter, values in zip(self._frozen, kept, strict=True):
                 parameter.copy_(values)
-        rule = RowUpdate(self.model.rows, self._row_rate.current)
+        rule = RowUpdate(self.model.rows, self._row_rate.current * batch.rate)
         self._rows.learn(batch.block, read, passed.gradients, now_us // 1_000_000, rule)
         self._row_rate.advance(loss)
 

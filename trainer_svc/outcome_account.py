@@ -19,6 +19,8 @@ class Excluded(StrEnum):
     SAYS_NOTHING = "says nothing"  # its value is below what the label counts from, or no class
     NOTHING_TO_TAKE_BACK = "nothing to take back"  # the item was not positive (and will not be)
     TAKEN_BACK = "taken back"  # the item's positives do not count any more
+    NEAR_DUPLICATE = "near duplicate"  # the same again within a moment, under another id
+    HELD_OUT = "held out"  # kept to measure forgetting with
 
 
 class DeadReason(StrEnum):
@@ -30,6 +32,7 @@ class DeadReason(StrEnum):
     UNKNOWN_PREDICTION = "unknown prediction"
     UNKNOWN_ITEM = "unknown item"
     OTHER_SPEC = "other feature spec"
+    BOT = "bot"  # of a user with more events than a person makes
 
 
 class AccountState(msgspec.Struct):

@@ -479,6 +479,46 @@ class GetTrainerStatusResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class DriftAlarmsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class TreatedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
@@ -489,6 +529,9 @@ class GetTrainerStatusResponse(_message.Message):
     LAST_CHECKPOINT_STEP_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     STATE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRIFT_ALARMS_FIELD_NUMBER: _builtins.int
+    TREATED_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     epoch: _builtins.int
     step: _builtins.int
@@ -507,6 +550,18 @@ class GetTrainerStatusResponse(_message.Message):
     def quality(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Prequential quality over the recent window, by name (auc, logloss, ...)."""
 
+    @_builtins.property
+    def drift_alarms(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How often drift was noticed, by "series/detector", such as "loss/adwin"."""
+
+    @_builtins.property
+    def treated(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What was done about values, examples and events, by name."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureStatistics]:
+        """What the features' values look like, if statistics are on."""
+
     def __init__(
         self,
         *,
@@ -520,11 +575,108 @@ class GetTrainerStatusResponse(_message.Message):
         last_checkpoint_step: _builtins.int = ...,
         quality: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         state_digest: _builtins.str = ...,
+        drift_alarms: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        treated: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        features: _abc.Iterable[Global___FeatureStatistics] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumed", b"consumed", "epoch", b"epoch", "last_checkpoint_step", b"last_checkpoint_step", "last_published_digest", b"last_published_digest", "last_published_version", b"last_published_version", "model", b"model", "outcomes", b"outcomes", "quality", b"quality", "state_digest", b"state_digest", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumed", b"consumed", "drift_alarms", b"drift_alarms", "epoch", b"epoch", "features", b"features", "last_checkpoint_step", b"last_checkpoint_step", "last_published_digest", b"last_published_digest", "last_published_version", b"last_published_version", "model", b"model", "outcomes", b"outcomes", "quality", b"quality", "state_digest", b"state_digest", "step", b"step", "treated", b"treated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTrainerStatusResponse: _TypeAlias = GetTrainerStatusResponse  # noqa: Y015
+
+@_typing.final
+class FeatureStatistics(_message.Message):
+    """FeatureStatistics says what one feature's values look like, in the batches that were looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_SHARE_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    QUANTILES_FIELD_NUMBER: _builtins.int
+    UNSEEN_SHARE_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    count: _builtins.int
+    missing_share: _builtins.float
+    """Of numbers."""
+    mean: _builtins.float
+    deviation: _builtins.float
+    unseen_share: _builtins.float
+    """Of ids: the share of those that occurred for the first time."""
+    @_builtins.property
+    def quantiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantile]:
+        """Share (such as 0.5, the median) and the number below which so many lie."""
+
+    @_builtins.property
+    def top(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdCount]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+        missing_share: _builtins.float = ...,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float = ...,
+        quantiles: _abc.Iterable[Global___Quantile] | None = ...,
+        unseen_share: _builtins.float = ...,
+        top: _abc.Iterable[Global___IdCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "deviation", b"deviation", "mean", b"mean", "missing_share", b"missing_share", "name", b"name", "quantiles", b"quantiles", "top", b"top", "unseen_share", b"unseen_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeatureStatistics: _TypeAlias = FeatureStatistics  # noqa: Y015
+
+@_typing.final
+class Quantile(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    value: _builtins.float
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantile: _TypeAlias = Quantile  # noqa: Y015
+
+@_typing.final
+class IdCount(_message.Message):
+    """IdCount is an id as it stands in the log (a text as its hash), and how often it occurred at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdCount: _TypeAlias = IdCount  # noqa: Y015
