@@ -67,9 +67,12 @@ class Law:
 
 
 def model(rate: float) -> ml.Model:
-    """Logistic regression of user and item, by FTRL."""
+    """Logistic regression of user and item; both optimizers' steps grow smaller with what they have seen."""
     inputs = {"user": ml.Id("user_id"), "item": ml.Id("item_id")}
-    return ml.linear("negatives", inputs=inputs, label=ml.Binary("click", "2s", negatives=rate))
+    label = ml.Binary("click", "2s", negatives=rate)
+    return ml.model_of(
+        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.2)
+    )
 
 
 def negatives(figures: Figures, size: Size) -> None:
