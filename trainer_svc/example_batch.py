@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from martlet.feature_spec import FeatureBlock, FeatureLayout
+from martlet.feature_spec import LAST_POSITION, FeatureBlock, FeatureLayout
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.batch import Batch
 from trainer_svc.labelled_rows import Examples, LabelledRows
@@ -32,7 +32,10 @@ def batch_of(examples: Examples, layout: FeatureLayout, tasks: int = 1) -> Batch
         offsets = np.repeat(np.array([group.offset for group in examples], np.float32), counts)
     if any(group.insertion for group in examples):
         insertions = np.repeat(np.array([group.insertion for group in examples], np.uint8), counts)
-    return Batch(pieces.block(), labels, weights, offsets, insertions)
+    block = pieces.block()
+    for column in layout.position_columns:
+        block.item_ids[:, column] = np.minimum(np.concatenate([group.rows for group in examples]), LAST_POSITION)
+    return Batch(block, labels, weights, offsets, insertions)
 
 
 def _by_task(labels: Floats, tasks: npt.NDArray[np.int64], count: int) -> Floats:

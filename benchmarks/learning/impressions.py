@@ -134,13 +134,13 @@ class Course:
     state: TrainingState
 
 
-def learn(model: ml.Model, hours: Hours) -> Course:
-    """Learns a log, stretch by stretch."""
+def learn(model: ml.Model, hours: Hours, batch: int = BATCH) -> Course:
+    """Learns a log, stretch by stretch, in batches of at most so many examples."""
     tail, lookup = FileEventReader(hours.root), FileEventReader(hours.root)
     source = EventSource(tail, lookup, 4 << 20, _CACHE_BYTES)
     learner = Learner(model)
     rules = IntakeRules(model.name, model.spec, model.label, 86_400 * SECOND_US)
-    began = Began("bench", model.name, "", spec_digest(model.spec), "", BATCH, 1 << 14, 1, 86_400, 16)
+    began = Began("bench", model.name, "", spec_digest(model.spec), "", batch, 1 << 14, 1, 86_400, 16)
     state = TrainingState(began, rules, learner, lambda: b"", source, NoLetters())
     scores, start = [], 0
     for number, (end, block) in enumerate(zip(hours.ends, hours.blocks, strict=True), 1):

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 import martlet.learn as ml
 from benchmarks.figures import Figures, Target, at_most
-from benchmarks.learning.impressions import PARTITION, SECOND_US, START_US, Course, Hours, learn
+from benchmarks.learning.impressions import PARTITION, START_US, Course, Hours, learn
 from martlet.eventlog.file_log import FileEventWriter
 from martlet.events import Arm, Event, Outcome, Prediction
 from martlet.feature_spec import FeatureBlock
@@ -27,10 +27,10 @@ from martlet.manifest import spec_digest
 from martlet.wire.events import encode_event
 
 Floats = npt.NDArray[np.float64]
-USERS: Final = 2_000
-ITEMS: Final = 1_000
+USERS: Final = 200
+ITEMS: Final = 200
 SLATE: Final = 50
-STRETCHES: Final = 40
+STRETCH: Final = 20  # slates that the trainer reads at once: a step learns its clicks first, then its negatives
 FRESH: Final = 400_000
 BINS: Final = 15
 RATES: Final = {"1": 1.0, "01": 0.1, "001": 0.01}
@@ -43,7 +43,9 @@ class Size:
     slates: int
 
 
-QUICK: Final = Size(10_000)
+SPACING_US: Final = 20_000  # so that a window is a small part of the stream
+BATCH: Final = 64
+QUICK: Final = Size(20_000)
 FULL: Final = Size(80_000)
 
 
@@ -67,9 +69,12 @@ class Law:
 
 
 def model(rate: float) -> ml.Model:
-    """Logistic regression of user and item, by FTRL."""
+    """Logistic regression of user and item; both optimizers' steps grow smaller with what they have seen."""
     inputs = {"user": ml.Id("user_id"), "item": ml.Id("item_id")}
-    return ml.linear("negatives", inputs=inputs, label=ml.Binary("click", "2s", negatives=rate))
+    label = ml.Binary("click", "1s", negatives=rate)
+    return ml.model_of(
+        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.05)
+    )
 
 
 def negatives(figures: Figures, size: Size) -> None:
@@ -81,7 +86,7 @@ def negatives(figures: Figures, size: Size) -> None:
         users, items = law.drawn(FRESH // SLATE)
         truth = law.probabilities(users, items).reshape(-1)
         for name, rate in RATES.items():
-            course = learn(model(rate), hours)
+            course = learn(model(rate), hours, BATCH)
             add(figures, name, course, scored(course, users, items), truth)
 
 
@@ -110,12 +115,12 @@ def scored(course: Course, users: npt.NDArray[np.int64], items: npt.NDArray[np.i
 
 
 def write(root: Path, law: Law, random: np.random.Generator, size: Size) -> Hours:
-    """The log: a slate every millisecond, its clicks at once."""
+    """The log: slates in equal distances, clicks at once."""
     writer = FileEventWriter(root, PARTITION, queue_limit=1 << 22)
-    each, ends, blocks = size.slates // STRETCHES, [], []
-    for stretch in range(STRETCHES):
+    ends, blocks = [], []
+    for stretch in range(size.slates // STRETCH):
         position = None
-        for event in _events(law, random, stretch * each, each):
+        for event in _events(law, random, stretch * STRETCH, STRETCH):
             position = writer.append(encode_event(event))
             if isinstance(event, Prediction):
                 last = event
@@ -123,14 +128,14 @@ def write(root: Path, law: Law, random: np.random.Generator, size: Size) -> Hour
         ends.append(position.result().offset)
         blocks.append(last.features)
     writer.close()
-    return Hours(root, ends, blocks, each * SECOND_US // 1000)
+    return Hours(root, ends, blocks, STRETCH * SPACING_US)
 
 
 def _events(law: Law, random: np.random.Generator, first: int, count: int) -> Iterator[Event]:
     users, items = law.drawn(count)
     clicked = random.random(items.shape) < law.probabilities(users, items)
     for number in range(count):
-        now = START_US + (first + number) * SECOND_US // 1000
+        now = START_US + (first + number) * SPACING_US
         yield _slate(f"p{first + number}", now, int(users[number]), items[number])
         for place in np.flatnonzero(clicked[number]).tolist():
             yield Outcome(f"e{first + number}-{place}", f"p{first + number}", place, "click", 1.0, now)

@@ -1,6 +1,6 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
-from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
+from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Position, Text, Vector
 from martlet.learn.labels import (
     ESDFM,
     FNC,
@@ -79,6 +79,7 @@ __all__ = [
     "Number",
     "OnPlateau",
     "Outcome",
+    "Position",
     "RMSProp",
     "Regression",
     "RowAdaGrad",
