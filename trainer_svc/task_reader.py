@@ -76,6 +76,7 @@ class TaskReader:
         self._once = rule.once or rule.by_rank
         self._mature = mature and self._once
         self._readings = {reading.type: reading for reading in rule.readings}
+        self._plain = rule.wait_us is None
         self._judges_at_once = task == 0 and not rule.judged_at_end
         self._offset = -math.log(rule.keep) if rule.keep < 1 else 0.0
 
@@ -150,13 +151,14 @@ class TaskReader:
         made: Made,
     ) -> Excluded | None:
         """A positive: the first of its row, or one that weighs more."""
-        before = self._weight(slot, row)
-        new = self._held.label(slot, row, self._marks.readings[reading.type])
+        before = self._weight(slot, row) if len(self._readings) > 1 else 0.0
+        if not self._held.label(slot, row, self._marks.readings[reading.type]):
+            return Excluded.REPEATED_LABEL
         if self._rule.by_rank:
-            return None if new else Excluded.REPEATED_LABEL
+            return None
         if reading.weight <= before:
             return Excluded.REPEATED_LABEL
-        insertion = Insertion.PLAIN if self._rule.wait_us is None else Insertion.LATE if entered else Insertion.EARLY
+        insertion = Insertion.PLAIN if self._plain else Insertion.LATE if entered else Insertion.EARLY
         if entered and self._marks.late >= 0:
             self._held.label(slot, row, self._marks.late)
         if not self._mature:
