@@ -34,6 +34,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "check": ("trainer_svc", "check"),
     "audit": ("trainer_svc", "audit"),
     "evaluate": ("trainer_svc", "evaluate"),
+    "publish": ("trainer_svc", "publish"),
     "tune": ("trainer_svc", "tune"),
     "replay": ("martlet.replay",),
 }
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         ("registry", "run the registry"),
         ("train", "run the trainer: martlet train shop:MODEL"),
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
+        ("publish", "a frozen ONNX model becomes a version: martlet publish model.onnx --name NAME"),
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
         ("tune", "which settings would have learned best: martlet tune shop:MODEL --space space.yaml"),

@@ -33,6 +33,12 @@ class Batch:
     late: Floats | None = None
     rate: float = 1.0
 
+    def fitted_offsets(self, shifted: Floats | float) -> Floats | None:
+        """What is added to the logits before the loss, of their shape; None: nothing is. `shifted`: see `Head`."""
+        if self.offsets is None:
+            return None
+        return self.offsets * np.float32(shifted) if isinstance(shifted, float) else self.offsets[:, None] * shifted
+
     @property
     def size(self) -> int:
         """Number of examples, n."""

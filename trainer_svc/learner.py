@@ -101,7 +101,11 @@ class Learner:
         return self._skipped
 
     def predict(self, block: FeatureBlock) -> Floats:
-        """Logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        """The main task's logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        return self.model.head.main_logits(self.logits(block))
+
+    def logits(self, block: FeatureBlock) -> Floats:
+        """All that the network gives: float32[n], or [n, columns] of the model's head. Changes nothing."""
         self._enter_thread()
         return self._passes.score(block, [read.gathered for read in self._rows.read(block)])
 
@@ -240,7 +244,7 @@ class Learner:
             self._thread = threading.get_ident()
 
     def _take_step(self, batch: Batch, now_us: int) -> tuple[Floats, float]:
-        """The logits before the step and the mean loss; see `learn`."""
+        """The main task's logits before the step and the mean loss; see `learn`."""
         torch.default_generator.manual_seed(self._steps)  # torch.manual_seed formats a stack trace each time
         self._steps += 1
         first = self._moments.unknown  # without any idea of the numbers' sizes they would be cut at ±10 as they are
@@ -248,15 +252,16 @@ class Learner:
             self._observe(batch)
         read = self._rows.read(batch.block)
         passed = self._passes.learn(batch, [one.gathered for one in read])
+        logits = self.model.head.main_logits(passed.logits)
         if not self._finite(passed):
             self._skipped += 1
             self._passes.undo()
-            return passed.logits, float("nan")
+            return logits, float("nan")
         loss = passed.total / max(float(batch.weights.sum()), 1e-12)
         self._move(batch, read, passed, loss, now_us)
         if not first:
             self._observe(batch)
-        return passed.logits, loss
+        return logits, loss
 
     def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
         """The optimizers' step."""

@@ -14,6 +14,18 @@ def log_losses(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating
     return np.asarray(np.logaddexp(0.0, z) - labels * z, np.float64)
 
 
+def losses(link: str, logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The loss by which a main task is followed: log-losses of yes or no, else squared errors (of the class too)."""
+    if link == "sigmoid":
+        return log_losses(logits, labels)
+    return np.asarray((logits.astype(np.float64) - labels) ** 2)
+
+
+def loss_name(link: str) -> str:
+    """What `losses` are called."""
+    return "logloss" if link == "sigmoid" else "squared_error"
+
+
 def area_under_curve(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> float:
     """The chance that a positive stands above a negative, ties counting half; NaN without both.
 
@@ -31,9 +43,10 @@ def area_under_curve(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.fl
 
 
 class Prequential:
-    """The last `window` tested examples. Not thread-safe."""
+    """The last `window` tested examples. Not thread-safe. `link`: of the main task's logits."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, link: str = "sigmoid") -> None:
+        self._link = link
         self._logits: Floats = np.zeros(window, np.float32)
         self._labels: Floats = np.zeros(window, np.float32)
         self._weights: Floats = np.ones(window, np.float32)
@@ -48,16 +61,16 @@ class Prequential:
         self._count += logits.shape[0]
 
     def get(self) -> dict[str, float]:
-        """`logloss`, `auc` and `examples` of the window; a figure that has no value is left out."""
+        """`logloss` (or `squared_error`), `auc` and `examples` of the window; a figure without a value is left out."""
         size = min(self._count, self._logits.shape[0])
         if not size:
             return {"examples": 0.0}
         logits, labels, weights = self._logits[:size], self._labels[:size], self._weights[:size]
-        if (weights == 1).all():
-            loss = float(log_losses(logits, labels).mean())
-        else:
-            loss = float(np.average(log_losses(logits, labels), weights=weights))
-        figures = {"examples": float(size), "logloss": loss}
+        own = losses(self._link, logits, labels)
+        loss = float(own.mean()) if (weights == 1).all() else float(np.average(own, weights=weights))
+        figures = {"examples": float(size), loss_name(self._link): loss}
+        if self._link != "sigmoid":
+            return figures
         auc = area_under_curve(logits, labels)  # of negatives chosen by a hash, it needs no weights
         return figures if np.isnan(auc) else figures | {"auc": auc}
 

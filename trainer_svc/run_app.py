@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-import martlet.learn as ml
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import SystemClock
 from martlet.errors import MartletError
@@ -19,7 +18,7 @@ from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.strategy_config import strategy_config
-from trainer_svc.app import CACHE_BYTES, beginning, make_state, pace_of
+from trainer_svc.app import CACHE_BYTES, beginning, load_model, make_state, pace_of
 from trainer_svc.audit import NoLetters
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
@@ -86,7 +85,7 @@ class _Composed:
     def __init__(self, config: Config, name: str, run: Run, preparing: Preparing) -> None:
         self._config = replace(config, trainer=replace(config.trainer, model=run.model_ref))
         self._run = run
-        self._model = ml.load(run.model_ref)
+        self._model = load_model(self._config)
         self._preparing = preparing
         settings = self._config.trainer
         folders = LineageFolders(config.checkpoint_dir)
@@ -103,7 +102,8 @@ class _Composed:
             BoundedReader(tail, run.until), BoundedReader(lookup, run.until), settings.read_bytes, CACHE_BYTES, weigh
         )
         builder = VersionBuilder(
-            artifact_store(config, cached=False), ModelIdentity(self._model.name, self._model.spec)
+            artifact_store(config, cached=False),
+            ModelIdentity(self._model.name, self._model.spec, self._model.head.more),
         )
         committed = Committed(self._lineage.journal, self._fresh, lambda: self._beginning(name))
         self.retraining = Retraining(

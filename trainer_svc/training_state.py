@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from martlet.answer_shift import logit_shifts, number_shifts
 from martlet.eventlog.erasure import is_erased
 from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
@@ -137,8 +138,8 @@ class TrainingState:
         self.intake = Intake(rules, source.payload, screening=screening)
         self.cursor = VersionCursor()
         self._shipping = TableShipping(began.delta_encoding, began.exact_repair_every)
-        self._prequential = Prequential(QUALITY_WINDOW)
-        self._scoreboard = Scoreboard(began.model, f"trainer/{began.lineage}", REPORT_INTERVAL_US)
+        self._prequential = Prequential(QUALITY_WINDOW, rules.label.link)
+        self._scoreboard = Scoreboard(began.model, f"trainer/{began.lineage}", REPORT_INTERVAL_US, rules.label.link)
         self._recent: deque[Place] = deque(maxlen=began.recent_requests)
         self.step = 0
         self.examples = 0
@@ -446,7 +447,8 @@ class TrainingState:
         if not predictions:
             return {"recent_requests": 0.0, "mean_abs_logit_shift": 0.0, "max_abs_logit_shift": 0.0}
         given = np.concatenate([prediction.lane_logits() for prediction in predictions])
-        moved = np.abs(self.predict_as_published(predictions).astype(np.float64) - given)
+        shifts = number_shifts if self._rules.label.link == "identity" else logit_shifts
+        moved = shifts(given, self.predict_as_published(predictions))
         return {
             "recent_requests": float(len(predictions)),
             "mean_abs_logit_shift": _finite(float(moved.mean())),

@@ -58,6 +58,7 @@ class LinearPasses:
         self._normalised = [self._numbers.index(name) for name in dense.numbers.running]
         self._parameters = parameters
         self._loss = loss
+        self._shifted = dense.head.shifted
         self._named = dict(dense.named_parameters())
 
     def score(self, block: FeatureBlock, gathered: list[torch.Tensor]) -> Floats:
@@ -68,7 +69,8 @@ class LinearPasses:
         """Forward and backward."""
         shares, values = self._shares(batch.block), self._values(batch.block)
         logits, slopes = self._logits(gathered, shares, values), np.empty(batch.size, np.float32)
-        fitted = logits if batch.offsets is None else logits + batch.offsets
+        offsets = batch.fitted_offsets(self._shifted)
+        fitted = logits if offsets is None else logits + offsets
         total = self._loss(fitted, batch.labels, weights_of(batch, logits, self._importance), slopes)
         self._parameters.gradients.zero_()
         add_dense_gradients(slopes, values, self._gradient(_WEIGHTS), self._gradient(_BIAS))

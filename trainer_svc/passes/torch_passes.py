@@ -44,6 +44,7 @@ class TorchPasses:
         self._dense = dense
         self._parameters = parameters
         self._loss = loss
+        self._shifted = dense.head.shifted
         self._buffers = list(dense.net.buffers())
         self._kept: list[torch.Tensor] = []
         self.learns_as_it_scores = _learns_as_it_scores(dense, spec)
@@ -63,7 +64,8 @@ class TorchPasses:
             self._dense.train(batch.size > 1)
         logits = self._dense(*dense_inputs(self._spec, self._lookups, batch.block, leaves))
         weights = weights_of(batch, logits.detach().numpy(), self._importance)
-        fitted = logits if batch.offsets is None else logits + owned(batch.offsets)
+        offsets = batch.fitted_offsets(self._shifted)
+        fitted = logits if offsets is None else logits + owned(offsets)
         total = self._loss.total(fitted, owned(batch.labels), owned(weights))
         total.backward()  # type: ignore[no-untyped-call]
         if not self.learns_as_it_scores:

@@ -7,7 +7,7 @@ from martlet.learn.labels.kinds import Label
 from martlet.learn.labels.multi_class import MultiClass
 from martlet.learn.labels.multi_task import MultiTask
 from martlet.learn.labels.outcomes import Dwell, Outcome
-from martlet.learn.labels.plain import label_of, overridden_label, plain_label
+from martlet.learn.labels.plain import label_of, plain_label
 from martlet.learn.labels.regression import Regression
 from martlet.learn.labels.rule import LabelRule, Reading, TaskRule
 
@@ -31,6 +31,5 @@ __all__ = [
     "Wait",
     "importance_of",
     "label_of",
-    "overridden_label",
     "plain_label",
 ]

@@ -67,18 +67,6 @@ def plain_label(label: Label) -> dict[str, Any]:
     return plain
 
 
-def overridden_label(label: Label, plain: Mapping[str, Any]) -> Label:
-    """A label with some fields set anew; a `kind` of its own makes another label of nothing else.
-
-    Raises:
-        InvalidInput: see `label_of`.
-    """
-    own = plain_label(label)
-    if plain.get("kind", own.get("kind", "binary")) != own.get("kind", "binary"):
-        return label_of(plain)
-    return label_of({**own, **plain})
-
-
 def _plain_field(value: object) -> object:
     for name, method in _METHODS.items():
         if type(value) is method:

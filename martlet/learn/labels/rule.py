@@ -89,6 +89,11 @@ class LabelRule(Protocol):
         ...
 
     @property
+    def link(self) -> str:
+        """How the main task's logit becomes a score: "sigmoid", "identity" or "softmax"."""
+        ...
+
+    @property
     def tasks(self) -> Sequence[TaskRule]:
         """One rule for each task, the main one first."""
         ...

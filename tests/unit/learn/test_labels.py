@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import martlet.learn as ml
 from martlet.errors import InvalidInput
-from martlet.learn.labels import overridden_label
 from martlet.manifest import canonical_json
 
 LABELS: dict[str, ml.Label] = {
@@ -46,14 +45,6 @@ def test_labels_of_earlier_releases_keep_their_digest() -> None:
         "3b17c86dedc9b5c5e248cff2b86e23d1e6476c4cff4e84f0f0676b820f8a0d90",
         "e413b7e3c9dacf017c96266375242413945c8b4a16012c4aff913fa684f767df",
     ]
-
-
-def test_settings_override_fields_of_the_models_label() -> None:
-    model = ml.Binary("click", "30m", negatives=0.5)
-    assert overridden_label(model, {"window": "1h"}) == ml.Binary("click", "1h", negatives=0.5)
-    assert overridden_label(model, {}) == model
-    other = overridden_label(model, {"kind": "regression", "event": "dwell", "window": "1h"})
-    assert other == ml.Regression("dwell", "1h")
 
 
 @pytest.mark.parametrize(
