@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import InvalidInput
-from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
+from martlet.feature_spec import POSITION, Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.keys import MISSING_ID, id_value
 from martlet.normalising import bounds_of, longest_run, text_ids
 from martlet.signature import LOGIT, ROW_OF_USER, SCORE, Signature, TensorSpec
@@ -152,6 +152,8 @@ def _user_value(feature: Feature, request: RankInput) -> Value | None:
 def _item_values(feature: Feature, request: RankInput) -> Sequence[Value | None]:
     if feature.source == ITEM_ID:
         return request.item_ids
+    if feature.source == POSITION:
+        return [0] * len(request.item_ids)
     return [values.get(feature.source) for values in request.item_values]
 
 

@@ -3,8 +3,7 @@
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
 `evaluate`: what were versions worth? `tune`: with which settings would learning have been best? `publish`: a frozen
-ONNX model becomes a version.
-`backfill`, `export`: history in, joined examples out.
+ONNX model becomes a version. `backfill`, `export`: history in, joined examples out.
 """
 
 import argparse

@@ -20,6 +20,8 @@ class Batch:
         offsets: float32[n] or None: added to each logit that is fitted, not to what is served: fit σ(f + offset), serve
             σ(f). With negatives kept at a rate r it is -log r (Wang, Zhang, Wang, NeurIPS'21, arXiv 2110.13048).
         insertions: uint8[n] or None: how each came into the stream (`martlet.learn.labels.Insertion`).
+        late: float32[n] or None: the share of positives that come after the wait (`martlet.learn.labels.importance`);
+            None: all.
         rate: a factor on the learning rates of the step that learns it.
     """  # noqa: RUF002
 
@@ -28,6 +30,7 @@ class Batch:
     weights: Floats
     offsets: Floats | None = None
     insertions: npt.NDArray[np.uint8] | None = None
+    late: Floats | None = None
     rate: float = 1.0
 
     def fitted_offsets(self, shifted: Floats | float) -> Floats | None:

@@ -23,6 +23,7 @@ from trainer_svc.passes.linear_losses import summed_loss
 from trainer_svc.passes.linear_passes import LinearPasses, is_linear
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
+from trainer_svc.passes.weighing import label_importance
 from trainer_svc.row_store import RowsRead, RowStore
 from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable
@@ -216,11 +217,11 @@ class Learner:
         self._steps, self._skipped = (int(count) for count in np.asarray(parts["learner"]["counts"], np.int64))
 
     def _passes_of(self, model: Model) -> Passes:
-        lookups, loss = self._rows.lookups, model.label.loss
+        lookups, loss, importance = self._rows.lookups, model.label.loss, label_importance(model.label)
         compiled = summed_loss(loss) if is_linear(model) else None
         if compiled is not None:
-            return LinearPasses(model.spec, lookups, self.dense, self._parameters, compiled)
-        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
+            return LinearPasses(model.spec, lookups, self.dense, self._parameters, compiled, importance)
+        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss, importance)
 
     def _check(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         own = self.state()

@@ -49,13 +49,15 @@ class Prequential:
         self._link = link
         self._logits: Floats = np.zeros(window, np.float32)
         self._labels: Floats = np.zeros(window, np.float32)
+        self._weights: Floats = np.ones(window, np.float32)
         self._count = 0
 
-    def update(self, logits: Floats, labels: Floats) -> None:
-        """Adds tested examples."""
+    def update(self, logits: Floats, labels: Floats, weights: Floats | None = None) -> None:
+        """Adds tested examples. `weights`: how many each stands for; None: itself."""
         window = self._logits.shape[0]
         at = (self._count + np.arange(logits.shape[0])[-window:]) % window
         self._logits[at], self._labels[at] = logits[-window:], labels[-window:]
+        self._weights[at] = 1 if weights is None else weights[-window:]
         self._count += logits.shape[0]
 
     def get(self) -> dict[str, float]:
@@ -63,19 +65,23 @@ class Prequential:
         size = min(self._count, self._logits.shape[0])
         if not size:
             return {"examples": 0.0}
-        logits, labels = self._logits[:size], self._labels[:size]
-        figures = {"examples": float(size), loss_name(self._link): float(losses(self._link, logits, labels).mean())}
+        logits, labels, weights = self._logits[:size], self._labels[:size], self._weights[:size]
+        own = losses(self._link, logits, labels)
+        loss = float(own.mean()) if (weights == 1).all() else float(np.average(own, weights=weights))
+        figures = {"examples": float(size), loss_name(self._link): loss}
         if self._link != "sigmoid":
             return figures
-        auc = area_under_curve(logits, labels)
+        auc = area_under_curve(logits, labels)  # of negatives chosen by a hash, it needs no weights
         return figures if np.isnan(auc) else figures | {"auc": auc}
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays, not copies."""
-        return {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)}
+        count = np.array([self._count], np.int64)
+        return {"logits": self._logits, "labels": self._labels, "weights": self._weights, "count": count}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over (copies)."""
         self._logits = np.array(state["logits"], np.float32)
         self._labels = np.array(state["labels"], np.float32)
+        self._weights = np.array(state.get("weights", np.ones(self._labels.shape)), np.float32)
         self._count = int(state["count"][0])

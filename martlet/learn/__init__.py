@@ -1,7 +1,7 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
 from martlet.learn.fusion import Fusion, Product, WeightedSum
-from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
+from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Position, Text, Vector
 from martlet.learn.labels import (
     ESDFM,
     FNC,
@@ -83,6 +83,7 @@ __all__ = [
     "Number",
     "OnPlateau",
     "Outcome",
+    "Position",
     "Product",
     "RMSProp",
     "Regression",
