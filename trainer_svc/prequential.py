@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from trainer_svc.evaluation.running import RunningQuality
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -37,6 +39,12 @@ class Prequential:
         self._logits: Floats = np.zeros(window, np.float32)
         self._labels: Floats = np.zeros(window, np.float32)
         self._count = 0
+        self._running = RunningQuality()
+        self._now_us = 0
+
+    def advance(self, now_us: int) -> None:
+        """Event time has come so far: what is tested next is tested then."""
+        self._now_us = now_us
 
     def update(self, logits: Floats, labels: Floats) -> None:
         """Adds tested examples."""
@@ -44,6 +52,7 @@ class Prequential:
         at = (self._count + np.arange(logits.shape[0])[-window:]) % window
         self._logits[at], self._labels[at] = logits[-window:], labels[-window:]
         self._count += logits.shape[0]
+        self._running.update(logits, labels, self._now_us)
 
     def get(self) -> dict[str, float]:
         """`logloss`, `auc` and `examples` of the window; a figure that has no value is left out."""
@@ -55,12 +64,19 @@ class Prequential:
         auc = area_under_curve(logits, labels)
         return figures if np.isnan(auc) else figures | {"auc": auc}
 
+    def running(self) -> dict[str, float]:
+        """Figures over a window of event time, and fading ones (see `RunningQuality`)."""
+        return self._running.get()
+
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays, not copies."""
-        return {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)}
+        running = {f"running/{name}": array for name, array in self._running.state().items()}
+        return {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)} | running
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over (copies)."""
         self._logits = np.array(state["logits"], np.float32)
         self._labels = np.array(state["labels"], np.float32)
         self._count = int(state["count"][0])
+        running = {name.removeprefix("running/"): array for name, array in state.items() if "/" in name}
+        self._running.restore(running)
