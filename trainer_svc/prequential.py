@@ -70,8 +70,8 @@ class Prequential:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays, not copies."""
-        running = {f"running/{name}": array for name, array in self._running.state().items()}
-        return {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)} | running
+        own = {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)}
+        return {**own, **{f"running/{name}": array for name, array in self._running.state().items()}}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over (copies)."""
