@@ -70,7 +70,11 @@ class Prequential:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays, not copies."""
-        own = {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)}
+        own: dict[str, npt.NDArray[np.generic]] = {
+            "logits": self._logits,
+            "labels": self._labels,
+            "count": np.array([self._count], np.int64),
+        }
         return {**own, **{f"running/{name}": array for name, array in self._running.state().items()}}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
