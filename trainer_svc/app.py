@@ -48,6 +48,7 @@ from trainer_svc.audit import (
 )
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
+from trainer_svc.dense_model import DenseModel
 from trainer_svc.erasure.eraser import Eraser, Shelf
 from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
@@ -70,6 +71,7 @@ from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
 from trainer_svc.strategies.founding import FoundingFolder
 from trainer_svc.strategies.lineage_folders import LineageFolders, Live, OtherLineages
+from trainer_svc.strategies.lineage_settings import settings_of
 from trainer_svc.strategies.live_view import LiveView, Standing
 from trainer_svc.strategies.run_process import launcher
 from trainer_svc.strategies.strategist import Strategist, StrategistThread
@@ -117,6 +119,7 @@ class TrainerApp:
         self._ending = threading.Event()
         self._folders = LineageFolders(config.checkpoint_dir)
         self._model = live_model(config, self._folders)
+        self._same_form = same_form(self._model, load_model(config))
         self._events = event_log(config, clock)
         self._erasers = _erasers(config, self._events)
         self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
@@ -215,7 +218,7 @@ class TrainerApp:
             event_time_us=self._board.event_time_us,
             examples=self._board.examples,
             model_ref=loop.began.model_ref,
-            wanted=self._config.trainer.model,
+            wanted=loop.began.model_ref if self._same_form else self._config.trainer.model,
             loss=status.quality.get("logloss", math.nan),
             began_us=self._board.began_us,
         )
@@ -257,6 +260,7 @@ class TrainerApp:
         self._lineage.close()
         self._lineage = self._opened(word.lineage)
         self._model = live_model(self._config, folders)
+        self._same_form = same_form(self._model, load_model(self._config))
         return self._make_loop()
 
     def _make_loop(self) -> TrainingLoop:
@@ -268,7 +272,8 @@ class TrainerApp:
             self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait
         )
         letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
-        builder = VersionBuilder(artifact_store(config, cached=False), ModelIdentity(model.name, model.spec))
+        identity = ModelIdentity(model.name, model.spec, model.head.more)
+        builder = VersionBuilder(artifact_store(config, cached=False), identity)
         restorer = Restorer(
             lineage.journal,
             lineage.checkpoints,
@@ -311,6 +316,12 @@ class TrainerApp:
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
+        if model.label.link != "sigmoid":
+            logger.warning(
+                "%s: the judge compares log-losses, and this label is no yes or no: set registry.quality: health, else "
+                "the lane stays in shadow",
+                model.name,
+            )
         tail, lookup, journal = self._judge_readers
         weigh = weigher(model.spec.layout, model.label.main)
         source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait)
@@ -362,7 +373,7 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
     if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
         raise Conflict("a user was erased from the log: what was learned before cannot be learned again from it")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
-    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
+    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec, model.head.more))
 
     def fresh(began: Began) -> TrainingState:
         return make_state(began, model, config, source, NoLetters(), preparing)
@@ -415,10 +426,10 @@ def producer_name(folder: Path, model: str) -> str:
 
 
 def load_model(config: Config) -> ml.Model:
-    """The model that the settings name."""
+    """The model that the settings name, as they override it."""
     if not config.trainer.model:
         raise InvalidInput("bad setting: trainer.model must name the model to learn, as package.module:NAME")
-    return ml.load(config.trainer.model)
+    return ml.overridden(ml.load(config.trainer.model), plain_learning(config.learning))
 
 
 def live_model(config: Config, folders: LineageFolders) -> ml.Model:
@@ -435,12 +446,22 @@ def live_model(config: Config, folders: LineageFolders) -> ml.Model:
     if not isinstance(began, Began) or began.model_ref == config.trainer.model:
         return wanted
     try:
-        before = ml.load(began.model_ref)
+        before = ml.overridden(ml.load(began.model_ref), began.learning)
     except InvalidInput as error:
         logger.warning("the model that learning began with cannot be loaded any more: %s", error)
         return wanted
     own = (spec_digest(before.spec), learning_digest(before))
     return before if own == (began.spec_digest, began.learning_digest) else wanted
+
+
+def same_form(one: ml.Model, other: ml.Model) -> bool:
+    """Whether a model is another one under a new name: a lineage of the one goes on with the other."""
+
+    def form(model: ml.Model) -> tuple[object, ...]:
+        shapes = {name: tuple(tensor.shape) for name, tensor in DenseModel(model).tensors().items()}
+        return spec_digest(model.spec), learning_digest(model), shapes
+
+    return one is other or form(one) == form(other)
 
 
 def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
@@ -489,11 +510,13 @@ def make_state(
             f"bad setting: {config.data_dir} holds learning with another {changed}: put it back, or name another data "
             "directory"
         )
-    if began != own:
+    if msgspec.structs.replace(began, learning=own.learning) != own:
         logger.warning("settings of learning have changed; they take effect in a new data directory")
-    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype)
+    settings = settings_of(began.learning)
+    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype, settings.frozen)
     exporter = Exporter(model)
-    rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
+    dedup_us = began.dedup_window_seconds * 1_000_000
+    rules = IntakeRules(model.name, model.spec, model.label, dedup_us, settings.earlier)
     return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, preparing())
 
 
@@ -504,7 +527,8 @@ def without_strategy(learning: Mapping[str, Any]) -> dict[str, Any]:
 
 def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
-    limits = [model.budgets] if model.budgets else []
+    limits: list[object] = [model.budgets] if model.budgets else []
+    limits += [type(model.head.fusion).__name__, model.head.fusion] if model.head.fusion else []
     return hashlib.sha256(canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])).hexdigest()[
         :16
     ]
