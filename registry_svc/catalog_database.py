@@ -1,18 +1,21 @@
 """How a catalog's database is opened: SQLite when embedded, PostgreSQL by its URL."""
 
+import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 from martlet.errors import InvalidInput
 from registry_svc.catalog_schema import NOTHING, current, move, upgrade
 
 BUSY_MS: Final = 5000
 CONNECT_SECONDS: Final = 5
+SWITCH_PAUSE: Final = 0.02  # seconds
 
 
 def open_database(url: str) -> Engine:
@@ -73,7 +76,21 @@ def _options(url: str) -> dict[str, Any]:
 
 def _sqlite_settings(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # a decision that was told is on disk
     cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    _write_ahead(cursor)
+    cursor.execute("PRAGMA synchronous=FULL")  # a decision that was told is on disk
     cursor.close()
+
+
+def _write_ahead(cursor: DBAPICursor) -> None:
+    """A new file is switched once; while another process does it, SQLite refuses at once and does not wait."""
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(SWITCH_PAUSE)
+        else:
+            return
