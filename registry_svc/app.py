@@ -12,10 +12,12 @@ from prometheus_client import CollectorRegistry
 
 from martlet.artifacts import FolderStore
 from martlet.clock import SystemClock
+from martlet.manifest_signatures import TrustedKeys
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.signed_versions import SignatureChecks
 from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server, add_RolloutServiceServicer_to_server
 from martlet.versions import AspiredSet
 from registry_svc.admission import AdmissionPolicy
@@ -80,7 +82,7 @@ class RegistryApp:
             catalog,
             SqlMeasurementLog(self._engine, self._lease.check),
             artifacts,
-            BlobChecks(artifacts),
+            BlobChecks(artifacts, config.graphs.rules),
             self._controller,
             self._retention,
             self._watchers,
@@ -89,6 +91,7 @@ class RegistryApp:
             self._metrics,
             self._threads,
             settings.max_versions_listed,
+            SignatureChecks(artifacts, TrustedKeys([Path(path) for path in config.signing.trusted])),
         )
         operator = OperatorDesk(catalog, self._controller, policies)
         rollouts = Rollouts(catalog, operator, desk, policies, self._threads.catalog)

@@ -14,6 +14,7 @@ from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.manifest import Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
+from martlet.signed_versions import SignatureChecks
 from martlet.versions import AspiredSet, CatalogState, Expiry, LineageState, ServableStatus, VersionRecord
 from registry_svc.admission import (
     LONGEST_NAME,
@@ -71,6 +72,7 @@ class Registry:
         metrics: RegistryMetrics,
         threads: Threads,
         listing_limit: int,
+        signatures: SignatureChecks | None = None,
     ) -> None:
         self._catalog = catalog
         self._measurements = measurements
@@ -84,13 +86,19 @@ class Registry:
         self._metrics = metrics
         self._threads = threads
         self._listing_limit = listing_limit
+        self._signatures = signatures
         self._batches = 0
 
-    async def publish(self, encoded: bytes) -> VersionRecord:
+    async def publish(self, encoded: bytes, caller: str = "") -> VersionRecord:
         """Offers a version. The same again gets the record that stands; one that may not be served is REJECTED.
+
+        Args:
+            encoded: the manifest.
+            caller: who offers it, as verified; stands in the journal.
 
         Raises:
             Corrupt, InvalidInput: what came is no manifest that could be recorded.
+            Untrusted: no trusted publisher signed it. It is not recorded: signed, the same version may come again.
             Conflict: the lineage's head or epoch is another.
         """
         arrived = self._clock.monotonic()
@@ -99,11 +107,12 @@ class Registry:
         known, parent = await self._in_catalog(lambda: self._look_up(manifest, digest))
         if known is not None:
             return known
+        await self._in_admission(lambda: self._check_signature(digest))
         answers = await self._in_catalog(lambda: self._controller.answers(manifest.model))
         # Where the head answers nobody its moves hurt nobody: the judge looks at it, and a newborn model moves far.
         policy = self._policy if answers else AdmissionPolicy(math.inf)
         objection = await self._in_admission(lambda: self._objection(manifest, parent, encoded, policy))
-        offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent))
+        offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent), caller=caller)
         if objection:
             logger.warning("%s: version %s refused: %s", manifest.model, digest, objection)
             return await self._in_catalog(lambda: self._controller.refuse(offer, objection))
@@ -225,6 +234,13 @@ class Registry:
         except OSError as error:
             raise Unavailable(f"the artifact store does not take the manifest: {error.strerror or error}") from error
         return ""
+
+    def _check_signature(self, digest: str) -> None:
+        try:
+            if self._signatures is not None:
+                self._signatures.check(digest)
+        except OSError as error:
+            raise Unavailable(f"the artifact store cannot be read: {error.strerror or error}") from error
 
     def _record(self, manifest: Manifest, digest: str) -> VersionRecord:
         """The version's record, before it has a number."""

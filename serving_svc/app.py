@@ -19,12 +19,14 @@ from martlet.client.registry import RegistryClient
 from martlet.clock import Clock
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.exploration import Exploration
+from martlet.manifest_signatures import TrustedKeys
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.signed_versions import SignatureChecks
 from martlet.v1 import events_pb2_grpc, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire.events import encode_event
@@ -201,7 +203,15 @@ class ServingApp:
             tables = SharedTables(Path(config.serving.tables))
         else:
             tables = table_views(config, folder / "tables")
-        loaders = OnnxLoaders(artifacts, tables, folder / "graphs", config.serving.intra_op_threads)
+        signatures = SignatureChecks(artifacts, TrustedKeys([Path(path) for path in config.signing.trusted]))
+        loaders = OnnxLoaders(
+            artifacts,
+            tables,
+            folder / "graphs",
+            config.serving.intra_op_threads,
+            config.graphs.rules,
+            signatures.check,
+        )
         trial = Trial(self._warm_up, self._gate)
         return Manager(loaders, trial, self._executors["loader"], changed=self._on_change, retired=self._on_retired)
 

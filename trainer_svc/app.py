@@ -23,12 +23,15 @@ from martlet.eventlog.erasure import FileEventEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.feature_encoding import ItemId
 from martlet.manifest import canonical_json, spec_digest
+from martlet.manifest_signatures import Signer
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.learning_config import changed_setting, plain_learning
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.said import Said
+from martlet.signed_versions import SigningPublisher
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.wire.trainer import Erasure
 from trainer_svc.audit import (
@@ -55,7 +58,7 @@ from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publish_policy import ChainLimits
-from trainer_svc.publisher import Offer, Publisher
+from trainer_svc.publisher import Offer, Publisher, RegistryPort
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
@@ -173,10 +176,10 @@ class TrainerApp:
             raise NotReady("the trainer is still starting")
         return self._loop.readmit(epoch)
 
-    def _forget(self, user_id: ItemId) -> "Future[Erasure]":
+    def _forget(self, user_id: ItemId, said: Said) -> "Future[Erasure]":
         if self._loop is None:
             raise NotReady("the trainer is still starting")
-        return self._loop.forget(user_id)
+        return self._loop.forget(user_id, said)
 
     def _erasures(self) -> list[Erasure]:
         return [] if self._loop is None else self._loop.erasures()
@@ -203,8 +206,9 @@ class TrainerApp:
         weigh = weigher(self._model.spec.layout, self._model.label)
         source = EventSource(self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh)
         letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
-        builder = VersionBuilder(FolderStore(config.artifact_dir), ModelIdentity(self._model.name, self._model.spec))
-        publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
+        store = FolderStore(config.artifact_dir)
+        builder = VersionBuilder(store, ModelIdentity(self._model.name, self._model.spec))
+        publisher = Publisher(builder, self._signing(store), self._executors["publisher"], self._ending.wait)
         journal = LogJournal(self._journal, self._readers[2])
         # All checkpoints stay until it is known where the pin was taken off.
         checkpoints = FolderCheckpoints(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept, held=0)
@@ -235,6 +239,11 @@ class TrainerApp:
             erasing=self._make_erasing(),
         )
         return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
+
+    def _signing(self, store: FolderStore) -> RegistryPort:
+        """The registry, as versions are published there: signed, if there is a key."""
+        key = self._config.signing.key
+        return SigningPublisher(self._registry, store, Signer(Path(key))) if key else self._registry
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model

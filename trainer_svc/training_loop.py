@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 
 from martlet.clock import Clock
 from martlet.feature_encoding import ItemId
+from martlet.said import NOBODY, Said
 from martlet.wire.trainer import Erasure
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.checkpoints.folder import CheckpointStore
@@ -131,9 +132,9 @@ class TrainingLoop:
         """Offers the head with a suspect range learned again (see `Readmissions.ask`). From any thread."""
         return self._readmissions.ask(epoch)
 
-    def forget(self, user_id: ItemId) -> "Future[Erasure]":
+    def forget(self, user_id: ItemId, said: Said = NOBODY) -> "Future[Erasure]":
         """Forgets a user (see `Erasures`). From any thread."""
-        return self._erasures.ask(user_id)
+        return self._erasures.ask(user_id, said)
 
     def erasures(self) -> list[Erasure]:
         """How far erasures have come. From any thread."""

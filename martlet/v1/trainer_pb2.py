@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from martlet.v1 import events_pb2 as martlet_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18martlet/v1/trainer.proto\x12\nmartlet.v1\x1a\x17martlet/v1/events.proto\"]\n\x11\x46orgetUserRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x07user_id\x18\x02 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\":\n\x12\x46orgetUserResponse\x12$\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x13.martlet.v1.Erasure\"$\n\x13ListErasuresRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x14ListErasuresResponse\x12%\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x13.martlet.v1.Erasure\"\x85\x01\n\x07\x45rasure\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.martlet.v1.ErasureState\x12\x15\n\rasked_time_us\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x04\x12\x10\n\x08versions\x18\x06 \x01(\x04\"M\n\x13ReadmitRangeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"7\n\x14ReadmitRangeResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x19\n\x17GetTrainerStatusRequest\"l\n\x0b\x45ventCounts\x12\x0f\n\x07learned\x18\x01 \x01(\x04\x12\x10\n\x08\x65xcluded\x18\x02 \x01(\x04\x12\x15\n\rdead_lettered\x18\x03 \x01(\x04\x12\x0f\n\x07pending\x18\x04 \x01(\x04\x12\x12\n\nduplicates\x18\x05 \x01(\x04\"\x83\x03\n\x18GetTrainerStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04step\x18\x03 \x01(\x04\x12)\n\x08\x63onsumed\x18\x04 \x03(\x0b\x32\x17.martlet.v1.LogPosition\x12)\n\x08outcomes\x18\x05 \x01(\x0b\x32\x17.martlet.v1.EventCounts\x12\x1d\n\x15last_published_digest\x18\x06 \x01(\t\x12\x1e\n\x16last_published_version\x18\x07 \x01(\x04\x12\x1c\n\x14last_checkpoint_step\x18\x08 \x01(\x04\x12\x42\n\x07quality\x18\t \x03(\x0b\x32\x31.martlet.v1.GetTrainerStatusResponse.QualityEntry\x12\x14\n\x0cstate_digest\x18\n \x01(\t\x1a.\n\x0cQualityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*d\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RASURE_STATE_FORGOTTEN\x10\x01\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x02\x32\xe2\x02\n\x0eTrainerService\x12]\n\x10GetTrainerStatus\x12#.martlet.v1.GetTrainerStatusRequest\x1a$.martlet.v1.GetTrainerStatusResponse\x12Q\n\x0cReadmitRange\x12\x1f.martlet.v1.ReadmitRangeRequest\x1a .martlet.v1.ReadmitRangeResponse\x12K\n\nForgetUser\x12\x1d.martlet.v1.ForgetUserRequest\x1a\x1e.martlet.v1.ForgetUserResponse\x12Q\n\x0cListErasures\x12\x1f.martlet.v1.ListErasuresRequest\x1a .martlet.v1.ListErasuresResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18martlet/v1/trainer.proto\x12\nmartlet.v1\x1a\x17martlet/v1/events.proto\"]\n\x11\x46orgetUserRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x07user_id\x18\x02 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\":\n\x12\x46orgetUserResponse\x12$\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x13.martlet.v1.Erasure\"$\n\x13ListErasuresRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x14ListErasuresResponse\x12%\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x13.martlet.v1.Erasure\"\xaf\x01\n\x07\x45rasure\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.martlet.v1.ErasureState\x12\x15\n\rasked_time_us\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x04\x12\x10\n\x08versions\x18\x06 \x01(\x04\x12\x0b\n\x03who\x18\x07 \x01(\t\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\t \x01(\t\"M\n\x13ReadmitRangeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"7\n\x14ReadmitRangeResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x19\n\x17GetTrainerStatusRequest\"l\n\x0b\x45ventCounts\x12\x0f\n\x07learned\x18\x01 \x01(\x04\x12\x10\n\x08\x65xcluded\x18\x02 \x01(\x04\x12\x15\n\rdead_lettered\x18\x03 \x01(\x04\x12\x0f\n\x07pending\x18\x04 \x01(\x04\x12\x12\n\nduplicates\x18\x05 \x01(\x04\"\x83\x03\n\x18GetTrainerStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04step\x18\x03 \x01(\x04\x12)\n\x08\x63onsumed\x18\x04 \x03(\x0b\x32\x17.martlet.v1.LogPosition\x12)\n\x08outcomes\x18\x05 \x01(\x0b\x32\x17.martlet.v1.EventCounts\x12\x1d\n\x15last_published_digest\x18\x06 \x01(\t\x12\x1e\n\x16last_published_version\x18\x07 \x01(\x04\x12\x1c\n\x14last_checkpoint_step\x18\x08 \x01(\x04\x12\x42\n\x07quality\x18\t \x03(\x0b\x32\x31.martlet.v1.GetTrainerStatusResponse.QualityEntry\x12\x14\n\x0cstate_digest\x18\n \x01(\t\x1a.\n\x0cQualityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*d\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RASURE_STATE_FORGOTTEN\x10\x01\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x02\x32\xe2\x02\n\x0eTrainerService\x12]\n\x10GetTrainerStatus\x12#.martlet.v1.GetTrainerStatusRequest\x1a$.martlet.v1.GetTrainerStatusResponse\x12Q\n\x0cReadmitRange\x12\x1f.martlet.v1.ReadmitRangeRequest\x1a .martlet.v1.ReadmitRangeResponse\x12K\n\nForgetUser\x12\x1d.martlet.v1.ForgetUserRequest\x1a\x1e.martlet.v1.ForgetUserResponse\x12Q\n\x0cListErasures\x12\x1f.martlet.v1.ListErasuresRequest\x1a .martlet.v1.ListErasuresResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._loaded_options = None
   _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_options = b'8\001'
-  _globals['_ERASURESTATE']._serialized_start=1120
-  _globals['_ERASURESTATE']._serialized_end=1220
+  _globals['_ERASURESTATE']._serialized_start=1162
+  _globals['_ERASURESTATE']._serialized_end=1262
   _globals['_FORGETUSERREQUEST']._serialized_start=65
   _globals['_FORGETUSERREQUEST']._serialized_end=158
   _globals['_FORGETUSERRESPONSE']._serialized_start=160
@@ -45,19 +45,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTERASURESRESPONSE']._serialized_start=258
   _globals['_LISTERASURESRESPONSE']._serialized_end=319
   _globals['_ERASURE']._serialized_start=322
-  _globals['_ERASURE']._serialized_end=455
-  _globals['_READMITRANGEREQUEST']._serialized_start=457
-  _globals['_READMITRANGEREQUEST']._serialized_end=534
-  _globals['_READMITRANGERESPONSE']._serialized_start=536
-  _globals['_READMITRANGERESPONSE']._serialized_end=591
-  _globals['_GETTRAINERSTATUSREQUEST']._serialized_start=593
-  _globals['_GETTRAINERSTATUSREQUEST']._serialized_end=618
-  _globals['_EVENTCOUNTS']._serialized_start=620
-  _globals['_EVENTCOUNTS']._serialized_end=728
-  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_start=731
-  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_end=1118
-  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_start=1072
-  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_end=1118
-  _globals['_TRAINERSERVICE']._serialized_start=1223
-  _globals['_TRAINERSERVICE']._serialized_end=1577
+  _globals['_ERASURE']._serialized_end=497
+  _globals['_READMITRANGEREQUEST']._serialized_start=499
+  _globals['_READMITRANGEREQUEST']._serialized_end=576
+  _globals['_READMITRANGERESPONSE']._serialized_start=578
+  _globals['_READMITRANGERESPONSE']._serialized_end=633
+  _globals['_GETTRAINERSTATUSREQUEST']._serialized_start=635
+  _globals['_GETTRAINERSTATUSREQUEST']._serialized_end=660
+  _globals['_EVENTCOUNTS']._serialized_start=662
+  _globals['_EVENTCOUNTS']._serialized_end=770
+  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_start=773
+  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_end=1160
+  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_start=1114
+  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_end=1160
+  _globals['_TRAINERSERVICE']._serialized_start=1265
+  _globals['_TRAINERSERVICE']._serialized_end=1619
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from martlet.runtime.caller import caller
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.wire import registry as wire
@@ -19,7 +20,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
 
     async def PublishVersion(self, request: pb.PublishVersionRequest, context: Any) -> pb.PublishVersionResponse:
         """Offers a version."""
-        record = await self._registry.publish(request.manifest)
+        record = await self._registry.publish(request.manifest, caller())
         return pb.PublishVersionResponse(record=wire.record_message(record))
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.GetVersionResponse:
@@ -72,5 +73,6 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
 
     async def ExpireVersions(self, request: pb.ExpireVersionsRequest, context: Any) -> pb.ExpireVersionsResponse:
         """Removes the artifacts of old versions."""
-        gone = await self._registry.expire(Order(request.model, request.below_version, request.who, request.why))
+        order = Order(request.model, request.below_version, request.who, request.why, caller())
+        gone = await self._registry.expire(order)
         return pb.ExpireVersionsResponse(versions=gone.versions, artifacts=gone.artifacts, bytes=gone.bytes)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from martlet.clock import Clock
 from martlet.errors import MartletError
 from martlet.feature_encoding import ItemId
+from martlet.said import NOBODY, Said
 from martlet.wire.trainer import Erasure, ErasureState
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
@@ -77,15 +78,15 @@ class Erasures:
         self._ends = ends
         self._scrub = scrub
         self._clock = clock
-        self._asked: queue.SimpleQueue[tuple[ItemId, Future[Erasure]]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[ItemId, Said, Future[Erasure]]] = queue.SimpleQueue()
         self._known: dict[int, Erasure] = {}
         self._scrubs: list[_Scrub] = []
         self._working: tuple[Forgot, Future[Removed]] | None = None
 
-    def ask(self, user_id: ItemId) -> "Future[Erasure]":
-        """Asks for a user to be forgotten; the future is done when the rows are gone."""
+    def ask(self, user_id: ItemId, said: Said = NOBODY) -> "Future[Erasure]":
+        """Asks for a user to be forgotten, on somebody's word; the future is done when the rows are gone."""
         asked: Future[Erasure] = Future()
-        self._asked.put((user_id, asked))
+        self._asked.put((user_id, said, asked))
         return asked
 
     def known(self) -> list[Erasure]:
@@ -95,7 +96,9 @@ class Erasures:
     def recover(self) -> None:
         """Takes up what the journal says is under way."""
         for forgot in self._committed.state.forgotten.values():
-            self._known[forgot.start] = Erasure(forgot.start, ErasureState.FORGOTTEN, forgot.now_us, 0)
+            self._known[forgot.start] = Erasure(
+                forgot.start, ErasureState.FORGOTTEN, forgot.now_us, 0, said=_said(forgot)
+            )
         forgotten = {entry.start for entry, _ in self._journal.read(0) if isinstance(entry, Forgot)}
         self._scrubs = [
             _Scrub(entry.start, end)
@@ -117,12 +120,20 @@ class Erasures:
         """Forgets one user. Not while a version is under way: it knows the user, and may be acknowledged yet."""
         if self._asked.empty():
             return
-        user_id, asked = self._asked.get()
-        entry = Forgot(self._committed.position, user_id, dict(self._ends()), self._clock.now_us())
+        user_id, said, asked = self._asked.get()
+        entry = Forgot(
+            self._committed.position,
+            user_id,
+            dict(self._ends()),
+            self._clock.now_us(),
+            said.who,
+            said.why,
+            said.caller,
+        )
         self._committed.record(entry)
         rows = self._committed.state.forget(entry)
         self._checkpointing.begin_whole()
-        self._known[entry.start] = Erasure(entry.start, ErasureState.FORGOTTEN, entry.now_us, rows)
+        self._known[entry.start] = Erasure(entry.start, ErasureState.FORGOTTEN, entry.now_us, rows, said=said)
         logger.warning("a user is forgotten: %d rows are cleared", rows)
         asked.set_result(self._known[entry.start])
 
@@ -146,7 +157,7 @@ class Erasures:
         except (MartletError, OSError) as error:
             logger.warning("a forgotten user is not erased yet: %s", error)
             return
-        entry = Erased(forgot.start)
+        entry = Erased(forgot.start, forgot.who, forgot.why, forgot.caller)
         self._committed.record(entry)
         self._committed.state.erased(entry)
         self._checkpointing.begin_whole()
@@ -162,3 +173,7 @@ class Erasures:
             known = self._known.get(scrub.start, Erasure(scrub.start, ErasureState.FORGOTTEN, 0, 0))
             self._known[scrub.start] = replace(known, state=ErasureState.ERASED)
             logger.warning("a forgotten user is erased: %d events, %d versions", known.events, known.versions)
+
+
+def _said(forgot: Forgot) -> Said:
+    return Said(forgot.who, forgot.why, forgot.caller)
