@@ -1,7 +1,8 @@
 """The `martlet` command.
 
-`serve`, `registry`, `train`, `check`, `audit` and `replay` become the program that does it, with the remaining
-arguments; `up` starts the three services together; the others ask the running services and show what they say.
+`serve`, `registry`, `train`, `check`, `audit`, `evaluate` and `replay` become the program that does it, with the
+remaining arguments; `up` starts the three services together; the others ask the running services and show what they
+say.
 """
 
 import argparse
@@ -31,6 +32,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "train": ("trainer_svc",),
     "check": ("trainer_svc", "check"),
     "audit": ("trainer_svc", "audit"),
+    "evaluate": ("trainer_svc", "evaluate"),
     "replay": ("martlet.replay",),
 }
 SERVICES: Final = ("serve", "registry", "train")
@@ -114,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="martlet",
         description="A recommender that never stops learning.",
-        epilog="serve, registry, train, check, audit and replay tell more with --help.",
+        epilog="serve, registry, train, check, audit, evaluate and replay tell more with --help.",
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
@@ -125,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         ("train", "run the trainer: martlet train shop:MODEL"),
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
         ("audit", "re-score served answers with the trainer's own state"),
+        ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
     ):
         verbs.add_parser(verb, help=does, add_help=False)

@@ -3,6 +3,7 @@
 Pure. Used by serving on every request, by the trainer on recorded blocks, by the exporter for its parity check.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,12 @@ import numpy.typing as npt
 from martlet.errors import InvalidInput
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.keys import MISSING_ID, id_value
+from martlet.normalising import bounds_of, longest_run, text_ids
 from martlet.signature import LOGIT, ROW_OF_USER, SCORE, Signature, TensorSpec
 
 ItemId = int | str
-Value = int | float | str | Sequence[int | str]
+Floats = npt.NDArray[np.float32]
+Value = int | float | str | Sequence[int | str] | Sequence[float] | Floats
 
 USER_ID = "user_id"
 ITEM_ID = "item_id"
@@ -32,6 +35,15 @@ class RankInput:
     context: Mapping[str, Value]
     item_ids: Sequence[ItemId]
     item_values: Sequence[Mapping[str, Value]]
+
+
+def is_vector(value: Value) -> bool:
+    """Whether a value is a vector: an array of floats, or a sequence in which one is a float. Else it may hold ids."""
+    if isinstance(value, np.ndarray):
+        return True
+    if isinstance(value, array):
+        return value.typecode in "fd"
+    return not isinstance(value, str | int | float) and any(isinstance(component, float) for component in value)
 
 
 def encode(spec: FeatureSpec, request: RankInput) -> FeatureBlock:
@@ -81,7 +93,7 @@ def signature_of(spec: FeatureSpec) -> Signature:
             inputs.append(TensorSpec(feature.name, "int64", (rows, feature.max_len)))
             inputs.append(TensorSpec(feature.name + MASK_SUFFIX, "float32", (rows, feature.max_len)))
         else:
-            inputs.append(TensorSpec(feature.name, "float32", (rows, 1)))
+            inputs.append(TensorSpec(feature.name, "float32", (rows, feature.max_len)))
     inputs.append(TensorSpec(ROW_OF_USER, "int64", ("n",)))
     return Signature(tuple(inputs), (TensorSpec(SCORE, "float32", ("n",)), TensorSpec(LOGIT, "float32", ("n",))))
 
@@ -103,7 +115,7 @@ def feed(spec: FeatureSpec, block: FeatureBlock) -> dict[str, npt.NDArray[np.gen
             arrays[feature.name] = np.ascontiguousarray(ids[:, column + 1 : column + 1 + feature.max_len])
             arrays[feature.name + MASK_SUFFIX] = list_mask(ids[:, column], feature.max_len)
         else:
-            arrays[feature.name] = np.ascontiguousarray(numbers[:, column : column + 1])
+            arrays[feature.name] = np.ascontiguousarray(numbers[:, column : column + feature.max_len])
     arrays[ROW_OF_USER] = block.row_of_user
     return arrays
 
@@ -140,25 +152,56 @@ def _write(
 ) -> None:
     """One feature of all rows at once: one by one, their assignment to the array would be most of the work."""
     if feature.kind is FeatureKind.ID:
-        ids[:, column] = [MISSING_ID if value is None else _id_of(feature, value) for value in values]
+        ids[:, column] = _ids(feature, values)
     elif feature.kind is FeatureKind.ID_LIST:
         for row, value in enumerate(values):
             _write_list(feature, value, ids[row], column)
+    elif feature.kind is FeatureKind.VECTOR:
+        for row, value in enumerate(values):
+            numbers[row, column : column + feature.max_len] = np.nan if value is None else _vector_of(feature, value)
     else:
         numbers[:, column] = [np.nan if value is None else _number_of(feature, value) for value in values]
+
+
+def _ids(feature: Feature, values: Sequence[Value | None]) -> Sequence[int]:
+    if not feature.normalise:
+        return [MISSING_ID if value is None else _id_of(feature, value) for value in values]
+    numbers = np.array([np.nan if value is None else _number_of(feature, value) for value in values])
+    buckets = np.searchsorted(bounds_of(feature.normalise), numbers, side="right").tolist()
+    return [MISSING_ID if number != number else bucket for number, bucket in zip(numbers, buckets, strict=True)]  # noqa: PLR0124  NaN
 
 
 def _write_list(feature: Feature, value: Value | None, ids: npt.NDArray[np.int64], column: int) -> None:
     if value is None:
         return
-    if isinstance(value, str | int | float):
-        raise InvalidInput(f"feature {feature.source!r} takes a list of ids")
-    kept = [_id_of(feature, item) for item in value[: feature.max_len]]
+    kept = _listed(feature, value)
     ids[column] = len(kept)
     ids[column + 1 : column + 1 + len(kept)] = kept
 
 
-def _id_of(feature: Feature, value: Value) -> int:
+def _listed(feature: Feature, value: Value) -> list[int]:
+    if feature.normalise:
+        if not isinstance(value, str):
+            raise InvalidInput(f"feature {feature.source!r} takes a text")
+        return text_ids(value, longest_run(feature.normalise))[: feature.max_len]
+    if isinstance(value, str | int | float):
+        raise InvalidInput(f"feature {feature.source!r} takes a list of ids")
+    return [_id_of(feature, item) for item in value[: feature.max_len]]
+
+
+def _vector_of(feature: Feature, value: Value) -> Floats:
+    try:
+        vector = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        vector = np.empty(0)
+    if isinstance(value, str) or vector.shape != (feature.max_len,):
+        raise InvalidInput(f"feature {feature.source!r} takes a vector of {feature.max_len} numbers")
+    if (np.abs(vector) > MAX_NUMBER).any():  # a NaN passes: it means missing
+        raise InvalidInput(f"feature {feature.source!r} holds a number that does not fit into 32 bits")
+    return vector.astype(np.float32)
+
+
+def _id_of(feature: Feature, value: object) -> int:
     if type(value) is int and _LEAST_ID <= value <= _GREATEST_ID:  # nearly all are
         return value
     if not isinstance(value, int | str):
@@ -166,7 +209,7 @@ def _id_of(feature: Feature, value: Value) -> int:
     return id_value(value)
 
 
-def _number_of(feature: Feature, value: Value) -> float:
+def _number_of(feature: Feature, value: object) -> float:
     # On the wire a whole number may have been sent as an id.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"feature {feature.source!r} takes a number")

@@ -6,7 +6,7 @@ matrix and the numbers in one float32 matrix, features in the spec's order:
 
 * an `ID` takes one column;
 * an `ID_LIST` takes `1 + max_len` columns: the count of ids, then the ids, then zeros;
-* a `NUMBER` takes one column of the numbers; NaN means missing.
+* a `NUMBER` takes one column of the numbers, a `VECTOR` as many as it has components; NaN means missing.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from martlet.errors import InvalidInput
 from martlet.keys import text_id
+from martlet.normalising import NUMBER_WORDS, VECTOR_WORDS, bounds_of, longest_run
 
 SPEC_FORMAT: Final = 1
 GOLDEN_TEXTS: Final = ("", "a", "user-1", "Żółw", "日本", "x" * 300)
@@ -29,6 +31,7 @@ class FeatureKind(StrEnum):
     ID = "id"
     ID_LIST = "id_list"
     NUMBER = "number"
+    VECTOR = "vector"
 
 
 class Side(StrEnum):
@@ -47,12 +50,13 @@ class Feature:
         source: the caller's name: `user_id`, `item_id`, `item.<attribute>` for the item side, else context.
         side: user or item.
         space: the key space of an id; its salt stands in the spec.
-        width: columns of the embedding rows; 0 for a number.
-        max_len: the longest list that is read; 1 for what is no list. Longer lists keep their first ids.
+        width: columns of the embedding rows; 0 for what has none.
+        max_len: the longest list that is read, or the components of a vector; else 1. Longer lists keep their first
+            ids.
         pool: "" (rows and a mask reach the model), or "sum" or "mean" (the pooled row does).
         min_count: how often an id must occur before it gets a row.
         ttl_seconds: a row unused for so long may be evicted; 0 means never.
-        normalise: "" or "running" (mean and deviation, inside the graph).
+        normalise: how a caller's value becomes the feature's: see `martlet.normalising`.
     """
 
     name: str
@@ -68,14 +72,19 @@ class Feature:
     normalise: str = ""
 
     @property
+    def is_id(self) -> bool:
+        """Whether it holds ids, one or a list; else numbers."""
+        return self.kind in (FeatureKind.ID, FeatureKind.ID_LIST)
+
+    @property
     def id_columns(self) -> int:
         """Columns taken in the id matrix."""
-        return {FeatureKind.ID: 1, FeatureKind.ID_LIST: 1 + self.max_len, FeatureKind.NUMBER: 0}[self.kind]
+        return {FeatureKind.ID: 1, FeatureKind.ID_LIST: 1 + self.max_len}.get(self.kind, 0)
 
     @property
     def number_columns(self) -> int:
         """Columns taken in the number matrix."""
-        return 1 if self.kind is FeatureKind.NUMBER else 0
+        return 0 if self.is_id else self.max_len
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ class FeatureLayout:
         first: dict[str, int] = {}
         counts = {(side, kind): 0 for side in Side for kind in ("ids", "numbers")}
         for feature in spec.features:
-            kind = "numbers" if feature.kind is FeatureKind.NUMBER else "ids"
+            kind = "ids" if feature.is_id else "numbers"
             first[feature.name] = counts[feature.side, kind]
             counts[feature.side, kind] += feature.id_columns + feature.number_columns
         return cls(
@@ -147,3 +156,28 @@ class FeatureBlock:
     def rows(self) -> int:
         """Number of item rows, n."""
         return int(self.row_of_user.shape[0])
+
+
+def check_features(spec: FeatureSpec) -> None:
+    """What must hold of features that came from elsewhere: with two of a name, or an unknown word, nothing is laid out.
+
+    Raises:
+        InvalidInput: names the feature.
+    """
+    names = [feature.name for feature in spec.features]
+    for feature in spec.features:
+        if names.count(feature.name) > 1:
+            raise InvalidInput(f"two features are called {feature.name!r}")
+        if feature.max_len < 1:
+            raise InvalidInput(f"feature {feature.name!r}: max_len must be at least 1, not {feature.max_len}")
+        if feature.is_id and feature.width and feature.space not in spec.salts:
+            raise InvalidInput(f"feature {feature.name!r}: the space {feature.space!r} has no salt")
+        _check_normalise(feature)
+
+
+def _check_normalise(feature: Feature) -> None:
+    if feature.is_id and feature.normalise:
+        (bounds_of if feature.kind is FeatureKind.ID else longest_run)(feature.normalise)
+    known = {FeatureKind.NUMBER: NUMBER_WORDS, FeatureKind.VECTOR: VECTOR_WORDS}.get(feature.kind)
+    if known is not None and feature.normalise not in known:
+        raise InvalidInput(f"feature {feature.name!r}: normalise {feature.normalise!r} is none of {known}")

@@ -11,7 +11,7 @@ from typing import Final
 from martlet.digest import is_digest
 from martlet.errors import InvalidInput
 from martlet.feature_encoding import is_signature_of
-from martlet.feature_spec import FeatureKind, FeatureSpec
+from martlet.feature_spec import FeatureSpec, check_features
 from martlet.keys import text_id
 from martlet.manifest import Manifest, TableManifest, VersionKind
 from martlet.table_blobs import TABLE_DTYPES
@@ -86,10 +86,11 @@ def goes_on(manifest: Manifest, parent: Manifest | None) -> bool:
 
 def specials_of(spec: FeatureSpec, width: int) -> int:
     """How many special rows a table of this width has: the zero row, and a default row for each of its features."""
-    return 1 + sum(feature.kind is not FeatureKind.NUMBER and feature.width == width for feature in spec.features)
+    return 1 + sum(feature.is_id and feature.width == width for feature in spec.features)
 
 
 def _check_spec(spec: FeatureSpec) -> None:
+    check_features(spec)
     for text, value in spec.golden:
         if text_id(text) != value:
             raise InvalidInput(f"the feature spec hashes {text!r} to {value}, not to {text_id(text)}")

@@ -108,8 +108,8 @@ def _leave_out(
     numbers: npt.NDArray[np.float32],
     rows: npt.NDArray[np.bool_],
 ) -> None:
-    if feature.kind is FeatureKind.NUMBER:
-        numbers[rows, column] = np.nan
+    if not feature.is_id:
+        numbers[rows, column : column + feature.max_len] = np.nan
     elif feature.kind is FeatureKind.ID:
         ids[rows, column] = MISSING_ID
     else:

@@ -4,14 +4,14 @@ Ids are compared by their 64-bit values (see `martlet.keys`), numbers as float64
 counts as a number too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from martlet.feature_encoding import Value
+from martlet.feature_encoding import ItemId, Value, is_vector
 from martlet.keys import id_value
 
 MAX_COLUMNS: Final = 256
@@ -61,9 +61,10 @@ class AttributeColumn:
         self.clear(slot)
         if isinstance(value, int | float):
             self._numbers[slot] = float(value)
-        if isinstance(value, float):
+        if isinstance(value, float) or is_vector(value):  # nothing is filtered by a vector
             return
-        ids = [id_value(value)] if isinstance(value, int | str) else [id_value(item) for item in value[:MAX_LISTED]]
+        listed = [value] if isinstance(value, int | str) else cast("Sequence[ItemId]", value)[:MAX_LISTED]
+        ids = [id_value(item) for item in listed]
         if len(ids) > self._ids.shape[1]:
             self._widen(len(ids))
         self._ids[slot, : len(ids)] = ids

@@ -41,7 +41,7 @@ def item_rows(spec: FeatureSpec, tables: Mapping[int, TableArrays], item_ids: Id
     parts = [
         _feature_rows(spec, feature, tables[feature.width], item_ids)
         for feature in spec.side(Side.ITEM)
-        if feature.kind is not FeatureKind.NUMBER
+        if feature.is_id and feature.width
     ]
     return np.concatenate(parts, axis=1) if parts else np.zeros((item_ids.shape[0], 0), np.float32)
 

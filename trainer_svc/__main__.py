@@ -1,4 +1,7 @@
-"""`python -m trainer_svc`: learn; `check`: can a model be learned and served?; `audit`: was it learned exactly once?"""
+"""`python -m trainer_svc`: learn; `check`: can a model be learned and served?; `audit`: was it learned exactly once?
+
+`evaluate`: what were versions worth?
+"""
 
 import argparse
 import asyncio
@@ -15,6 +18,7 @@ from martlet.runtime.command import add_service_options, exit_code, service_conf
 from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
+from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 
 PROGRAM = "martlet-trainer"
 
@@ -29,10 +33,14 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
     config = service_config(options)
+    if options.command == "evaluate" and options.reference:
+        options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
     if options.command == "audit":
         return _audit(config, options)
+    if options.command == "evaluate":
+        return run_evaluate(config, options)
     asyncio.run(run(config, options.ports_file))
     return 0
 
@@ -49,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     audited = commands.add_parser("audit", help="learn everything again and compare", parents=[common])
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
+    add_evaluate(commands, common)
     return parser
 
 

@@ -6,7 +6,7 @@ what changed again in the meantime stays marked after it. The same holds for che
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,33 @@ import numpy.typing as npt
 ROW: Final = 0x0001  # of the bucket's first slot; the others' bits follow
 KEY: Final = 0x0010
 CHANGED: Final = 0x00FF
+ANY: Final = 0xFFFF
 IN_FLIGHT_SHIFT: Final = 8
 ALL_ROWS: Final = 0x0F
 
 UNSAVED: Final = 1
 BEING_SAVED: Final = 2
 SINCE_GROWTH: Final = 4
+
+WORD: Final = np.dtype(np.uint64)
+
+
+def marked(array: npt.NDArray[np.unsignedinteger[Any]], bits: int) -> npt.NDArray[np.int64]:
+    """Where a long array has one of these bits, which is rare, ascending: `np.flatnonzero(array & bits)`, but faster.
+
+    It looks at eight bytes at once: how much of a table changed decides what finding it costs, hardly the table's size.
+
+    >>> marked(np.array([0, 3, 4, 0, 0, 0, 0, 0, 0, 1], np.uint8), 0b11).tolist()
+    [1, 9]
+    """
+    a_word = WORD.itemsize // array.itemsize
+    words = array.shape[0] // a_word
+    wanted = np.full(a_word, bits, array.dtype)
+    found = np.flatnonzero(array[: words * a_word].view(WORD) & wanted.view(WORD) != 0)
+    near = (found[:, None] * a_word + np.arange(a_word)).reshape(-1)
+    places: npt.NDArray[np.int64] = np.concatenate([near, np.arange(words * a_word, array.shape[0])])
+    chosen: npt.NDArray[np.int64] = places[array[places] & wanted[0] != 0]
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +80,7 @@ class DeltaTracker:
 
     def take(self) -> Touched:
         """Everything not acknowledged, an earlier publish in flight included."""
-        buckets = np.flatnonzero(self.marks)
+        buckets = marked(self.marks, ANY)
         marks = self.marks[buckets]
         taken = (marks | marks >> IN_FLIGHT_SHIFT) & CHANGED
         self.marks[buckets] = taken << IN_FLIGHT_SHIFT
@@ -68,11 +89,11 @@ class DeltaTracker:
 
     def acknowledge(self) -> None:
         """The last publish that was taken has arrived: forgets it, unless it was touched again."""
-        self.marks &= np.uint16(CHANGED)
+        self.marks[marked(self.marks, ANY)] &= np.uint16(CHANGED)
 
     def take_unsaved(self) -> npt.NDArray[np.int32]:
         """The buckets that no finished checkpoint holds as they are, for one to be written: int32[m], ascending."""
-        buckets = np.flatnonzero(self.unsaved & np.uint8(UNSAVED | BEING_SAVED))
+        buckets = marked(self.unsaved, UNSAVED | BEING_SAVED)
         self.unsaved[buckets] = self.unsaved[buckets] & SINCE_GROWTH | BEING_SAVED
         return buckets.astype(np.int32)
 
@@ -96,7 +117,7 @@ class DeltaTracker:
 
     def since_growth_began(self) -> npt.NDArray[np.int32]:
         """The buckets that changed since then: int32[m], ascending."""
-        return np.flatnonzero(self.unsaved & np.uint8(SINCE_GROWTH)).astype(np.int32)
+        return marked(self.unsaved, SINCE_GROWTH).astype(np.int32)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """What publishes depend on, as an array (not a copy)."""

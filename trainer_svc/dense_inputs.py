@@ -30,22 +30,22 @@ def dense_inputs(
         pieces |= {feature.name: part for feature, part in zip(lookup.features, parts, strict=True)}
     inputs: list[torch.Tensor] = []
     for feature in spec.features:
-        if feature.kind is FeatureKind.NUMBER:
-            inputs.append(owned(_number(spec, block, feature)))
-        else:
+        if feature.is_id:
             inputs += _id_inputs(spec, block, feature, pieces[feature.name])
+        else:
+            inputs.append(owned(_numbers(spec, block, feature)))
     return inputs
 
 
 def numbers_of(spec: FeatureSpec, block: FeatureBlock, names: Sequence[str]) -> Floats:
-    """These numbers, one column each in the spec's order: float32[n, k]."""
-    columns = [_number(spec, block, feature) for feature in spec.features if feature.name in names]
+    """These numbers and vectors side by side in the spec's order: float32[n, k]."""
+    columns = [_numbers(spec, block, feature) for feature in spec.features if feature.name in names]
     return np.concatenate(columns, 1) if columns else np.zeros((block.rows, 0), np.float32)
 
 
 def list_counts(spec: FeatureSpec, block: FeatureBlock, feature: Feature) -> npt.NDArray[np.int64]:
     """How many ids each example's list has: int64[n]."""
-    return _column(spec, block, feature, block.user_ids, block.item_ids)[:, 0]
+    return _columns(spec, block, feature, block.user_ids, block.item_ids)[:, 0]
 
 
 def owned(values: Floats) -> torch.Tensor:
@@ -64,15 +64,20 @@ def _id_inputs(spec: FeatureSpec, block: FeatureBlock, feature: Feature, rows: t
     return [total if feature.pool == "sum" else total / mask.sum(1, keepdim=True).clamp(min=1.0)]
 
 
-def _number(spec: FeatureSpec, block: FeatureBlock, feature: Feature) -> Floats:
-    """A number of each example: float32[n, 1]."""
-    return _column(spec, block, feature, block.user_numbers, block.item_numbers)
+def _numbers(spec: FeatureSpec, block: FeatureBlock, feature: Feature) -> Floats:
+    """A number, or a vector's components, of each example: float32[n, k]."""
+    return _columns(spec, block, feature, block.user_numbers, block.item_numbers, feature.max_len)
 
 
-def _column(
-    spec: FeatureSpec, block: FeatureBlock, feature: Feature, user: npt.NDArray[T], item: npt.NDArray[T]
+def _columns(
+    spec: FeatureSpec,
+    block: FeatureBlock,
+    feature: Feature,
+    user: npt.NDArray[T],
+    item: npt.NDArray[T],
+    count: int = 1,
 ) -> npt.NDArray[T]:
-    """The first column of a feature in its side's matrix, one row for each example: [n, 1]."""
+    """The first columns of a feature in its side's matrix, one row for each example: [n, count]."""
     first = spec.layout.first_column[feature.name]
-    column = slice(first, first + 1)
+    column = slice(first, first + count)
     return item[:, column] if feature.side is Side.ITEM else user[block.row_of_user, column]

@@ -1,6 +1,7 @@
 """The dense part of a model: rows, masks and numbers in, logits out. What is exported."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from torch import nn
 
 from martlet.feature_encoding import MASK_SUFFIX
-from martlet.feature_spec import FeatureKind, FeatureSpec
+from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec
 from martlet.learn import Model
 from martlet.learn.rows_in import with_rows_in
+from martlet.normalising import LOG, RUNNING, signed_log
+from trainer_svc.dense_inputs import numbers_of
 
 MAX_DEVIATIONS: Final = 10.0
 _NET: Final = "net."
@@ -30,30 +33,52 @@ def dense_input_names(spec: FeatureSpec) -> tuple[str, ...]:
 class Numbers(nn.Module):
     """Normalises numbers inside the graph, so that serving does what the trainer does.
 
-    Buffers: `mean` and `scale`, float32[k], of the numbers with running normalisation; `Moments` sets them.
+    Attributes:
+        running: the features with running normalisation, in the spec's order; `plain`: the others.
+        columns: of the running ones, vectors with all their components.
+
+    Buffers: `mean` and `scale`, float32[columns]; `Moments` sets them.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, running: Sequence[str], plain: Sequence[str]) -> None:
+    def __init__(self, features: Sequence[Feature]) -> None:
         super().__init__()
-        self.running = tuple(running)
-        self.plain = tuple(plain)
-        if running:
-            self.register_buffer("mean", torch.zeros(len(running)))
-            self.register_buffer("scale", torch.ones(len(running)))
+        self._sizes = {feature.name: feature.max_len for feature in features}
+        self._logs = {feature.name for feature in features if LOG in feature.normalise}
+        self.running = tuple(feature.name for feature in features if RUNNING in feature.normalise)
+        self.plain = tuple(feature.name for feature in features if feature.name not in self.running)
+        self.columns = sum(self._sizes[name] for name in self.running)
+        if self.running:
+            self.register_buffer("mean", torch.zeros(self.columns))
+            self.register_buffer("scale", torch.ones(self.columns))
 
     def forward(self, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Each number float32[B, 1], free of NaN."""
+        """Each number float32[B, 1], each vector float32[B, size], free of NaN."""
         ready: dict[str, torch.Tensor] = {}
         if self.running:
-            joined = torch.cat([values[name] for name in self.running], 1)
-            distance = (joined - self.mean) * self.scale
-            ready |= _split(self.running, distance.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS))
+            distance = (self._joined(self.running, values) - self.mean) * self.scale
+            ready |= self._split(self.running, distance.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS))
         if self.plain:
-            ready |= _split(self.plain, torch.cat([values[name] for name in self.plain], 1))
+            ready |= self._split(self.plain, self._joined(self.plain, values))
         return ready
+
+    def observed(self, spec: FeatureSpec, block: FeatureBlock) -> npt.NDArray[np.float32]:
+        """What the running moments are of: float32[n, columns]."""
+        values = numbers_of(spec, block, self.running)
+        logs = np.repeat([name in self._logs for name in self.running], [self._sizes[name] for name in self.running])
+        if logs.any():
+            values[:, logs] = signed_log(values[:, logs])
+        return values
+
+    def _joined(self, names: Sequence[str], values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return torch.cat([_log(values[name]) if name in self._logs else values[name] for name in names], 1)
+
+    def _split(self, names: Sequence[str], joined: torch.Tensor) -> dict[str, torch.Tensor]:
+        whole = torch.where(torch.isnan(joined), 0.0, joined)
+        ends = list(accumulate(self._sizes[name] for name in names))
+        return {name: whole[:, end - self._sizes[name] : end] for name, end in zip(names, ends, strict=True)}
 
 
 class DenseModel(nn.Module):
@@ -68,11 +93,7 @@ class DenseModel(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.net = with_rows_in(model.net)
-        numbers = [feature for feature in model.spec.features if feature.kind is FeatureKind.NUMBER]
-        self.numbers = Numbers(
-            running=[feature.name for feature in numbers if feature.normalise],
-            plain=[feature.name for feature in numbers if not feature.normalise],
-        )
+        self.numbers = Numbers([feature for feature in model.spec.features if not feature.is_id])
         self.input_names = dense_input_names(model.spec)
         used = {_NET + name for name in model.weights}
         self.weight_names = tuple(
@@ -99,11 +120,11 @@ class DenseModel(nn.Module):
 
 
 class Moments:
-    """Count, mean and sum of squared distances of each running number, in float64; missing values do not count."""
+    """Count, mean and sum of squared distances of each running column, in float64; missing values do not count."""
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        self.values = np.zeros((3, len(numbers.running)), np.float64)
+        self.values = np.zeros((3, numbers.columns), np.float64)
 
     @property
     def unknown(self) -> bool:
@@ -111,7 +132,7 @@ class Moments:
         return bool(self.values.shape[1]) and not self.values[0].any()
 
     def observe(self, values: npt.NDArray[np.float32]) -> None:
-        """Adds float32[n, k], one column for each running number, and sets the module's buffers."""
+        """Adds what `Numbers.observed` gives, and sets the module's buffers."""
         if not self.values.shape[1]:
             return
         known = np.isfinite(values)
@@ -144,6 +165,6 @@ class Moments:
             self._numbers.scale.copy_(torch.from_numpy(scale))
 
 
-def _split(names: Sequence[str], joined: torch.Tensor) -> dict[str, torch.Tensor]:
-    whole = torch.where(torch.isnan(joined), 0.0, joined)
-    return {name: whole[:, column : column + 1] for column, name in enumerate(names)}
+def _log(values: torch.Tensor) -> torch.Tensor:
+    """See `martlet.normalising.signed_log`. torch.log1p would be exported as log(1 + x), which rounds otherwise."""
+    return torch.sign(values) * torch.log(1.0 + torch.abs(values))

@@ -1,7 +1,7 @@
 """Where events come from: cuts of the event log's partitions, and single records again when an outcome needs one."""
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -69,7 +69,7 @@ class EventSource:
         self._read_bytes = read_bytes
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
-        self._cache: dict[Place, bytes] = {}
+        self._cache: OrderedDict[Place, bytes] = OrderedDict()
         self._ahead: dict[str, tuple[int, deque[Record]]] = {}
         self._found: dict[str, tuple[int, dict[int, bytes]]] = {}
         self._damaged: set[str] = set()
@@ -186,5 +186,4 @@ class EventSource:
         self._cache[place] = payload
         self._cached_bytes += len(payload)
         while self._cached_bytes > self._cache_bytes:
-            oldest = next(iter(self._cache))
-            self._cached_bytes -= len(self._cache.pop(oldest))
+            self._cached_bytes -= len(self._cache.popitem(last=False)[1])

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import Corrupt, InvalidInput
-from martlet.eventlog.erasure import is_erased
 from martlet.events import Outcome
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
@@ -23,6 +22,7 @@ from trainer_svc.event_source import Cut, Place
 from trainer_svc.held_predictions import Standing
 from trainer_svc.joiner import DeadLetter, Joined, Joiner
 from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
+from trainer_svc.parsed_predictions import ParsedPredictions
 
 # A record may reach the log a little after its event time.
 LATENESS_US: Final = 2_000_000
@@ -69,7 +69,8 @@ class Intake:
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._joiner = Joiner(rules.label, lambda place: _unless_erased(fetch(place)), self.account, mature=mature)
+        self._parsed = ParsedPredictions(fetch)
+        self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []
@@ -157,6 +158,7 @@ class Intake:
         if not self._joiner.add_prediction(prediction, place, standing):
             self.repeated_predictions += 1
             return None
+        self._parsed.keep(place, prediction, len(payload))
         return prediction if standing is Standing.OPEN else None
 
     def _standing(self, prediction: RecordedPrediction, place: Place) -> Standing:
@@ -192,10 +194,6 @@ class Intake:
         self._letters.append(DeadLetter(reason, text, place))
         if outcome:
             self.account.dead_lettered[reason] += 1
-
-
-def _unless_erased(payload: bytes) -> RecordedPrediction | None:
-    return None if is_erased(payload) else RecordedPrediction(payload)
 
 
 def _part(state: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> Arrays:

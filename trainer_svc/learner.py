@@ -12,15 +12,14 @@ from martlet.errors import Corrupt
 from martlet.feature_encoding import USER_ID, ItemId
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.keys import id_value
-from martlet.learn import Linear, Model
+from martlet.learn import Model
 from martlet.learn.losses import BinaryCrossEntropy
 from trainer_svc.batch import Batch
-from trainer_svc.dense_inputs import numbers_of
 from trainer_svc.dense_model import DenseModel, Moments
 from trainer_svc.optimizers.dense import DenseOptimizer
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.optimizers.learning_rate import LearningRate
-from trainer_svc.passes.linear_passes import LinearPasses
+from trainer_svc.passes.linear_passes import LinearPasses, is_linear
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
 from trainer_svc.row_store import RowsRead, RowStore
@@ -168,7 +167,7 @@ class Learner:
 
     def _passes_of(self, model: Model) -> Passes:
         lookups, loss = self._rows.lookups, model.label.loss
-        if type(model.net) is Linear and isinstance(loss, BinaryCrossEntropy):
+        if isinstance(loss, BinaryCrossEntropy) and is_linear(model):
             return LinearPasses(model.spec, lookups, self.dense, self._parameters)
         return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
 
@@ -219,7 +218,7 @@ class Learner:
         self._row_rate.advance(loss)
 
     def _observe(self, batch: Batch) -> None:
-        self._moments.observe(numbers_of(self.spec, batch.block, self.dense.numbers.running))
+        self._moments.observe(self.dense.numbers.observed(self.spec, batch.block))
 
     def _finite(self, passed: Passed) -> bool:
         sums = [passed.total, float(self._parameters.gradients.sum()), *(float(g.sum()) for g in passed.gradients)]

@@ -28,7 +28,7 @@ def made_up_block(spec: FeatureSpec, random: np.random.Generator, rows: int, use
     user_ids = np.zeros((users, layout.user_id_columns), np.int64)
     item_ids = np.zeros((rows, layout.item_id_columns), np.int64)
     for feature in spec.features:
-        if feature.kind is not FeatureKind.NUMBER:
+        if feature.is_id:
             matrix = user_ids if feature.side is Side.USER else item_ids
             _fill(feature, matrix, layout.first_column[feature.name], random)
     return FeatureBlock(

@@ -24,6 +24,7 @@ from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, LogJournal, PublishResult, Rewound
 from trainer_svc.learner import Learner
 from trainer_svc.loop_settings import Pace
+from trainer_svc.loop_thread import spare_the_collector
 from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher
 from trainer_svc.record_weight import weigher
@@ -156,6 +157,7 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
     )
     try:
         loop.recover()
+        spare_the_collector()
         yield loop, ears
     finally:
         for executor in executors:

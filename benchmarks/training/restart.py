@@ -39,7 +39,7 @@ PATIENCE: Final = 120.0
 
 def restart(figures: Figures, rows: int, folder: Path) -> None:
     """Writes a checkpoint of so many rows of 8 columns, starts trainers on it: from exec until health is SERVING."""
-    config = _config(folder, int(rows / LOAD / SLOTS))
+    config = _config(folder)
     size = _checkpoint(config, rows)
     seconds = sorted(_start(config, folder) for _ in range(STARTS))
     name = f"{rows // 1_000_000}m"
@@ -47,20 +47,20 @@ def restart(figures: Figures, rows: int, folder: Path) -> None:
     figures.add(f"crash.restart_s_{name}", seconds[STARTS // 2], "s", at_most(5.0))
 
 
-def _config(folder: Path, buckets: int) -> Config:
+def _config(folder: Path) -> Config:
     config = Config(data_dir=folder / "data")
-    return replace(config, trainer=replace(config.trainer, model=MODEL_REF, initial_buckets=buckets))
+    return replace(config, trainer=replace(config.trainer, model=MODEL_REF))
 
 
 def _checkpoint(config: Config, rows: int) -> int:
-    """A lineage that has only begun, but has so many rows; gives the checkpoint's size in bytes."""
+    """A lineage that has only begun, but with so many rows; gives the checkpoint's size in bytes."""
     began = beginning(WIDE, config, "restart")
     writer = FileEventWriter(config.checkpoint_dir, PARTITION)
     position = LogJournal(writer, FileEventReader(config.checkpoint_dir)).append(began)
     writer.close()
     reader = FileEventReader(config.event_log_dir)
     state = make_state(began, WIDE, config, EventSource(reader, reader, 1 << 20, CACHE_BYTES), NoLetters()).state()
-    learner = Learner(WIDE, began.initial_buckets)
+    learner = Learner(WIDE, int(rows / LOAD / SLOTS))
     (table,) = learner.tables.values()
     for start in range(0, rows, 1_000_000):
         keys = np.arange(start, min(start + 1_000_000, rows), dtype=np.int64)
@@ -78,7 +78,6 @@ def _start(config: Config, folder: Path) -> float:
         "MARTLET_TRAINER_MODEL": MODEL_REF,
         "MARTLET_TRAINER_GRPC_PORT": "0",
         "MARTLET_TRAINER_METRICS_PORT": "0",
-        "MARTLET_TRAINER_INITIAL_BUCKETS": str(config.trainer.initial_buckets),
     }
     command = [sys.executable, "-m", "trainer_svc", "--data-dir", str(config.data_dir), "--ports-file", str(ports)]
     began = time.monotonic()

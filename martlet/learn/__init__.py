@@ -1,6 +1,6 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
-from martlet.learn.inputs import Id, IdList, Input, Number
+from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
 from martlet.learn.labels import (
     ESDFM,
     FNC,
@@ -55,6 +55,7 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "Binary",
+    "Buckets",
     "ClipNorm",
     "ClipValue",
     "Cosine",
@@ -89,6 +90,8 @@ __all__ = [
     "Rows",
     "Schedule",
     "StepDecay",
+    "Text",
+    "Vector",
     "Wait",
     "WarmUp",
     "label_of",

@@ -10,7 +10,7 @@ from martlet.errors import InvalidInput
 from martlet.feature_encoding import ITEM_ID, MASK_SUFFIX
 from martlet.feature_spec import Feature, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt
-from martlet.learn.inputs import Id, IdList, Input, Number, seconds
+from martlet.learn.inputs import Buckets, IdInput, IdList, Input, Number, Text, Vector, seconds
 from martlet.learn.objective import Label
 from martlet.learn.optimizers import Adam, Dense, Rows, RowWiseAdaGrad
 from martlet.learn.probe import Probe, probe
@@ -106,27 +106,33 @@ def _check_weights(net: nn.Module, used: tuple[str, ...], embeddings: set[str]) 
 
 def _spec(inputs: Mapping[str, Input], found: Probe) -> FeatureSpec:
     spaces = _spaces(inputs, found)
-    ids = {name: kind for name, kind in inputs.items() if not isinstance(kind, Number)}
+    ids = {name: kind for name, kind in inputs.items() if isinstance(kind, IdInput)}
     features = []
     for name, kind in inputs.items():
         side = Side.ITEM if kind.source == ITEM_ID or kind.source.startswith(_ITEM_PREFIX) else Side.USER
         if isinstance(kind, Number):
             features.append(Feature(name, kind.source, FeatureKind.NUMBER, side, normalise=kind.normalise))
             continue
+        if isinstance(kind, Vector):
+            size, normalise = kind.width, kind.normalise
+            features.append(Feature(name, kind.source, FeatureKind.VECTOR, side, max_len=size, normalise=normalise))
+            continue
         # A row belongs to its space, not to one of the inputs that use it: the strictest wish of them holds for all.
         shares = [other for peer, other in ids.items() if spaces[peer] == spaces[name]]
+        listed = isinstance(kind, IdList | Text)
         features.append(
             Feature(
                 name,
                 kind.source,
-                FeatureKind.ID_LIST if isinstance(kind, IdList) else FeatureKind.ID,
+                FeatureKind.ID_LIST if listed else FeatureKind.ID,
                 side,
                 space=spaces[name],
                 width=found.widths[name],
-                max_len=kind.max_len if isinstance(kind, IdList) else 1,
-                pool=kind.pool if isinstance(kind, IdList) else "",
+                max_len=kind.max_len if isinstance(kind, IdList | Text) else 1,
+                pool=kind.pool if isinstance(kind, IdList | Text) else "",
                 min_count=max(other.min_count for other in shares),
                 ttl_seconds=max(seconds(other.ttl) for other in shares),
+                normalise=kind.normalise if isinstance(kind, Text | Buckets) else "",
             )
         )
     return FeatureSpec(tuple(features), {space: space_salt(space) for space in dict.fromkeys(spaces.values())})
@@ -137,7 +143,7 @@ def _budgets(inputs: Mapping[str, Input], spec: FeatureSpec) -> dict[str, int]:
     budgets: dict[str, int] = {}
     for feature in spec.features:
         kind = inputs[feature.name]
-        if isinstance(kind, Id | IdList) and kind.max_rows:
+        if isinstance(kind, IdInput) and kind.max_rows:
             budgets[feature.space] = min(kind.max_rows, budgets.get(feature.space, kind.max_rows))
     return budgets
 
@@ -147,7 +153,7 @@ def _spaces(inputs: Mapping[str, Input], found: Probe) -> dict[str, str]:
     of_layer: dict[str, str] = {}
     for layer in dict.fromkeys(found.layers.values()):
         named = [name for name in inputs if found.layers.get(name) == layer]
-        wishes = dict.fromkeys(kind.space for kind in (inputs[name] for name in named) if isinstance(kind, Id | IdList))
+        wishes = dict.fromkeys(kind.space for kind in (inputs[name] for name in named) if isinstance(kind, IdInput))
         spaces = [space for space in wishes if space] or [named[0]]
         if len(spaces) > 1:
             raise InvalidInput(f"layer {layer!r} gets ids of the spaces {spaces}; inputs of one layer share one space")

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from martlet.errors import InvalidInput
 from martlet.feature_encoding import MASK_SUFFIX
-from martlet.learn.inputs import IdList, Input, Number
+from martlet.learn.inputs import IdInput, IdList, Input, Vector
 from martlet.learn.rows_in import with_embeddings_replaced, with_rows_in
 
 _ROWS: Final = 3
@@ -46,7 +46,7 @@ def probe(net: nn.Module, inputs: Mapping[str, Input]) -> Probe:
     """
     _check_parameters(net, inputs)
     values = _values(inputs)
-    ids = {name: values[name] for name, kind in inputs.items() if not isinstance(kind, Number)}
+    ids = {name: values[name] for name, kind in inputs.items() if isinstance(kind, IdInput)}
     watch = _Watch(ids)
     recording = with_embeddings_replaced(net, watch.recorder).eval()
     watch.follow(recording)
@@ -175,8 +175,9 @@ def _values(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     values: dict[str, torch.Tensor] = {}
     for name, kind in inputs.items():
-        if isinstance(kind, Number):
-            values[name] = torch.randn((_ROWS, 1), generator=generator)
+        if not isinstance(kind, IdInput):
+            size = kind.width if isinstance(kind, Vector) else 1
+            values[name] = torch.randn((_ROWS, size), generator=generator)
         elif isinstance(kind, IdList) and not kind.pool:
             values[name] = torch.randint(1, 1 << 40, (_ROWS, kind.max_len), generator=generator)
             values[name + MASK_SUFFIX] = torch.ones(_ROWS, kind.max_len)

@@ -65,7 +65,7 @@ class RecordedPrediction:
         InvalidInput: without id or items.
     """
 
-    __slots__ = ("_message", "prediction_id", "rows")
+    __slots__ = ("_message", "_values", "prediction_id", "rows")
 
     def __init__(self, payload: bytes) -> None:
         try:
@@ -73,6 +73,7 @@ class RecordedPrediction:
         except DecodeError as error:
             raise Corrupt(f"not a log record: {error}") from error
         self._message = message
+        self._values: tuple[type, list[ItemId]] = (int, [])
         self.prediction_id: str = message.prediction_id
         self.rows = len(message.item_ids)
         if not self.prediction_id or not self.rows:
@@ -152,6 +153,17 @@ class RecordedPrediction:
         }
 
     @property
+    def propensities(self) -> npt.NDArray[np.float32] | None:
+        """Probability of each item at its position, float32[rows]; None: not recorded, or not for each item."""
+        given = self._message.propensities
+        return np.array(given, np.float32) if len(given) == self.rows else None
+
+    def item_keys(self) -> npt.NDArray[np.uint64]:
+        """XXH3-64 of each item's id, uint64[rows]; equal ids have equal ones."""
+        keys = [xxhash.xxh3_64_intdigest(one.SerializeToString(deterministic=True)) for one in self._message.item_ids]
+        return np.array(keys, np.uint64)
+
+    @property
     def user_ids(self) -> bytes:
         """Little-endian int64, one row."""
         return self._message.features.user_ids
@@ -173,16 +185,22 @@ class RecordedPrediction:
 
     def row_of(self, item_id: ItemId) -> int:
         """The row of an item, or -1."""
-        items = self._message.item_ids
-        values: list[ItemId] = (
-            [one.text for one in items] if isinstance(item_id, str) else [one.number for one in items]
-        )
+        items, values = self._message.item_ids, self._item_values(type(item_id))
         row = -1
         while item_id in values[row + 1 :]:  # an id of the other kind reads as "" or 0
             row = values.index(item_id, row + 1)
             if optional_id_of(items[row]) == item_id:
                 return row
         return -1
+
+    def _item_values(self, kind: type) -> list[ItemId]:
+        """The items as texts or as numbers: kept, since a slate's outcomes come one after another."""
+        known, values = self._values
+        if known is not kind or not values:
+            items = self._message.item_ids
+            values = [one.text for one in items] if kind is str else [one.number for one in items]
+            self._values = kind, values
+        return values
 
     def logits(self) -> npt.NDArray[np.float32]:
         """What the answering version gave: float32[rows]; empty if it is not recorded."""

@@ -1,9 +1,13 @@
 """Ids and feature values: messages to Python values and back."""
 
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import numpy as np
 
 from martlet.errors import InvalidInput
-from martlet.feature_encoding import ItemId, Value
+from martlet.feature_encoding import ItemId, Value, is_vector
 from martlet.v1 import events_pb2 as pb
 
 
@@ -55,6 +59,8 @@ def value_of(message: pb.FeatureValue, source: str) -> Value:
         return id_of(message.id, f"feature {source!r}")
     if kind == "id_list":
         return [item.number or id_of(item, f"an id of feature {source!r}") for item in message.id_list.ids]
+    if kind == "vector":
+        return array("f", message.vector.values)  # four bytes a number, where a list would take thirty
     raise InvalidInput(f"feature {source!r} has no value")
 
 
@@ -64,12 +70,27 @@ def values_of(messages: Mapping[str, pb.FeatureValue]) -> dict[str, Value]:
 
 
 def value_message(value: Value) -> pb.FeatureValue:
-    """A feature value as a message: float is a number, int and str are ids, a sequence is a list of ids."""
+    """A feature value as a message: float is a number, int and str are ids, a sequence is a list of ids.
+
+    An array of floats, or a sequence in which there is one, is a vector.
+
+    Raises:
+        InvalidInput: none of these.
+    """
     if isinstance(value, float):
         return pb.FeatureValue(number=value)
     if isinstance(value, int | str):
         return pb.FeatureValue(id=id_message(value))
-    return pb.FeatureValue(id_list=pb.IdList(ids=[id_message(item) for item in value]))
+    if is_vector(value):
+        return pb.FeatureValue(vector=_vector_message(value))
+    return pb.FeatureValue(id_list=pb.IdList(ids=[id_message(item) for item in cast("Sequence[ItemId]", value)]))
+
+
+def _vector_message(value: object) -> pb.Vector:
+    try:
+        return pb.Vector(values=np.asarray(value, np.float32).tolist())
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{value!r} is no vector of numbers") from error
 
 
 def value_messages(values: Mapping[str, Value]) -> dict[str, pb.FeatureValue]:

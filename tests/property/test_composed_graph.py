@@ -35,9 +35,10 @@ def features(draw: st.DrawFn) -> tuple[Feature, ...]:
     made = []
     for number in range(draw(st.integers(1, 6))):
         side = draw(st.sampled_from(list(Side)))
-        kind, pool = draw(st.sampled_from([*ID_KINDS, (FeatureKind.NUMBER, "")]))
-        if kind is FeatureKind.NUMBER:
-            made.append(Feature(f"f{number}", f"s{number}", kind, side))
+        kind, pool = draw(st.sampled_from([*ID_KINDS, (FeatureKind.NUMBER, ""), (FeatureKind.VECTOR, "")]))
+        if kind in (FeatureKind.NUMBER, FeatureKind.VECTOR):
+            size = draw(st.integers(1, 3)) if kind is FeatureKind.VECTOR else 1
+            made.append(Feature(f"f{number}", f"s{number}", kind, side, max_len=size))
             continue
         width, max_len = draw(st.sampled_from([1, 3])), draw(st.integers(1, 3)) if kind is FeatureKind.ID_LIST else 1
         space = draw(st.sampled_from(SPACES))
@@ -97,8 +98,8 @@ class Stage:
             (block.item_ids, block.item_numbers) if feature.side is Side.ITEM else (block.user_ids, block.user_numbers)
         )
         column, weight = self.spec.layout.first_column[feature.name], self.weights[f"w.{feature.name}"]
-        if feature.kind is FeatureKind.NUMBER:
-            return float((numbers[row, column] * weight).sum())
+        if not feature.is_id:
+            return float((numbers[row, column : column + feature.max_len] * weight).sum())
         if feature.kind is FeatureKind.ID:
             return float((self.row(feature, int(ids[row, column])) * weight).sum())
         count = int(ids[row, column])
@@ -119,7 +120,7 @@ def dense_shapes(spec: FeatureSpec) -> dict[str, tuple[int, ...]]:
             shapes[feature.name] = feature.max_len, feature.width
             shapes[feature.name + MASK_SUFFIX] = (feature.max_len,)
         else:
-            shapes[feature.name] = (1 if feature.kind is FeatureKind.NUMBER else feature.width,)
+            shapes[feature.name] = (feature.width if feature.is_id else feature.max_len,)
     return shapes
 
 

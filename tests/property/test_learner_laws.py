@@ -12,13 +12,14 @@ import martlet.learn as ml
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt, wrap_int64
 from martlet.learn import ModelTable
-from tests.unit.learner.samples import INPUTS, LABEL, NOW_US
+from tests.unit.learner.rich import RICH_INPUTS
+from tests.unit.learner.samples import LABEL, NOW_US
 from trainer_svc.check import differing
 from trainer_svc.id_lookup import TableLookup
 from trainer_svc.learner import Learner
 from trainer_svc.made_up import made_up_batch, made_up_block
 
-COUNTED = {**INPUTS, "item": ml.Id("item_id", min_count=2)}
+COUNTED = {**RICH_INPUTS, "item": ml.Id("item_id", min_count=2)}
 MODEL = ml.model_of("m", ml.DeepFM, inputs=COUNTED, label=LABEL, dim=3, hidden=(4,))
 Step = tuple[str, int]
 

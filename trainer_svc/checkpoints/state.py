@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from martlet.digest import blob_digest
 from martlet.errors import Corrupt
 from martlet.table_layout import SLOTS
+from trainer_svc.delta_tracker import ANY, marked
 
 # How a table's arrays lie, by name. A name that is not known here is written whole: never wrong, only dear.
 BY_BUCKET: Final = frozenset({"keys", "spaces", "last_used"})  # [n, ...]
@@ -122,7 +123,7 @@ def _table_change(table: Mapping[str, Array], buckets: npt.NDArray[np.int32]) ->
     changed = {name: array[buckets] for name, array in table.items() if name in BY_BUCKET}
     changed |= {name: _by_bucket(array, slots)[buckets] for name, array in by_slot.items()}
     zeros = {name: array for name, array in table.items() if name in MOSTLY_ZERO}
-    places = {name: np.flatnonzero(array).astype(np.int32) for name, array in zeros.items()}
+    places = {name: marked(array, ANY).astype(np.int32) for name, array in zeros.items()}
     values = {name: array[places[name]] for name, array in zeros.items()}
     return TableChange(
         buckets, changed, {name: array[slots:].copy() for name, array in by_slot.items()}, places, values

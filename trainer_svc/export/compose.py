@@ -14,7 +14,7 @@ import onnx
 from onnx import helper
 
 from martlet.feature_encoding import signature_of
-from martlet.feature_spec import FeatureKind, FeatureSpec
+from martlet.feature_spec import FeatureSpec
 from martlet.signature import LOGIT, SCORE, TensorSpec
 from trainer_svc.export.graph_builder import ELEMENT_TYPES, GraphBuilder, array_of, external_tensor
 from trainer_svc.export.id_inputs import TableSpec, add_id_inputs, spread
@@ -101,7 +101,7 @@ def _value_info(tensor: TensorSpec) -> onnx.ValueInfoProto:
 
 
 def _numbers(graph: GraphBuilder, spec: FeatureSpec) -> dict[str, str]:
-    numbers = [feature for feature in spec.features if feature.kind is FeatureKind.NUMBER]
+    numbers = [feature for feature in spec.features if not feature.is_id]
     return {feature.name: spread(graph, feature.side, feature.name) for feature in numbers}
 
 

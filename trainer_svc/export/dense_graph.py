@@ -97,8 +97,8 @@ def _sample(name: str, spec: FeatureSpec) -> torch.Tensor:
     feature = features.get(name)
     if feature is None:
         return torch.ones(_SAMPLE_ROWS, features[name.removesuffix(MASK_SUFFIX)].max_len)
-    if feature.kind is FeatureKind.NUMBER:
-        return torch.zeros(_SAMPLE_ROWS, 1)
+    if not feature.is_id:
+        return torch.zeros(_SAMPLE_ROWS, feature.max_len)
     if feature.kind is FeatureKind.ID_LIST and not feature.pool:
         return torch.zeros(_SAMPLE_ROWS, feature.max_len, feature.width)
     return torch.zeros(_SAMPLE_ROWS, feature.width)

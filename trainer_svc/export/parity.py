@@ -66,7 +66,8 @@ def check(learner: Learner, scorer: OnnxScorer, blocks: Iterable[FeatureBlock]) 
     for block in blocks:
         expected = learner.predict(block).astype(np.float64)
         score, logit = scorer.scores(learner, block)
-        probability = 1.0 / (1.0 + np.exp(-expected))
+        with np.errstate(over="ignore"):
+            probability = 1.0 / (1.0 + np.exp(-expected))
         # NaN must win: a comparison with it would be false and hide it.
         worst_score = _worse(worst_score, np.abs(score - probability))
         worst_logit = _worse(worst_logit, np.abs(logit - expected) / np.maximum(1.0, np.abs(expected)))

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch
 
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec
+from martlet.learn import Linear, Model
+from martlet.normalising import LOG, signed_log
 from trainer_svc.batch import Batch
 from trainer_svc.dense_inputs import list_counts, numbers_of
 from trainer_svc.dense_model import MAX_DEVIATIONS, DenseModel
@@ -18,6 +20,11 @@ from trainer_svc.table.compiling import kernel
 Floats = npt.NDArray[np.float32]
 _WEIGHTS: Final = "net.fields.numbers"
 _BIAS: Final = "net.bias"
+
+
+def is_linear(model: Model) -> bool:
+    """Whether `LinearPasses` can compute its network."""
+    return type(model.net) is Linear and all(f.kind is not FeatureKind.VECTOR for f in model.spec.features)
 
 
 class LinearPasses:
@@ -34,7 +41,9 @@ class LinearPasses:
         self._spec = spec
         self._features = [feature for lookup in lookups for feature in lookup.features]
         self._lengths = np.array([feature.max_len for feature in self._features], np.int64)
-        self._numbers = tuple(feature.name for feature in spec.features if feature.kind is FeatureKind.NUMBER)
+        numbers = [feature for feature in spec.features if not feature.is_id]
+        self._numbers = tuple(feature.name for feature in numbers)
+        self._logs = np.array([LOG in feature.normalise for feature in numbers], np.bool_)
         self._norms = dense.numbers
         self._normalised = [self._numbers.index(name) for name in dense.numbers.running]
         self._parameters = parameters
@@ -81,6 +90,8 @@ class LinearPasses:
     def _values(self, block: FeatureBlock) -> Floats:
         """The numbers as the graph normalises them: float32[n, k]."""
         values = numbers_of(self._spec, block, self._numbers)
+        if self._logs.any():
+            values[:, self._logs] = signed_log(values[:, self._logs])
         if self._normalised:
             distance = (values[:, self._normalised] - self._norms.mean.numpy()) * self._norms.scale.numpy()
             values[:, self._normalised] = np.clip(distance, -MAX_DEVIATIONS, MAX_DEVIATIONS)

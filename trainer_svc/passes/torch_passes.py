@@ -95,4 +95,4 @@ def _input_shape(name: str, spec: FeatureSpec) -> tuple[int, ...]:
     feature = features[name]
     if feature.kind is FeatureKind.ID_LIST and not feature.pool:
         return _TRIAL_ROWS, feature.max_len, feature.width
-    return _TRIAL_ROWS, 1 if feature.kind is FeatureKind.NUMBER else feature.width
+    return _TRIAL_ROWS, feature.width if feature.is_id else feature.max_len

@@ -28,6 +28,7 @@ from trainer_svc.table.growth import (
     restored_growth,
     steps_for,
 )
+from trainer_svc.table.memory import copy_into
 from trainer_svc.table.row_sums import RowSums
 from trainer_svc.table.statistics import (
     COLLISIONS,
@@ -313,7 +314,7 @@ class EmbeddingTable:
         check_state(self._shape, state)
         restored = self._empty(state["keys"].shape[0])
         for name, array in self._state_of(restored).items():
-            np.copyto(array, state[name])
+            copy_into(array, state[name])
         self._columns = restored
         self._counters = np.array(state["counters"], np.int64)
         self.size, self.grown = (int(count) for count in np.asarray(state["counts"], np.int64))

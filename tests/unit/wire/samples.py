@@ -1,5 +1,7 @@
 """Values for the codecs' tests."""
 
+from array import array
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -11,7 +13,8 @@ UINT64 = st.integers(0, (1 << 64) - 1)
 IDS = st.one_of(INT64, st.text(max_size=20))
 NUMBERS = st.floats(allow_nan=False)
 FLOAT32 = st.floats(width=32, allow_nan=False)
-VALUES = st.one_of(IDS, NUMBERS, st.lists(IDS, max_size=4))
+VECTORS = st.lists(FLOAT32, max_size=4).map(lambda numbers: array("f", numbers))
+VALUES = st.one_of(IDS, NUMBERS, st.lists(IDS, max_size=4), VECTORS)
 FEATURES = st.dictionaries(st.text(max_size=8), VALUES, max_size=4)
 
 
