@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -264,10 +265,10 @@ class Registry:
         return added
 
     async def _in_catalog(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.catalog, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.catalog, copy_context().run, work)
 
     async def _in_admission(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.admission, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.admission, copy_context().run, work)
 
 
 def _check_name(what: str, name: str) -> None:

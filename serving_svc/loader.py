@@ -231,4 +231,5 @@ class LoaderHarness:
         reason = str(error) if isinstance(error, MartletError) else f"{type(error).__name__}: {error}"
         self.reason = without_paths(reason)  # it travels: to the registry, and to whoever asks
         self._move(VersionState.FAILED)
-        _log.error("version %d of %s cannot serve: %s", self.id.version, self.id.model, reason)
+        about = {"model": self.id.model, "version": self.id.version, "digest": self.id.digest}
+        _log.error("version %d of %s cannot serve: %s", self.id.version, self.id.model, reason, extra=about)

@@ -30,6 +30,7 @@ from martlet.runtime.config import Config
 from martlet.runtime.learning_config import changed_setting, plain_learning
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.runtime.tracing import tracer_of
 from martlet.said import Said
 from martlet.signed_versions import SigningPublisher
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
@@ -63,6 +64,7 @@ from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
+from trainer_svc.traced import TracedPublishing, TracedSteps
 from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_ports import AsTheyAre, LetterPort, Preparing
 from trainer_svc.training_state import TrainingState
@@ -119,8 +121,12 @@ class TrainerApp:
         ]
         self._erasing_readers = [FileEventReader(folder) for folder in (config.event_log_dir, config.dead_letter_dir)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
+        tracer = self._tracer = tracer_of(config.tracing, config.tls, "trainer")
         self._registry = BlockingRegistryClient(
-            settings.registry, own_token(config.auth), tls=channel_security(config.tls)
+            settings.registry,
+            own_token(config.auth),
+            tls=channel_security(config.tls),
+            trace=None if tracer is None else tracer.current,
         )
         # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
         self._executors = {
@@ -133,9 +139,10 @@ class TrainerApp:
             self._executors["report"],
         )
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
+        self._traced = (tracer, TracedSteps(self._board, tracer, self._model.name)) if tracer is not None else None
         tls = server_tls(config.tls, settings.host)
         authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
-        self.server = Server("trainer", listen, collectors, authorizer, tls)
+        self.server = Server("trainer", listen, collectors, authorizer, tls, tracer)
         self._loop: TrainingLoop | None = None
         servicer = TrainerServicer(lambda: self._board.status, self._readmit, self._forget, self._erasures)
         self.server.add("martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(servicer, grpc))
@@ -208,7 +215,7 @@ class TrainerApp:
         letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
         store = FolderStore(config.artifact_dir)
         builder = VersionBuilder(store, ModelIdentity(self._model.name, self._model.spec))
-        publisher = Publisher(builder, self._signing(store), self._executors["publisher"], self._ending.wait)
+        publisher = Publisher(builder, self._publishing(store), self._executors["publisher"], self._ending.wait)
         journal = LogJournal(self._journal, self._readers[2])
         # All checkpoints stay until it is known where the pin was taken off.
         checkpoints = FolderCheckpoints(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept, held=0)
@@ -235,15 +242,16 @@ class TrainerApp:
                 step_weight(settings.batch_examples),
             ),
             clock=self._clock,
-            observer=self._board,
+            observer=self._board if self._traced is None else self._traced[1],
             erasing=self._make_erasing(),
         )
         return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
 
-    def _signing(self, store: FolderStore) -> RegistryPort:
-        """The registry, as versions are published there: signed, if there is a key."""
+    def _publishing(self, store: FolderStore) -> RegistryPort:
+        """The registry, as versions are published there: signed, if there is a key; traced, if there is a tracer."""
         key = self._config.signing.key
-        return SigningPublisher(self._registry, store, Signer(Path(key))) if key else self._registry
+        signed = SigningPublisher(self._registry, store, Signer(Path(key))) if key else self._registry
+        return signed if self._traced is None else TracedPublishing(signed, *self._traced)
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
@@ -269,6 +277,8 @@ class TrainerApp:
         for executor in self._executors.values():
             executor.shutdown(cancel_futures=True)
         self._registry.close()
+        if self._tracer is not None:
+            self._tracer.close()
         for writer in (self._journal, self._judge_journal, self._letters):
             writer.close()
         for reader in (*self._readers, *self._judge_readers, *self._erasing_readers):

@@ -64,6 +64,7 @@ class Joined:
 
     examples: list[LabelledRows] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)  # of the predictions that got a label, where they were traced
 
 
 class Joiner:
@@ -213,6 +214,8 @@ class Joiner:
             self._account.excluded[Excluded.REPEATED_LABEL] += 1
             return
         self._account.learned += 1
+        if prediction.trace:
+            self._joined.traces.append(prediction.trace)
         if not self._mature:
             label = self._readings[outcome.type].label(outcome.value, outcome.time_us - prediction.time_us)
             if label is not None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias, cast
@@ -16,15 +18,18 @@ from martlet import errors
 from martlet.client.channel import RETRY_AFTER
 from martlet.redaction import without_paths
 from martlet.runtime.auth import OPEN, Authorizer, Metadata
-from martlet.runtime.caller import CALLER
+from martlet.runtime.caller import CALLER, caller
 from martlet.runtime.door import Door, Usual
 from martlet.runtime.metrics import RpcMetrics
+from martlet.runtime.tracing import Tracer, parent_in
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 Behaviour: TypeAlias = Callable[..., Any]
 
 LONGEST_MESSAGE: Final = 500
+REQUEST_ID: Final = "x-request-id"
+_PLAIN_ID: Final = re.compile(r"[\w.:+/=-]{1,100}", re.ASCII)
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +64,8 @@ class Edge(grpc.GenericRpcHandler):
     Found here by name, in one generic handler, a method costs a dictionary's look-up.
     """
 
-    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door) -> None:
+    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self._metrics = metrics
         self._door = door
         self._authorizer = authorizer
@@ -80,6 +86,8 @@ class Edge(grpc.GenericRpcHandler):
 
     def _wrapped(self, handler: Handler, method: str) -> Handler:
         behaviour, make = _shape(handler)
+        if self._tracer is not None and not handler.response_streaming:
+            behaviour = _traced(behaviour, method, self._tracer)
         if handler.response_streaming:
             return make(self._stream(behaviour, method), handler.request_deserializer, handler.response_serializer)
         if handler.request_streaming:
@@ -146,11 +154,24 @@ class Edge(grpc.GenericRpcHandler):
         if isinstance(error, grpc.aio.AbortError):
             raise error
         if code is grpc.StatusCode.INTERNAL:
-            logger.error("%s failed unexpectedly", method, exc_info=error)
+            request = _request_id(context)
+            about = {"method": method, "request": request, "caller": caller()}
+            logger.error("%s failed unexpectedly (request %s)", method, request, exc_info=error, extra=about)
             self._metrics.internal_error()
-            await context.abort(code, "internal error; the server's log has it")
+            await context.abort(code, f"internal error; the server's log has it as request {request}")
         trailing = _retry_hint(error) if isinstance(error, errors.OverCapacity) else ()
         await context.abort(code, _told(error), trailing)
+
+
+def _traced(behaviour: Behaviour, method: str, tracer: Tracer) -> Behaviour:
+    """A behaviour whose calls are spans; a caller's trace goes on in them."""
+    name = method.removeprefix("/")
+
+    async def traced(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        with tracer.span(name, parent=parent_in(_metadata(context)), server=True):
+            return await behaviour(request, context)
+
+    return traced
 
 
 def _decoder(handler: Handler) -> Callable[[Any], Any]:
@@ -192,6 +213,12 @@ def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Metadata:
     return [
         (str(name), value) for name, value in cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
     ]
+
+
+def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """What the caller calls its request (metadata x-request-id), if that can be printed; else a new name."""
+    given = next((str(value) for name, value in _metadata(context) if name == REQUEST_ID), "")
+    return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _certificate_names(context: grpc.aio.ServicerContext[Any, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Signatures of versions: whose count, and that nothing else does."""
 
 import json
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def edited(good: bytes) -> st.SearchStrategy[bytes]:
 def json_of(encoded: bytes) -> object:
     try:
         told = json.loads(encoded)
-        return {name: told[name] for name in ("key", "signature", "format")}
+        return told["key"], b64decode(told["signature"])  # base64 has more than one way to end
     except (ValueError, TypeError, KeyError):
         return None
 
