@@ -210,5 +210,5 @@ def _parsed(content: bytes) -> list[TokenConfig]:
     try:
         listed: Any = yaml.safe_load(content) or []
         return msgspec.convert(listed, list[TokenConfig])
-    except (yaml.YAMLError, *UNREADABLE) as error:
+    except (yaml.YAMLError, ValueError, *UNREADABLE) as error:
         raise InvalidInput("auth.tokens_file is no list of tokens, each with name, sha256 and role") from error

@@ -89,7 +89,8 @@ class Edge(grpc.GenericRpcHandler):
         if self._tracer is not None and not handler.response_streaming:
             behaviour = _traced(behaviour, method, self._tracer)
         if handler.response_streaming:
-            return make(self._stream(behaviour, method), handler.request_deserializer, handler.response_serializer)
+            decoded = _stream_decoder(handler) if handler.request_streaming else _decoder(handler)
+            return make(self._stream(behaviour, method, decoded), None, handler.response_serializer)
         if handler.request_streaming:
             wrapped = self._unary(behaviour, method, lambda requests: requests)
             return make(wrapped, handler.request_deserializer, handler.response_serializer)
@@ -126,7 +127,7 @@ class Edge(grpc.GenericRpcHandler):
 
         return wrapped
 
-    def _stream(self, behaviour: Behaviour, method: str) -> Behaviour:
+    def _stream(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
         door = self._door
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
@@ -135,7 +136,7 @@ class Edge(grpc.GenericRpcHandler):
                     if self._authorizer.asks:
                         self._admit(context, method)
                     door.check_streams()
-                    async for message in behaviour(request, context):
+                    async for message in behaviour(decoded(request), context):
                         yield message
                     outcome.code, error = grpc.StatusCode.OK.name, None
                 except Exception as caught:  # noqa: BLE001  the boundary: every error becomes a status here
@@ -184,6 +185,17 @@ def _decoder(handler: Handler) -> Callable[[Any], Any]:
             return decode(request)
         except DecodeError as error:
             raise errors.InvalidInput(f"the request is no message of its type: {error}") from error
+
+    return decoded
+
+
+def _stream_decoder(handler: Handler) -> Callable[[AsyncIterator[Any]], AsyncIterator[Any]]:
+    """GRPC itself would call a request that it cannot decode an error of the server's."""
+    decode = _decoder(handler)
+
+    async def decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield decode(request)
 
     return decoded
 
