@@ -305,7 +305,10 @@ def _set(settings: dict[str, Any], name: str, text: str) -> None:
         path = path.removeprefix(section + "_")
     if at_top and path not in {one.name for one in fields(Config)}:
         raise InvalidInput(f"bad setting: the environment names {name}, which is no setting")
-    settings[path] = yaml.safe_load(text) if text[:1] in {"[", "{"} else text
+    try:
+        settings[path] = yaml.safe_load(text) if text[:1] in {"[", "{"} else text
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"bad setting: {name} is no YAML: {str(error).splitlines()[0]}") from error
 
 
 def _sections(kind: type) -> dict[str, type]:

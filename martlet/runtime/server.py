@@ -83,7 +83,6 @@ class Server:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),  # below it gRPC refuses by chance, unless both are the same
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-            ("grpc.max_concurrent_streams", listen.max_calls + listen.max_streams),  # of one connection
         ]
         self._server = grpc.aio.server(options=options)
         self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls, listen.max_streams), tracer)
