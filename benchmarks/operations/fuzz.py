@@ -6,6 +6,7 @@ is kept in `out/fuzz/`.
 
 import faulthandler
 import hashlib
+import logging
 import multiprocessing as mp
 import os
 import shutil
@@ -102,6 +103,7 @@ def _apart(name: str, size: Size) -> Found:
 
 def _child(name: str, size: Size, folder: Path, sender: "mp.connection.Connection") -> None:
     faulthandler.enable()
+    logging.disable()
     signal.signal(signal.SIGALRM, _hangs)
     if name in SERVICES:
         with Edges(folder) as edges:

@@ -328,6 +328,8 @@ def _refuse_unknown(settings: Mapping[str, Any], kind: type, where: str) -> None
 
 
 def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
+    if kind is Path:
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
         return Path(value)
     raise NotImplementedError(f"{kind} cannot be read from settings")
