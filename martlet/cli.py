@@ -22,6 +22,7 @@ from martlet.errors import InvalidInput, MartletError
 from martlet.explain_command import add_explain
 from martlet.forget_command import add_forget
 from martlet.rollout_commands import add_rollout
+from martlet.strategy_command import add_retrain
 from martlet.up import Plan, Ports, child_environment, run_until_signal
 from martlet.version_views import catalog, catalog_table, documents
 
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     versions.add_argument("--last", type=count, default=0, metavar="N", help="only the newest N")
     add_rollout(verbs)
     add_forget(verbs)
+    add_retrain(verbs)
     add_explain(verbs)
     add_verb(verbs, "status", _status, "health of the services; exits with 1 unless all are serving")
     return parser

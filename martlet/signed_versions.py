@@ -1,5 +1,6 @@
 """Signed versions in the artifact store: signed before they are published, verified before they are used."""
 
+from pathlib import Path
 from typing import Protocol
 
 from martlet.artifacts.port import SignatureStore
@@ -50,6 +51,15 @@ class SigningPublisher:
     def acknowledge_rewind(self, model: str, epoch: int, digest: str) -> None:
         """As of the registry."""
         self._registry.acknowledge_rewind(model, epoch, digest)
+
+
+def signed_with(key: str, registry: Publishing, signatures: SignatureStore) -> Publishing:
+    """The registry, as versions are published there: signed with the key in this file; "": unsigned.
+
+    Raises:
+        InvalidInput: the file holds no such key.
+    """
+    return SigningPublisher(registry, signatures, Signer(Path(key))) if key else registry
 
 
 class SignatureChecks:

@@ -10,11 +10,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from martlet.artifacts import FolderStore
 from martlet.clock import SystemClock
 from martlet.manifest_signatures import TrustedKeys
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.tracing import tracer_of
@@ -24,11 +24,11 @@ from martlet.versions import AspiredSet
 from registry_svc.admission import AdmissionPolicy
 from registry_svc.analysis import ReplicaHealth
 from registry_svc.blob_checks import BlobChecks
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_lease import SqlLease
 from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.metrics import RegistryMetrics
@@ -65,7 +65,7 @@ class RegistryApp:
         self._metrics = RegistryMetrics(collectors)
         self._watchers = Watchers(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
         self._lease = SqlLease(self._engine, settings.name, clock)
-        artifacts, catalog = FolderStore(config.artifact_dir), SqlCatalog(self._engine, self._lease.check)
+        artifacts, catalog = artifact_store(config, cached=True), SqlCatalog(self._engine, self._lease.check)
         policies = load_policies(settings)
         desk = JudgeDesk(SqlJudgeLog(self._engine, self._lease.check), policies)
         self._controller = Controller(

@@ -1,18 +1,15 @@
-"""The catalog's tables, format 1, and how a database is opened: SQLite when embedded, PostgreSQL by its URL."""
+"""The catalog's tables, format 1, and transactions on them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy as sql
-from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from martlet.errors import InvalidInput, Unavailable
+from martlet.errors import Unavailable
 
 CATALOG_FORMAT: Final = 1
-BUSY_MS: Final = 5000
 
 METADATA = sql.MetaData()
 
@@ -99,25 +96,6 @@ def unfenced(_connection: Connection) -> None:
     """The fence of a database that one registry alone writes to."""
 
 
-def open_database(url: str) -> Engine:
-    """Opens a catalog's database and makes what is missing.
-
-    Raises:
-        InvalidInput: no such kind of database, it cannot be opened, or its catalog has another format.
-    """
-    try:
-        engine = sql.create_engine(url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _sqlite_settings)
-        with engine.begin() as connection:
-            _prepare(connection)
-    except (sql.exc.SQLAlchemyError, ImportError) as error:
-        # The URL may hold a password, so it is not told.
-        cause = getattr(error, "orig", None) or error
-        raise InvalidInput(f"bad setting: registry.catalog_url: {str(cause).splitlines()[0]}") from error
-    return engine
-
-
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on an error.
@@ -128,25 +106,5 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except (sql.exc.OperationalError, sql.exc.InterfaceError) as error:
+    except (sql.exc.OperationalError, sql.exc.InterfaceError, sql.exc.ProgrammingError) as error:
         raise Unavailable(f"the catalog does not answer: {str(error.orig).splitlines()[0]}") from error
-
-
-def _prepare(connection: Connection) -> None:
-    known = set(sql.inspect(connection).get_table_names())
-    if FORMAT.name not in known and known & set(METADATA.tables):
-        raise InvalidInput("bad setting: registry.catalog_url: the catalog there has another format")
-    METADATA.create_all(connection)
-    found = connection.execute(sql.select(FORMAT.c.format)).scalars().all()
-    if not found:
-        connection.execute(sql.insert(FORMAT).values(format=CATALOG_FORMAT))
-    elif list(found) != [CATALOG_FORMAT]:
-        raise InvalidInput(f"bad setting: registry.catalog_url: catalog format {found[0]} is not known here")
-
-
-def _sqlite_settings(connection: DBAPIConnection, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # a decision that was told is on disk
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    cursor.close()

@@ -14,16 +14,15 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from martlet.artifacts import FolderStore
 from martlet.client.registry import RegistryClient
 from martlet.clock import Clock
-from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.exploration import Exploration
 from martlet.manifest_signatures import TrustedKeys
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.tracing import tracer_of
@@ -74,6 +73,7 @@ class ServingApp:
 
     Raises:
         Conflict: another process writes this replica's partition of the event log.
+        InvalidInput: a setting is wrong.
     """
 
     def __init__(self, config: Config, clock: Clock, collectors: CollectorRegistry) -> None:
@@ -88,8 +88,9 @@ class ServingApp:
             "tail": ThreadPoolExecutor(1, "item-tail"),
             "retrieval": ThreadPoolExecutor(1, "retrieval"),
         }
-        self._writer = FileEventWriter(config.event_log_dir, config.serving.replica, config.serving.prediction_queue)
-        self._reader = FileEventReader(config.event_log_dir)
+        self._event_log = event_log(config, clock)
+        self._writer = self._event_log.writer(config.serving.replica, config.serving.prediction_queue)
+        self._reader = self._event_log.reader()
         self._tracer = tracer_of(config.tracing, config.tls, "serving")
         self._live = LiveSpans(self._tracer, config.serving.replica) if self._tracer is not None else None
         self._registry = RegistryClient(
@@ -176,6 +177,7 @@ class ServingApp:
         for executor in self._executors.values():
             await asyncio.to_thread(executor.shutdown)
         self._reader.close()
+        await asyncio.to_thread(self._event_log.close)
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
 
@@ -191,7 +193,7 @@ class ServingApp:
         config = self._config
         folder = config.arena_dir / config.serving.replica
         shutil.rmtree(folder, ignore_errors=True)  # an earlier process's; the partition's lock says that it is gone
-        artifacts = FolderStore(config.artifact_dir)
+        artifacts = artifact_store(config, cached=True)
         tables: Tables
         if config.serving.tables:
             tables = SharedTables(Path(config.serving.tables))

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 
 from prometheus_client import CollectorRegistry, Counter
 
-from martlet.errors import Corrupt, MartletError
+from martlet.errors import Corrupt, MartletError, Unavailable
 from martlet.eventlog.port import EventReader
 from serving_svc.item_store import ItemEvent, ItemStore
 
@@ -74,7 +74,7 @@ class ItemTail:
     def _partitions(self) -> tuple[str, ...]:
         try:
             return self._reader.partitions()
-        except OSError as error:
+        except (Unavailable, OSError) as error:
             _log.warning("the event log cannot be listed, trying again: %s", error)
             return ()
 
@@ -82,7 +82,7 @@ class ItemTail:
         start = self._positions.get(partition, 0)
         try:
             records = self._reader.read(partition, start, READ_BYTES)
-        except (Corrupt, OSError) as error:
+        except (Corrupt, Unavailable, OSError) as error:
             _log.warning("partition %s of the event log cannot be read at %d: %s", partition, start, error)
             return False
         for record in records:

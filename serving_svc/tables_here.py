@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from martlet.artifacts import FolderStore
 from martlet.runtime.config import Config
+from martlet.runtime.parts import artifact_store
 from serving_svc.table_arena import TableArena
 from serving_svc.table_view import TableViews
 
@@ -11,6 +11,5 @@ from serving_svc.table_view import TableViews
 def table_views(config: Config, folder: Path) -> TableViews:
     """Tables in a folder, as configured."""
     headroom = config.serving.arena_headroom
-    return TableViews(
-        FolderStore(config.artifact_dir), folder, lambda path, base, width: TableArena(path, base, width, headroom)
-    )
+    artifacts = artifact_store(config, cached=True)
+    return TableViews(artifacts, folder, lambda path, base, width: TableArena(path, base, width, headroom))

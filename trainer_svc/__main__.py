@@ -1,4 +1,6 @@
-"""`python -m trainer_svc`: learn; `check`: can a model be learned and served?; `audit`: was it learned exactly once?
+"""`python -m trainer_svc`: learn. `check`: can a model be learned and served? `audit`: was it learned exactly once?
+
+`retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
 `evaluate`: what were versions worth?
 """
@@ -19,6 +21,7 @@ from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
+from trainer_svc.run_app import end_with_parent, run_strategy
 
 PROGRAM = "martlet-trainer"
 
@@ -39,10 +42,19 @@ def _do(options: argparse.Namespace) -> int:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
     if options.command == "audit":
         return _audit(config, options)
+    if options.command == "retrain":
+        end_with_parent()
+        return run_strategy(config, options.run)
     if options.command == "evaluate":
         return run_evaluate(config, options)
-    asyncio.run(run(config, options.ports_file))
+    asyncio.run(run(config, options.ports_file, options=_found_again(options)))
     return 0
+
+
+def _found_again(options: argparse.Namespace) -> list[str]:
+    """The options that lead another process to the same settings."""
+    named = {"--config": options.config, "--data-dir": options.data_dir, "--model": options.model}
+    return [part for name, value in named.items() if value for part in (name, str(value))]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
+    retrained = commands.add_parser(
+        "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
+    )
+    retrained.add_argument("--run", required=True, metavar="NAME", help="of the run's folder")
     return parser
 
 

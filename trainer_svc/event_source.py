@@ -4,14 +4,18 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from martlet.errors import Corrupt
+from martlet.errors import Corrupt, NotReady, Unavailable
 from martlet.eventlog.port import EventReader, Record
 
 logger = logging.getLogger(__name__)
 
+Read = TypeVar("Read")
+
+_PAUSE: Final = 1.0
 _LOOKED_UP_BYTES: Final = 1 << 20  # read at once where records are asked for one after another
 
 
@@ -53,6 +57,7 @@ class EventSource:
         read_bytes: most bytes read from one partition at once.
         cache_bytes: most bytes of records kept for `payload`.
         weigh: about how much work a record will make (see `cut`); 1 for each, if nothing is given.
+        pause: waits so many seconds while the log does not answer; True says that it is to be waited no longer.
     """
 
     def __init__(
@@ -62,7 +67,9 @@ class EventSource:
         read_bytes: int,
         cache_bytes: int,
         weigh: Callable[[bytes], int] | None = None,
+        pause: Callable[[float], bool] = lambda _: True,
     ) -> None:
+        self._pause = pause
         self._weigh = weigh
         self._tail = tail
         self._lookup = lookup
@@ -79,10 +86,16 @@ class EventSource:
 
         If `weight` is given, they weigh about so much, too. A function of the positions and of what the log holds, not
         of what was read ahead.
+
+        Raises:
+            NotReady: the log does not answer.
         """
-        waiting = {
-            name: self._ahead_of(name, positions.get(name, 0), limit, weight) for name in self._tail.partitions()
-        }
+        try:
+            waiting = {
+                name: self._ahead_of(name, positions.get(name, 0), limit, weight) for name in self._tail.partitions()
+            }
+        except Unavailable as error:
+            raise NotReady(str(error)) from error
         busy = sum(1 for records in waiting.values() if records)
         share, weight = max(1, limit // max(1, busy)), weight // max(1, busy)
         counts = {name: self._count(records, share, weight) for name, records in waiting.items() if records}
@@ -92,18 +105,26 @@ class EventSource:
         return Cut(ranges, tuple(name for name, count in counts.items() if len(waiting[name]) > count))
 
     def ends(self) -> dict[str, int]:
-        """Partition → the position behind its last durable record."""
-        return {name: self._tail.end(name) for name in self._tail.partitions()}
+        """Partition → the position behind its last durable record.
+
+        Raises:
+            NotReady: the log does not answer.
+        """
+        try:
+            return {name: self._tail.end(name) for name in self._tail.partitions()}
+        except Unavailable as error:
+            raise NotReady(str(error)) from error
 
     def records(self, wanted: Range) -> Iterator[tuple[Place, bytes]]:
-        """The records of a range, with their places.
+        """The records of a range, with their places. Waits where the log does not answer: a step is done as a whole.
 
         Raises:
             Corrupt: the log does not hold that range any more.
+            Unavailable: it does not answer, and `pause` waits no longer.
         """
         at = wanted.start
         while at < wanted.end:
-            records = self._fill(wanted.partition, at)
+            records = self._insisted(partial(self._fill, wanted.partition, at))
             if not records:
                 raise Corrupt(f"partition {wanted.partition} ends at {at}, before {wanted.end}")
             while records and at < wanted.end:
@@ -128,13 +149,24 @@ class EventSource:
         behind, found = self._found.get(place.partition, (0, {}))
         if place.start not in found:
             follows = 0 <= place.start - behind < _LOOKED_UP_BYTES
-            records = self._lookup.read(place.partition, place.start, _LOOKED_UP_BYTES if follows else 1)
+            size = _LOOKED_UP_BYTES if follows else 1
+            records = self._insisted(lambda: self._lookup.read(place.partition, place.start, size))
             if not records:
                 raise Corrupt(f"partition {place.partition} has no record at {place.start}")
             starts = [place.start, *(record.end for record in records)]
             found = {start: record.payload for start, record in zip(starts, records, strict=False)}
             self._found[place.partition] = (records[-1].end, found)
         return found[place.start]
+
+    def _insisted(self, read: Callable[[], Read]) -> Read:
+        """Reads until the log answers."""
+        while True:
+            try:
+                return read()
+            except Unavailable as error:
+                logger.warning("a step waits for the event log: %s", error)
+                if self._pause(_PAUSE):
+                    raise
 
     def _count(self, records: deque[Record], most: int, weight: int) -> int:
         """How many records are taken: at least one, and no more once they weigh enough."""

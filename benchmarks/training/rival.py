@@ -74,7 +74,7 @@ class Runner:
 
 
 def _started(rival: Rival, examples: Path, batch: int) -> subprocess.Popen[str] | None:
-    python = _environment(rival)
+    python = environment(rival)
     if python is None:
         return None
     process = subprocess.Popen(  # noqa: S603  our own script
@@ -95,7 +95,7 @@ def _started(rival: Rival, examples: Path, batch: int) -> subprocess.Popen[str] 
     return None
 
 
-def _environment(rival: Rival) -> Path | None:
+def environment(rival: Rival) -> Path | None:
     """The interpreter of the rival's environment, made if need be; None if that fails."""
     folder = ENVIRONMENTS / rival.name
     python, whole = (folder / "bin" / "python").absolute(), folder / ".whole"

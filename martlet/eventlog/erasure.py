@@ -12,10 +12,10 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from martlet.durable import write_durably
-from martlet.errors import Corrupt
+from martlet.errors import Conflict, Corrupt
 from martlet.eventlog.segment import DURABLE, RECORD_HEADER, SEGMENT_HEADER, frame, segments
 
 ERASING: Final = "erasing"
@@ -31,17 +31,6 @@ def erased(size: int) -> bytes:
     return bytes(size)
 
 
-class EventEraser(Protocol):
-    """Erases records. Blocking."""
-
-    def replace(self, partition: str, records: Mapping[int, bytes]) -> None:
-        """Gives durable records, by where they start, another payload of the same length; on disk when it returns.
-
-        Doing it twice does no harm.
-        """
-        ...
-
-
 class FileEventEraser:
     """Erases in the embedded log. One at a time for a folder; writers and readers of the partition may go on.
 
@@ -52,7 +41,7 @@ class FileEventEraser:
         self._root = root
 
     def replace(self, partition: str, records: Mapping[int, bytes]) -> None:
-        """See `EventEraser`.
+        """See `martlet.eventlog.port.EventEraser`.
 
         Raises:
             Corrupt: a place that does not hold a durable record of that length. Nothing was replaced then.
@@ -73,6 +62,25 @@ class FileEventEraser:
                 note.parent, {int(start): _unpacked(payload) for start, payload in json.loads(note.read_bytes())}
             )
             note.unlink()
+
+
+class NoEraser:
+    """Stands where a log cannot erase. See `martlet.eventlog.port.EventEraser`."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def replace(self, partition: str, records: Mapping[int, bytes]) -> None:
+        """Refuses.
+
+        Raises:
+            Conflict: always, unless nothing is asked for.
+        """
+        if records:
+            raise Conflict(f"partition {partition}: {self._why}")
+
+    def finish(self) -> None:
+        """Nothing was ever begun."""
 
 
 def _check(folder: Path, start: int, size: int) -> None:

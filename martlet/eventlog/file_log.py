@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from martlet.errors import Conflict, Corrupt, InvalidInput, OverCapacity, Unavailable
+from martlet.eventlog.names import check_partition
 from martlet.eventlog.port import Record
 from martlet.eventlog.segment import (
     DURABLE,
@@ -48,8 +49,7 @@ class FileEventWriter:
     def __init__(
         self, root: Path, partition: str, queue_limit: int = 65536, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
-        if not partition or not all(c.isalnum() or c in "-_." for c in partition) or partition.startswith("."):
-            raise InvalidInput(f"{partition!r} cannot name a partition: letters, digits, '-', '_' and '.' can")
+        check_partition(partition)
         self._partition = partition
         self._folder = root / partition
         self._folder.mkdir(parents=True, exist_ok=True)

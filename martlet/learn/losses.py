@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss, mse_loss
 
 
 class Loss(Protocol):
@@ -46,3 +46,23 @@ class SquaredError:
     def total(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The weighted sum."""
         return (weights * mse_loss(logits, labels, reduction="none")).sum()
+
+
+@dataclass(frozen=True, slots=True)
+class HuberLoss:
+    """Squared error up to a distance, growing along its tangent from there on (Huber 1964): far labels pull less.
+
+    d² for a distance d = |z - y| of at most `delta`, else 2 · delta · d - delta². A small delta predicts nearly the
+    median, where squared error predicts the mean.
+    """
+
+    delta: float
+
+    @property
+    def link(self) -> str:
+        """A score is the number itself."""
+        return "identity"
+
+    def total(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The weighted sum."""
+        return (weights * 2 * huber_loss(logits, labels, reduction="none", delta=self.delta)).sum()

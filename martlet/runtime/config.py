@@ -18,6 +18,7 @@ import yaml
 from martlet.errors import InvalidInput
 from martlet.runtime.graphs_config import GraphsConfig
 from martlet.runtime.learning_config import LearningConfig
+from martlet.runtime.parts_config import ArtifactsConfig, EventLogConfig
 from martlet.runtime.signing_config import SigningConfig
 from martlet.runtime.tls_config import TlsConfig
 from martlet.runtime.tracing_config import TracingConfig
@@ -219,7 +220,10 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings. `data_dir` holds the embedded parts: event log, catalog, artifacts, checkpoints, arenas."""
+    """All settings. `data_dir` holds the embedded parts: event log, catalog, artifacts, checkpoints, arenas.
+
+    `event_log` and `artifacts` say what stands in for the embedded ones (and `registry.catalog_url` for the catalog).
+    """
 
     data_dir: Path = Path("martlet-data")
     serving: ServingConfig = field(default_factory=ServingConfig)
@@ -228,6 +232,8 @@ class Config:
     learning: LearningConfig = field(default_factory=LearningConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    event_log: EventLogConfig = field(default_factory=EventLogConfig)
+    artifacts: ArtifactsConfig = field(default_factory=ArtifactsConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     signing: SigningConfig = field(default_factory=SigningConfig)
     graphs: GraphsConfig = field(default_factory=GraphsConfig)

@@ -1,6 +1,7 @@
 """Laws of the artifact store, for every implementation."""
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -9,9 +10,12 @@ import pytest
 from typing_extensions import Buffer
 
 from martlet.artifacts import ArtifactStore, FolderStore, ResumableStore, UploadSession
+from martlet.artifacts.cached import CachedStore, FullStore
+from martlet.artifacts.s3.store import S3Store
 from martlet.digest import CHUNK_SIZE, blob_digest, tree_of
 from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.manifest import BlobRef
+from tests.servers.s3 import S3Server, bucket_of
 
 Law = Callable[[ArtifactStore], None]
 
@@ -34,6 +38,19 @@ def check_putting_again_does_no_harm(store: ArtifactStore) -> None:
 def check_manifests_are_found_by_their_digest(store: ArtifactStore) -> None:
     digest = store.put_manifest(b'{"a":1}')
     assert store.get_manifest(digest) == b'{"a":1}'
+
+
+def check_a_signature_takes_the_place_of_the_one_before_and_goes_with_its_manifest(store: FullStore) -> None:
+    digest = store.put_manifest(b'{"signed":1}')
+    with pytest.raises(NotFound):
+        store.get_signature(digest)
+    store.put_signature(digest, b"first")
+    store.put_signature(digest, b"second")
+    assert store.get_signature(digest) == b"second"
+    assert store.get_manifest(digest) == b'{"signed":1}'
+    assert store.delete_manifest(digest)
+    with pytest.raises(NotFound):
+        store.get_signature(digest)
 
 
 def check_what_is_absent_is_not_found(store: ArtifactStore) -> None:
@@ -69,9 +86,9 @@ def check_racing_writers_agree(store: ArtifactStore) -> None:
     assert store.get(refs[0]) == data
 
 
-def large(parts: int = 3) -> bytes:
-    """A blob whose chunks all differ, the last one short."""
-    return b"".join(bytes([number + 1]) * CHUNK_SIZE for number in range(parts - 1)) + b"end"
+def large(chunks: int = 6) -> bytes:
+    """A blob whose chunks all differ, the last one short; of at least three parts, whatever a store's parts are."""
+    return b"".join(bytes([number + 1]) * CHUNK_SIZE for number in range(chunks - 1)) + b"end"
 
 
 def parts_of(session: UploadSession, data: bytes) -> list[bytes]:
@@ -139,6 +156,22 @@ def check_racing_uploads_agree(store: ResumableStore) -> None:
     assert store.get(refs[0]) == data
 
 
+def check_what_is_deleted_is_gone_and_may_come_again(store: FullStore) -> None:
+    ref, digest = store.put(b"short-lived"), store.put_manifest(b'{"b":2}')
+    assert store.get(ref) == b"short-lived"
+    assert (store.delete(ref), store.delete_manifest(digest)) == (True, True)
+    with pytest.raises(NotFound):
+        store.get(ref)
+    with pytest.raises(NotFound):
+        store.get_manifest(digest)
+    assert store.get(store.put(b"short-lived")) == b"short-lived"
+
+
+def check_deleting_what_is_absent_says_so(store: FullStore) -> None:
+    absent = blob_digest(b"never stored")
+    assert (store.delete(BlobRef(absent, 12)), store.delete_manifest(absent)) == (False, False)
+
+
 RESUMABLE_LAWS: list[Callable[[ResumableStore], None]] = [
     check_an_upload_goes_on_where_it_stood,
     check_an_upload_that_lacks_a_part_is_no_blob,
@@ -157,21 +190,35 @@ LAWS: list[Law] = [
     check_a_name_that_is_no_digest_is_refused,
     check_racing_writers_agree,
 ]
-STORES: dict[str, Callable[[Path], ResumableStore]] = {"folder": FolderStore}
+CLEARABLE_LAWS: list[Callable[[FullStore], None]] = [
+    check_what_is_deleted_is_gone_and_may_come_again,
+    check_deleting_what_is_absent_says_so,
+]
+
+
+@pytest.fixture(params=["folder", "s3", "cached s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FullStore:
+    """Every implementation, empty."""
+    if request.param == "folder":
+        return FolderStore(tmp_path)
+    server: S3Server = request.getfixturevalue("s3_server")
+    store = S3Store(bucket_of(server), f"{secrets.token_hex(4)}/")
+    return CachedStore(store, tmp_path, 64 << 20) if request.param.startswith("cached") else store
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("store", STORES.values(), ids=STORES.keys())
-def test_artifact_store(store: Callable[[Path], ArtifactStore], law: Law, tmp_path: Path) -> None:
-    law(store(tmp_path))
+def test_artifact_store(store: FullStore, law: Law) -> None:
+    law(store)
 
 
 @pytest.mark.parametrize("law", RESUMABLE_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("store", STORES.values(), ids=STORES.keys())
-def test_uploads(
-    store: Callable[[Path], ResumableStore], law: Callable[[ResumableStore], None], tmp_path: Path
-) -> None:
-    law(store(tmp_path))
+def test_uploads(store: FullStore, law: Callable[[ResumableStore], None]) -> None:
+    law(store)
+
+
+@pytest.mark.parametrize("law", CLEARABLE_LAWS, ids=lambda law: law.__name__)
+def test_clearing(store: FullStore, law: Callable[[FullStore], None]) -> None:
+    law(store)
 
 
 def test_an_interrupted_put_writes_only_what_was_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +243,7 @@ def test_an_interrupted_put_writes_only_what_was_missing(tmp_path: Path, monkeyp
 
 
 def test_a_torn_part_is_sent_again(tmp_path: Path) -> None:
-    data, store = large(), FolderStore(tmp_path)
+    data, store = large(3), FolderStore(tmp_path)
     session = store.upload(tree_of(data))
     session.put_part(0, data[:CHUNK_SIZE])
     (file,) = (tmp_path / "uploads").iterdir()
@@ -224,3 +271,15 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="space"):
         FolderStore(tmp_path).put(b"too much")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_stores_that_do_not_know_of_each_other_may_upload_the_same(s3_server: S3Server) -> None:
+    data, prefix, refs = large(), f"{secrets.token_hex(4)}/", list[BlobRef]()
+    stores = [S3Store(bucket_of(s3_server), prefix) for _ in range(3)]
+    threads = [Thread(target=lambda store=store: refs.append(store.put(data))) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(refs), len(set(refs))) == (3, 1)
+    assert S3Store(bucket_of(s3_server), prefix).get(refs[0]) == data

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,37 +10,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from martlet.errors import Conflict, Corrupt, InvalidInput, OverCapacity, Unavailable
+from martlet.eventlog.erasure import erased, is_erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
-from martlet.eventlog.port import EventReader, EventWriter
+from martlet.eventlog.files import FileEventLog
+from martlet.eventlog.port import EventLog, EventReader, EventWriter, Record
 from martlet.eventlog.segment import MAX_RECORD, frame, records
 from martlet.events import LogPosition
+from tests.servers.nats import jetstream_log
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "event_log_v1"
 
 
-class Files:
+class Files(FileEventLog):
     """The file-backed log, with small segments so that they roll."""
 
     def __init__(self, root: Path) -> None:
+        super().__init__(root)
         self.root = root
 
-    def writer(self, partition: str = "a", queue_limit: int = 1000) -> EventWriter:
+    def writer(self, partition: str, queue_limit: int) -> FileEventWriter:
         return FileEventWriter(self.root, partition, queue_limit, segment_bytes=200)
 
-    def reader(self) -> EventReader:
-        return FileEventReader(self.root)
+
+def writer_of(log: EventLog, partition: str = "a") -> EventWriter:
+    return log.writer(partition, 1000)
+
+
+def read(reader: EventReader, partition: str, start: int, max_bytes: int) -> list[Record]:
+    """What a writer was given; a broker's writers leave notes of their own."""
+    return [record for record in reader.read(partition, start, max_bytes) if not is_erased(record.payload)]
 
 
 def read_all(reader: EventReader, partition: str, start: int = 0, max_bytes: int = 64) -> list[bytes]:
     payloads: list[bytes] = []
     while found := reader.read(partition, start, max_bytes):
-        payloads.extend(record.payload for record in found)
+        payloads.extend(record.payload for record in found if not is_erased(record.payload))
         start = found[-1].end
     return payloads
 
 
-def check_appended_records_come_back_in_order(log: Files) -> None:
-    writer = log.writer()
+def check_appended_records_come_back_in_order(log: EventLog) -> None:
+    writer = writer_of(log)
     payloads = [f"record {n}".encode() * (n % 7) for n in range(100)]
     futures = [writer.append(payload) for payload in payloads]
     last = futures[-1].result(5)
@@ -49,62 +59,62 @@ def check_appended_records_come_back_in_order(log: Files) -> None:
     writer.close()
 
 
-def check_reading_may_start_at_any_acknowledged_position(log: Files) -> None:
-    writer = log.writer()
-    positions = [writer.append(bytes([n])).result(5) for n in range(50)]
+def check_reading_may_start_at_any_acknowledged_position(log: EventLog) -> None:
+    writer = writer_of(log)
+    positions = [writer.append(b"%d" % n).result(5) for n in range(50)]
     writer.close()
     for n, position in enumerate(positions):
-        assert read_all(log.reader(), "a", position.offset) == [bytes([m]) for m in range(n + 1, 50)]
+        assert read_all(log.reader(), "a", position.offset) == [b"%d" % m for m in range(n + 1, 50)]
 
 
-def check_one_reader_jumps_to_any_position(log: Files) -> None:
-    writer = log.writer()
-    starts = [0, *(writer.append(bytes([n])).result(5).offset for n in range(100))]
+def check_one_reader_jumps_to_any_position(log: EventLog) -> None:
+    writer = writer_of(log)
+    starts = [writer.append(b"%d" % n).result(5).offset for n in range(101)]
     writer.close()
     reader = log.reader()
     for place in range(100):
         wanted = (37 * place) % 100  # forward and backward, over segments' ends
-        assert reader.read("a", starts[wanted], 1)[0].payload == bytes([wanted])
+        assert reader.read("a", starts[wanted], 1)[0].payload == b"%d" % (wanted + 1)
 
 
-def check_a_reader_follows_a_living_writer(log: Files) -> None:
-    writer, reader = log.writer(), log.reader()
+def check_a_reader_follows_a_living_writer(log: EventLog) -> None:
+    writer, reader = writer_of(log), log.reader()
     start = 0
     for n in range(60):
         writer.append(f"{n}".encode()).result(5)
-        (record,) = reader.read("a", start, 1 << 20)
+        (record,) = read(reader, "a", start, 1 << 20)
         assert record.payload == f"{n}".encode()
         start = record.end
     assert reader.read("a", start, 1 << 20) == []
     writer.close()
 
 
-def check_offered_records_precede_the_append_behind_them(log: Files) -> None:
-    writer = log.writer()
+def check_offered_records_precede_the_append_behind_them(log: EventLog) -> None:
+    writer = writer_of(log)
     assert writer.offer(b"prediction")
     writer.append(b"outcome").result(5)
     assert read_all(log.reader(), "a") == [b"prediction", b"outcome"]
     writer.close()
 
 
-def check_a_large_record_is_read_whatever_was_asked_for(log: Files) -> None:
-    writer = log.writer()
+def check_a_large_record_is_read_whatever_was_asked_for(log: EventLog) -> None:
+    writer = writer_of(log)
     writer.append(b"x" * 5000).result(5)
     writer.append(b"y").result(5)
     assert read_all(log.reader(), "a", max_bytes=1) == [b"x" * 5000, b"y"]
     writer.close()
 
 
-def check_a_reopened_partition_goes_on(log: Files) -> None:
+def check_a_reopened_partition_goes_on(log: EventLog) -> None:
     for n in range(3):
-        writer = log.writer()
-        writer.append(bytes([n])).result(5)
+        writer = writer_of(log)
+        writer.append(b"%d" % n).result(5)
         writer.close()
-    assert read_all(log.reader(), "a") == [b"\x00", b"\x01", b"\x02"]
+    assert read_all(log.reader(), "a") == [b"0", b"1", b"2"]
 
 
-def check_partitions_are_apart(log: Files) -> None:
-    first, second = log.writer("a"), log.writer("b")
+def check_partitions_are_apart(log: EventLog) -> None:
+    first, second = writer_of(log, "a"), writer_of(log, "b")
     assert first.append(b"1").result(5).partition == "a"
     second.append(b"2").result(5)
     reader = log.reader()
@@ -114,12 +124,12 @@ def check_partitions_are_apart(log: Files) -> None:
     second.close()
 
 
-def check_an_empty_log_has_nothing(log: Files) -> None:
+def check_an_empty_log_has_nothing(log: EventLog) -> None:
     assert log.reader().partitions() == ()
 
 
-def check_closed_is_closed(log: Files) -> None:
-    writer = log.writer()
+def check_closed_is_closed(log: EventLog) -> None:
+    writer = writer_of(log)
     writer.close()
     writer.close()
     assert not writer.offer(b"late")
@@ -127,21 +137,104 @@ def check_closed_is_closed(log: Files) -> None:
         writer.append(b"late").result(5)
 
 
-def check_a_record_over_the_limit_is_refused(log: Files) -> None:
-    writer = log.writer()
+def check_a_record_over_the_limit_is_refused(log: EventLog) -> None:
+    writer = writer_of(log)
     with pytest.raises(InvalidInput):
         writer.append(bytes(MAX_RECORD + 1)).result(5)
     assert not writer.offer(bytes(MAX_RECORD + 1))
     writer.close()
 
 
-LAWS: list[Callable[[Files], None]] = [value for name, value in list(globals().items()) if name.startswith("check_")]
+def check_the_end_is_where_the_last_record_ends(log: EventLog) -> None:
+    writer, reader = writer_of(log), log.reader()
+    assert reader.end("nobody") == 0
+    for n in range(5):
+        position = writer.append(b"%d" % n).result(5)
+        assert reader.end("a") == position.offset
+    writer.close()
+    assert reader.read("a", reader.end("a"), 1 << 20) == []
+    assert reader.read("a", 0, 1 << 20)[-1].end == reader.end("a")
+
+
+def check_positions_lead_from_record_to_record(log: EventLog) -> None:
+    """Where a record begins is where the one before it ends: so a place names one record for ever."""
+    writer = writer_of(log)
+    for n in range(20):
+        writer.append(b"%d" % n).result(5)
+    writer.close()
+    together = log.reader().read("a", 0, 1 << 20)
+    start, one_by_one = 0, []
+    while found := log.reader().read("a", start, 1):
+        one_by_one.append(found[0])
+        start = found[0].end
+    assert one_by_one == together
+
+
+def check_two_writers_of_a_partition_never_mix(log: EventLog) -> None:
+    """One of them is refused: of files the second, as it begins; of a broker the first, as it goes on."""
+    first = writer_of(log)
+    first.append(b"first").result(5)
+    try:
+        second = writer_of(log)
+    except Conflict:
+        first.append(b"second").result(5)
+    else:
+        second.append(b"second").result(5)
+        with pytest.raises(Conflict, match="writer"):
+            first.append(b"of the ghost").result(5)
+        assert not first.offer(b"of the ghost")
+        second.close()
+    first.close()
+    assert read_all(log.reader(), "a") == [b"first", b"second"]
+
+
+def check_what_is_erased_leaves_its_place(log: EventLog) -> None:
+    writer = writer_of(log)
+    ends = [writer.append(b"event %d" % n).result(5).offset for n in range(6)]
+    gone = {ends[0]: erased(7), ends[3]: erased(7), ends[4]: erased(7)}  # the second, and the last two
+    eraser = log.eraser()
+    eraser.finish()
+    for _ in range(2):
+        eraser.replace("a", gone)
+    reader = log.reader()
+    assert read_all(reader, "a") == [b"event 0", b"event 2", b"event 3"]
+    assert reader.end("a") == ends[-1]
+    second = reader.read("a", ends[0], 1)[0]
+    assert (second.end, is_erased(second.payload)) == (ends[1], True)
+    assert [record.end for record in reader.read("a", ends[3], 1 << 20)] == ends[4:]
+    assert writer.append(b"later").result(5).offset > ends[-1]
+    assert read_all(reader, "a", ends[3]) == [b"later"]
+    writer.close()
+
+
+def check_a_partition_needs_a_plain_name(log: EventLog) -> None:
+    for name in ("", "../up", ".hidden", "a/b", "a b", "a*", "a>"):
+        with pytest.raises(InvalidInput):
+            writer_of(log, name)
+
+
+def check_a_name_with_dots_is_one(log: EventLog) -> None:
+    writer = writer_of(log, "serving-0.shop.svc")
+    writer.append(b"x").result(5)
+    writer.close()
+    assert log.reader().partitions() == ("serving-0.shop.svc",)
+
+
+LAWS: list[Callable[[EventLog], None]] = [value for name, value in list(globals().items()) if name.startswith("check_")]
+
+
+@pytest.fixture(params=["files", "jetstream"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
+    """Every implementation, empty."""
+    log: EventLog
+    log = Files(tmp_path) if request.param == "files" else jetstream_log(request.getfixturevalue("nats_server"))
+    yield log
+    log.close()
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("log", [Files], ids=["files"])
-def test_event_log(log: type[Files], law: Callable[[Files], None], tmp_path: Path) -> None:
-    law(log(tmp_path))
+def test_event_log(log: EventLog, law: Callable[[EventLog], None]) -> None:
+    law(log)
 
 
 def test_a_partition_has_one_writer(tmp_path: Path) -> None:
@@ -150,12 +243,6 @@ def test_a_partition_has_one_writer(tmp_path: Path) -> None:
         FileEventWriter(tmp_path, "a")
     writer.close()
     FileEventWriter(tmp_path, "a").close()
-
-
-@pytest.mark.parametrize("name", ["", "../up", ".hidden", "a/b", "a b"])
-def test_a_partition_needs_a_plain_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidInput):
-        FileEventWriter(tmp_path, name)
 
 
 def test_a_full_queue_refuses_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,17 +9,18 @@ from sqlalchemy.engine import Engine
 from martlet.clock import ManualClock
 from martlet.errors import Unavailable
 from registry_svc.catalog import Standing
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_lease import SqlLease
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.lane import Lane
 from registry_svc.rollout import admit
+from tests.servers.databases import DATABASES, url_of
 from tests.unit.registry.samples import record
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    found = open_database(f"sqlite:///{tmp_path / 'catalog.db'}")
+@pytest.fixture(params=DATABASES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    found = open_database(url_of(request, tmp_path))
     yield found
     found.dispose()
 

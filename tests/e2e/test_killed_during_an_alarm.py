@@ -27,8 +27,8 @@ from martlet.replay.traffic import MODEL, Traffic
 from martlet.rollouts import RolloutView
 from martlet.runtime.config import Config
 from martlet.versions import VersionState
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.journal import DecisionKind
 from trainer_svc.app import run_audit
 from trainer_svc.journal import Rewound, read_journal

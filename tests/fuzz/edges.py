@@ -166,6 +166,14 @@ async def _one(request: bytes) -> AsyncIterator[bytes]:
     yield request
 
 
+class NoRuns:
+    def start(self, strategy: str, who: str, why: str) -> Any:
+        raise Conflict("it cannot be done now")
+
+    def runs(self) -> Sequence[Any]:
+        return ()
+
+
 def _trainer() -> Server:
     """The trainer's service in front of a trainer that refuses everything."""
 
@@ -175,7 +183,7 @@ def _trainer() -> Server:
         return future
 
     status = TrainerStatus("shop", 0, 0, {}, 0, 0, 0, 0, 0, "", 0, 0, {}, "")
-    servicer = TrainerServicer(lambda: status, refused, refused, list)
+    servicer = TrainerServicer(lambda: status, refused, refused, list, NoRuns())
     server = Server("trainer", Listen("127.0.0.1", 0, 0), CollectorRegistry(), Authorizer(AuthConfig()))
     server.add(
         "martlet.v1.TrainerService", lambda to: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, to)

@@ -17,9 +17,9 @@ from martlet.evidence import EvidenceBatch, EvidenceRow
 from martlet.manifest import encode_manifest
 from martlet.rollouts import RolloutView
 from martlet.versions import CatalogState, ServableStatus, VersionState
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.journal import replay
 from registry_svc.model_judge import ModelJudge
 from registry_svc.policy import EvidencePolicy

@@ -19,9 +19,9 @@ from martlet.measurement import Measurement, MeasurementBatch
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.versions import CatalogState, Role, ServableStatus, VersionRecord, VersionState
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.journal import replay
 from tests.integration.registry_stage import Stage, next_set, stage_in, until_head
 

@@ -20,9 +20,9 @@ from martlet.errors import Conflict
 from martlet.events import SPLIT_BUCKETS
 from martlet.versions import AspiredModel, AspiredSet, CatalogState, ServableStatus, VersionRecord, VersionState
 from registry_svc.analysis import ReplicaHealth
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.controller import Controller, Offer
 from registry_svc.journal import DecisionKind, replay
 from registry_svc.judge_desk import JudgeDesk

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import martlet.learn as ml
 from martlet.clock import Clock
 from martlet.errors import InvalidInput
-from martlet.eventlog.file_log import FileEventReader
 from martlet.runtime.config import Config
+from martlet.runtime.parts import event_log
 from trainer_svc.evaluation.answers import Answers
 from trainer_svc.evaluation.evaluating import (
     Evaluated,
@@ -62,7 +62,8 @@ def evaluate(
     if label.link not in _LINKS:
         raise InvalidInput("a label of several classes cannot be evaluated yet: a record holds one logit an item")
     features = tuple(name for name in asked.question.segments if name not in BUILT_IN)
-    readers = [FileEventReader(config.event_log_dir) for _ in range(2)]
+    log = event_log(config, clock)
+    readers = [log.reader() for _ in range(2)]
     try:
         source = EventSource(readers[0], readers[1], config.trainer.read_bytes, CACHE_BYTES)
         rules = IntakeRules(model.name, model.spec, label, config.trainer.dedup_window_seconds * 1_000_000)
@@ -70,6 +71,7 @@ def evaluate(
     finally:
         for reader in readers:
             reader.close()
+        log.close()
     measure = replace(asked.question.measure, numbers=label.link == "identity")
     return evaluated(answers, replace(asked, question=replace(asked.question, measure=measure)), model)
 

@@ -14,6 +14,7 @@ from trainer_svc.dense_inputs import list_counts, numbers_of
 from trainer_svc.dense_model import MAX_DEVIATIONS, DenseModel
 from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
+from trainer_svc.passes.linear_losses import SummedLoss
 from trainer_svc.passes.port import Passed
 from trainer_svc.table.compiling import kernel
 
@@ -28,14 +29,19 @@ def is_linear(model: Model) -> bool:
 
 
 class LinearPasses:
-    """See `Passes`; for `martlet.learn.Linear` with binary cross-entropy.
+    """See `Passes`; for `martlet.learn.Linear` and the losses of `linear_losses`.
 
     Attributes:
         learns_as_it_scores: always.
     """
 
     def __init__(
-        self, spec: FeatureSpec, lookups: list[TableLookup], dense: DenseModel, parameters: FlatParameters
+        self,
+        spec: FeatureSpec,
+        lookups: list[TableLookup],
+        dense: DenseModel,
+        parameters: FlatParameters,
+        loss: SummedLoss,
     ) -> None:
         self.learns_as_it_scores = True
         self._spec = spec
@@ -47,6 +53,7 @@ class LinearPasses:
         self._norms = dense.numbers
         self._normalised = [self._numbers.index(name) for name in dense.numbers.running]
         self._parameters = parameters
+        self._loss = loss
         self._named = dict(dense.named_parameters())
 
     def score(self, block: FeatureBlock, gathered: list[torch.Tensor]) -> Floats:
@@ -57,7 +64,7 @@ class LinearPasses:
         """Forward and backward."""
         shares, values = self._shares(batch.block), self._values(batch.block)
         logits, slopes = self._logits(gathered, shares, values), np.empty(batch.size, np.float32)
-        total = cross_entropy(logits, batch.labels, batch.weights, slopes)
+        total = self._loss(logits, batch.labels, batch.weights, slopes)
         self._parameters.gradients.zero_()
         add_dense_gradients(slopes, values, self._gradient(_WEIGHTS), self._gradient(_BIAS))
         gradients = [np.empty(tuple(rows.shape), np.float32) for rows in gathered]
@@ -127,19 +134,6 @@ def add_numbers(values: Floats, weights: Floats, logits: Floats) -> None:
     for i in range(logits.shape[0]):
         for column in range(weights.shape[0]):
             logits[i] += values[i, column] * weights[column]
-
-
-@kernel
-def cross_entropy(logits: Floats, labels: Floats, weights: Floats, slopes: Floats) -> float:
-    """The summed loss in nats; `slopes` receives its derivative by each logit."""
-    total = 0.0
-    for i in range(logits.shape[0]):
-        z, label, weight = float(logits[i]), float(labels[i]), float(weights[i])
-        small = np.exp(-abs(z))
-        total += weight * (max(z, 0.0) - z * label + np.log1p(small))
-        probability = (1.0 if z >= 0 else small) / (1.0 + small)
-        slopes[i] = weight * (probability - label)
-    return total
 
 
 @kernel

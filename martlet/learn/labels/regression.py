@@ -7,12 +7,12 @@ from typing import Literal
 from martlet.errors import InvalidInput
 from martlet.learn.labels.outcomes import Events, outcomes_of, window_us
 from martlet.learn.labels.rule import Reading, TaskRule
-from martlet.learn.losses import Loss, SquaredError
+from martlet.learn.losses import HuberLoss, Loss, SquaredError
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A number that outcomes tell: seconds of a stay, stars, an amount. Learned by squared error, served as it is.
+    """A number that outcomes tell: seconds of a stay, stars, an amount. Served as it is.
 
     Attributes:
         event: the outcome's type, or several (see `Binary`).
@@ -20,12 +20,15 @@ class Regression:
         value: "value": the outcome's value; "delay": the seconds from the prediction to the outcome.
         absent: the label of items about which nothing came in the window, such as 0 for seconds of a stay; None: they
             expire unlearned. Each outcome of an item is learned; evidence is its first one.
+        huber: 0: learned by squared error, which predicts the mean. Else by Huber's loss: beyond this distance the loss
+            grows linearly, so that a few far labels pull less; a small one predicts nearly the median.
     """
 
     event: Events
     window: str
     value: Literal["value", "delay"] = "value"
     absent: float | None = None
+    huber: float = 0.0
 
     def __post_init__(self) -> None:
         outcomes_of(self.event)
@@ -34,6 +37,8 @@ class Regression:
             raise InvalidInput(f"a regression's value is 'value' or 'delay', not {self.value!r}")
         if self.absent is not None and not isfinite(self.absent):
             raise InvalidInput(f"absent must be a number, not {self.absent}")
+        if not (isfinite(self.huber) and self.huber >= 0):
+            raise InvalidInput(f"huber must be a distance, or 0 for squared error, not {self.huber}")
 
     @property
     def window_us(self) -> int:
@@ -62,7 +67,7 @@ class Regression:
     @property
     def loss(self) -> Loss:
         """What it is learned with."""
-        return SquaredError()
+        return HuberLoss(self.huber) if self.huber else SquaredError()
 
     @property
     def link(self) -> str:

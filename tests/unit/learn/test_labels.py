@@ -20,6 +20,7 @@ LABELS: dict[str, ml.Label] = {
     "fnc": ml.Binary("click", "1d", delayed=ml.FNC()),
     "es-dfm": ml.Binary("click", "1d", delayed=ml.ESDFM("5m", rate=0.1)),
     "regression": ml.Regression("dwell", "1h", absent=0.0),
+    "median": ml.Regression("rating", "1h", huber=0.4),
     "delay": ml.Regression(("cart", "purchase"), "1h", value="delay"),
     "ranks": ml.MultiClass(("click", "cart", "purchase"), "1h"),
     "stars": ml.MultiClass("rating", "1h", classes=6),

@@ -1,6 +1,7 @@
 """The linear model computes by itself what torch would compute of its network, and is exported like any other."""
 
 import numpy as np
+import pytest
 
 import martlet.learn as ml
 from tests.unit.learner.samples import INPUTS, LABEL, NOW_US, batch_of, batches
@@ -21,11 +22,15 @@ class InTorch(ml.Linear):
     """The same network, under a name that the trainer has no pass of its own for."""
 
 
-def test_it_does_what_torch_does() -> None:
+@pytest.mark.parametrize(
+    "label", [LABEL, ml.Regression("stars", "1h"), ml.Regression("stars", "1h", huber=0.3)], ids=repr
+)
+def test_it_does_what_torch_does(label: ml.Label) -> None:
+    model = ml.linear("l", inputs=EVERYTHING, label=label, l1=0.001, l2=0.01)
     twin = ml.model_of(
-        "l", InTorch, inputs=EVERYTHING, label=LABEL, dense=ml.FTRL(0.1), rows=ml.RowFTRL(0.1, l1=0.001, l2=0.01)
+        "l", InTorch, inputs=EVERYTHING, label=label, dense=ml.FTRL(0.1), rows=ml.RowFTRL(0.1, l1=0.001, l2=0.01)
     )
-    one, other = Learner(MODEL, 64), Learner(twin, 64)
+    one, other = Learner(model, 64), Learner(twin, 64)
     assert isinstance(one._passes, LinearPasses)
     assert isinstance(other._passes, TorchPasses)
     for batch in batches(20, spec=MODEL.spec):

@@ -1,0 +1,1 @@
+"""What learning all the time is worth, measured on real logs."""

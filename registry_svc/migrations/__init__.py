@@ -1,0 +1,1 @@
+"""How a catalog's database becomes what this release needs: a step a module, in `versions`, each with its way back."""

@@ -1,0 +1,50 @@
+"""The real servers, started once for all tests of a process that need them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.nats import NatsServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.s3 import CREDENTIALS, S3Server
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """Tests keep apart by the names of their logs."""
+    server = NatsServer(_folder(tmp_path_factory, "nats"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Tests keep apart by their databases."""
+    server = PostgresServer(_folder(tmp_path_factory, "postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of a database that is empty."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Tests keep apart by prefixes."""
+    server = S3Server(_folder(tmp_path_factory, "s3"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        server.start()
+        yield server
+        server.stop()
+
+
+def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    return factory.mktemp(name)

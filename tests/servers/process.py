@@ -1,0 +1,99 @@
+"""A server as a child process: a free port, a folder of its own, ends with the test."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+START_SECONDS: Final = 60.0
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as asking:
+        asking.bind(("127.0.0.1", 0))
+        return int(asking.getsockname()[1])
+
+
+def program(name: str) -> str:
+    """Where a program stands that a package has brought.
+
+    Raises:
+        FileNotFoundError: the development packages are not installed.
+    """
+    folder = sysconfig.get_path("scripts")
+    found = shutil.which(name, path=folder) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        raise FileNotFoundError(f"no {name} in {folder}: install the extra 'dev'")
+    return found
+
+
+class ServerProcess:
+    """Starts, and can be killed and started again on the same folder and port."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        answers: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        self._command = command
+        self._log = log
+        self._answers = answers
+        self._environment = {**os.environ, **(environment or {})}
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                user=self._user,
+                group=self._user and "nogroup",
+                cwd=self._log.parent,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{self._command[0]} does not answer:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ends it in order."""
+        self._end(signal.SIGINT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections there."""
+    with socket.socket() as asking:
+        asking.settimeout(0.5)
+        return asking.connect_ex(("127.0.0.1", port)) == 0
