@@ -191,6 +191,7 @@ LAWS: list[Law] = [
     check_racing_writers_agree,
 ]
 CLEARABLE_LAWS: list[Callable[[FullStore], None]] = [
+    check_a_signature_takes_the_place_of_the_one_before_and_goes_with_its_manifest,
     check_what_is_deleted_is_gone_and_may_come_again,
     check_deleting_what_is_absent_says_so,
 ]

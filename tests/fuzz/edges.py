@@ -170,8 +170,8 @@ class NoRuns:
     def start(self, strategy: str, who: str, why: str) -> Any:
         raise Conflict("it cannot be done now")
 
-    def runs(self) -> Sequence[Any]:
-        return ()
+    def listed(self) -> tuple[Sequence[Any], str]:
+        return (), "live"
 
 
 def _trainer() -> Server:
@@ -252,6 +252,7 @@ def _requests() -> dict[str, list[Any]]:
         rollout + "ThawRollout": [registry_pb2.ThawRolloutRequest(**word)],
         "/martlet.v1.TrainerService/ForgetUser": [trainer_pb2.ForgetUserRequest(user_id=item, **word)],
         "/martlet.v1.TrainerService/ReadmitRange": [trainer_pb2.ReadmitRangeRequest(epoch=1, **word)],
+        "/martlet.v1.TrainerService/StartRun": [trainer_pb2.StartRunRequest(strategy="retrain", **word)],
         "/martlet.v1.TrainerService/ListErasures": [trainer_pb2.ListErasuresRequest(model="shop")],
         "/inference.GRPCInferenceService/ModelInfer": [_tensors(raw=False), _tensors(raw=True)],
         "/inference.GRPCInferenceService/ModelStreamInfer": [_tensors(raw=True)],
