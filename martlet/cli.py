@@ -1,8 +1,8 @@
 """The `martlet` command.
 
-`serve`, `registry`, `train`, `check`, `audit`, `evaluate` and `replay` become the program that does it, with the
-remaining arguments; `up` starts the three services together; the others ask the running services and show what they
-say.
+`serve`, `registry`, `train`, `check`, `audit`, `evaluate`, `tune` and `replay` become the program that does it, with
+the remaining arguments; `up` starts the three services together; the others ask the running services and show what
+they say.
 """
 
 import argparse
@@ -34,6 +34,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "check": ("trainer_svc", "check"),
     "audit": ("trainer_svc", "audit"),
     "evaluate": ("trainer_svc", "evaluate"),
+    "tune": ("trainer_svc", "tune"),
     "replay": ("martlet.replay",),
 }
 SERVICES: Final = ("serve", "registry", "train")
@@ -117,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="martlet",
         description="A recommender that never stops learning.",
-        epilog="serve, registry, train, check, audit, evaluate and replay tell more with --help.",
+        epilog="serve, registry, train, check, audit, evaluate, tune and replay tell more with --help.",
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
+        ("tune", "which settings would have learned best: martlet tune shop:MODEL --space space.yaml"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
     ):
         verbs.add_parser(verb, help=does, add_help=False)

@@ -2,7 +2,7 @@
 
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
-`evaluate`: what were versions worth?
+`evaluate`: what were versions worth? `tune`: with which settings would learning have been best?
 """
 
 import argparse
@@ -22,6 +22,7 @@ from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 from trainer_svc.run_app import end_with_parent, run_strategy
+from trainer_svc.tuning.command import add_tune, run_tune
 
 PROGRAM = "martlet-trainer"
 
@@ -36,7 +37,7 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
     config = service_config(options)
-    if options.command == "evaluate" and options.reference:
+    if options.command in ("evaluate", "tune") and options.reference:
         options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
@@ -47,6 +48,8 @@ def _do(options: argparse.Namespace) -> int:
         return run_strategy(config, options.run)
     if options.command == "evaluate":
         return run_evaluate(config, options)
+    if options.command == "tune":
+        return run_tune(config, options)
     asyncio.run(run(config, options.ports_file, options=_found_again(options)))
     return 0
 
@@ -70,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
+    add_tune(commands, common)
     retrained = commands.add_parser(
         "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
     )
