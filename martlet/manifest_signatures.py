@@ -23,12 +23,12 @@ SIGNATURE_FORMAT: Final = 1
 MAX_SIGNATURE_BYTES: Final = 4096
 
 
-class ManifestSignature(msgspec.Struct, frozen=True):
+class ManifestSignature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who signed, and the 64 bytes of the signature."""
 
     key: str
     signature: bytes
-    format: int = SIGNATURE_FORMAT
+    format: int
 
 
 _SIGNATURES: Final[msgspec.json.Decoder[ManifestSignature]] = msgspec.json.Decoder(ManifestSignature)
@@ -47,7 +47,7 @@ class Signer:
 
     def sign(self, digest: str) -> bytes:
         """The signature of a manifest's digest, as it travels."""
-        return msgspec.json.encode(ManifestSignature(self._id, self._key.sign(_signed(digest))))
+        return msgspec.json.encode(ManifestSignature(self._id, self._key.sign(_signed(digest)), SIGNATURE_FORMAT))
 
 
 class TrustedKeys:
