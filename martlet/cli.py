@@ -1,7 +1,7 @@
 """The `martlet` command.
 
-`serve`, `registry`, `train`, `check`, `audit`, `evaluate` and `replay` become the program that does it, with the
-remaining arguments; `up` starts the three services together; the others ask the running services and show what they
+`serve`, `registry`, `train`, `check`, `audit`, `evaluate`, `encode` and `replay` become the program that does it, with
+the remaining arguments; `up` starts the three services together; the others ask the running services and show what they
 say.
 """
 
@@ -33,6 +33,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "check": ("trainer_svc", "check"),
     "audit": ("trainer_svc", "audit"),
     "evaluate": ("trainer_svc", "evaluate"),
+    "encode": ("trainer_svc", "encode"),
     "replay": ("martlet.replay",),
 }
 SERVICES: Final = ("serve", "registry", "train")
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="martlet",
         description="A recommender that never stops learning.",
-        epilog="serve, registry, train, check, audit, evaluate and replay tell more with --help.",
+        epilog="serve, registry, train, check, audit, evaluate, encode and replay tell more with --help.",
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
+        ("encode", "announce items with vectors of their texts: martlet encode MODEL items.jsonl"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
     ):
         verbs.add_parser(verb, help=does, add_help=False)

@@ -1,6 +1,6 @@
 """`python -m trainer_svc`: learn; `check`: can a model be learned and served?; `audit`: was it learned exactly once?
 
-`evaluate`: what were versions worth?
+`evaluate`: what were versions worth? `encode`: announce items with vectors of their texts.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
+from trainer_svc.text.command import add_encode_items, run_encode_items
 
 PROGRAM = "martlet-trainer"
 
@@ -33,6 +34,8 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
     config = service_config(options)
+    if options.command == "encode":
+        return run_encode_items(config, options)
     if options.command == "evaluate" and options.reference:
         options.model = options.reference
     if options.model:
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
+    add_encode_items(commands, common)
     return parser
 
 
