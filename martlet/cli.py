@@ -1,8 +1,8 @@
 """The `martlet` command.
 
-`serve`, `registry`, `train`, `check`, `audit`, `evaluate`, `encode` and `replay` become the program that does it, with
-the remaining arguments; `up` starts the three services together; the others ask the running services and show what they
-say.
+`serve`, `registry`, `train`, `check`, `audit`, `evaluate`, `tune`, `encode` and `replay` become the program that does
+it, with the remaining arguments; `up` starts the three services together; the others ask the running services and show
+what they say.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from martlet.errors import InvalidInput, MartletError
 from martlet.explain_command import add_explain
 from martlet.forget_command import add_forget
 from martlet.rollout_commands import add_rollout
+from martlet.strategy_command import add_retrain
 from martlet.up import Plan, Ports, child_environment, run_until_signal
 from martlet.version_views import catalog, catalog_table, documents
 
@@ -34,6 +35,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "audit": ("trainer_svc", "audit"),
     "evaluate": ("trainer_svc", "evaluate"),
     "encode": ("trainer_svc", "encode"),
+    "tune": ("trainer_svc", "tune"),
     "replay": ("martlet.replay",),
 }
 SERVICES: Final = ("serve", "registry", "train")
@@ -117,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="martlet",
         description="A recommender that never stops learning.",
-        epilog="serve, registry, train, check, audit, evaluate, encode and replay tell more with --help.",
+        epilog="serve, registry, train, check, audit, evaluate, tune, encode and replay tell more with --help.",
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
@@ -130,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
         ("encode", "announce items with vectors of their texts: martlet encode MODEL items.jsonl"),
+        ("tune", "which settings would have learned best: martlet tune shop:MODEL --space space.yaml"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
     ):
         verbs.add_parser(verb, help=does, add_help=False)
@@ -138,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     versions.add_argument("--last", type=count, default=0, metavar="N", help="only the newest N")
     add_rollout(verbs)
     add_forget(verbs)
+    add_retrain(verbs)
     add_explain(verbs)
     add_verb(verbs, "status", _status, "health of the services; exits with 1 unless all are serving")
     return parser

@@ -51,6 +51,9 @@ def id_value(value: int | str) -> int:
 # An absent scalar id is a category of its own that has a row like any other and is learned.
 MISSING_ID: Final = text_id("\x00martlet:missing")
 
+# An id that never gets a row: it is scored, and learned, as an id that nobody knows yet.
+UNKNOWN_ID: Final = text_id("\x00martlet:unknown")
+
 
 def space_salt(space: str) -> int:
     """The default salt of a key space: XXH3-64 of its name, seeded apart from ids."""

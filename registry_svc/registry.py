@@ -100,8 +100,9 @@ class Registry:
         if known is not None:
             return known
         answers = await self._in_catalog(lambda: self._controller.answers(manifest.model))
-        # Where the head answers nobody its moves hurt nobody: the judge looks at it, and a newborn model moves far.
-        policy = self._policy if answers else AdmissionPolicy(math.inf)
+        # Where the version answers nobody its moves hurt nobody: the judge looks at it. A newborn model moves far,
+        # and a structural version begins in the shadow.
+        policy = self._policy if answers and goes_on(manifest, parent) else AdmissionPolicy(math.inf)
         objection = await self._in_admission(lambda: self._objection(manifest, parent, encoded, policy))
         offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent))
         if objection:

@@ -1,15 +1,20 @@
-"""`python -m trainer_svc`: learn; `check`: can a model be learned and served?; `audit`: was it learned exactly once?
+"""`python -m trainer_svc`: learn. `check`: can a model be learned and served? `audit`: was it learned exactly once?
 
-`evaluate`: what were versions worth? `encode`: announce items with vectors of their texts.
+`retrain --run NAME`: a strategy's run beside the live learner, which starts it.
+
+`evaluate`: what were versions worth? `tune`: with which settings would learning have been best?
+
+`encode`: announce items with vectors of their texts.
 """
 
 import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -19,7 +24,9 @@ from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
+from trainer_svc.run_app import end_with_parent, run_strategy
 from trainer_svc.text.command import add_encode_items, run_encode_items
+from trainer_svc.tuning.command import add_tune, run_tune
 
 PROGRAM = "martlet-trainer"
 
@@ -34,18 +41,21 @@ def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
     config = service_config(options)
-    if options.command == "encode":
-        return run_encode_items(config, options)
-    if options.command == "evaluate" and options.reference:
+    if options.command in ("evaluate", "tune") and options.reference:
         options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
-    if options.command == "audit":
-        return _audit(config, options)
-    if options.command == "evaluate":
-        return run_evaluate(config, options)
-    asyncio.run(run(config, options.ports_file))
+    command = _COMMANDS.get(options.command)
+    if command is not None:
+        return command(config, options)
+    asyncio.run(run(config, options.ports_file, options=_found_again(options)))
     return 0
+
+
+def _found_again(options: argparse.Namespace) -> list[str]:
+    """The options that lead another process to the same settings."""
+    named = {"--config": options.config, "--data-dir": options.data_dir, "--model": options.model}
+    return [part for name, value in named.items() if value for part in (name, str(value))]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
     add_encode_items(commands, common)
+    add_tune(commands, common)
+    retrained = commands.add_parser(
+        "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
+    )
+    retrained.add_argument("--run", required=True, metavar="NAME", help="of the run's folder")
     return parser
 
 
@@ -72,6 +87,11 @@ def _check(model: str, *, as_json: bool) -> int:
     return 0 if report.passed else 1
 
 
+def _retrain(config: Config, options: argparse.Namespace) -> int:
+    end_with_parent()
+    return run_strategy(config, options.run)
+
+
 def _audit(config: Config, options: argparse.Namespace) -> int:
     report = run_audit(config, options.answers)
     text = msgspec.json.encode(report).decode()
@@ -79,6 +99,15 @@ def _audit(config: Config, options: argparse.Namespace) -> int:
         options.out.write_text(text + "\n")
     print(text)  # noqa: T201  the report
     return 0 if report.digests_equal else 1
+
+
+_COMMANDS: Final[Mapping[str, Callable[[Config, argparse.Namespace], int]]] = {
+    "audit": _audit,
+    "encode": run_encode_items,
+    "evaluate": run_evaluate,
+    "retrain": _retrain,
+    "tune": run_tune,
+}
 
 
 if __name__ == "__main__":

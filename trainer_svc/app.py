@@ -3,22 +3,25 @@
 import asyncio
 import hashlib
 import logging
+import math
 import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 import martlet.learn as ml
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
 from martlet.errors import Conflict, InvalidInput, NotFound, NotReady
-from martlet.eventlog.erasure import FileEventEraser, NoEraser, erased
+from martlet.eventlog.erasure import FileEventEraser, NoEraser
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.eventlog.files import FileEventLog
 from martlet.eventlog.port import EventEraser, EventLog
@@ -31,6 +34,7 @@ from martlet.runtime.learning_config import changed_setting, plain_learning
 from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.runtime.strategy_config import strategy_config
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.wire.trainer import Erasure
 from trainer_svc.audit import (
@@ -48,12 +52,14 @@ from trainer_svc.erasure.eraser import Eraser, Shelf
 from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
+from trainer_svc.hand_over import HandOver
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Erased, LogJournal, ReadOnlyJournal, read_journal
 from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
 from trainer_svc.learner import Learner
+from trainer_svc.lineage_parts import LETTER_PARTITION, LineageParts
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publish_policy import ChainLimits
@@ -62,6 +68,11 @@ from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
+from trainer_svc.strategies.founding import FoundingFolder
+from trainer_svc.strategies.lineage_folders import LineageFolders, Live, OtherLineages
+from trainer_svc.strategies.live_view import LiveView, Standing
+from trainer_svc.strategies.run_process import launcher
+from trainer_svc.strategies.strategist import Strategist, StrategistThread
 from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_ports import AsTheyAre, LetterPort, Preparing
 from trainer_svc.training_state import TrainingState
@@ -71,7 +82,6 @@ logger = logging.getLogger(__name__)
 
 CACHE_BYTES: Final = 128 << 20
 RECORDS_FOR_AN_EXAMPLE: Final = 2  # mostly a prediction and an outcome: so a full step makes about one full batch
-LETTER_PARTITION: Final = "trainer"
 JUDGE_PARTITION: Final = "judge"
 JUDGE_RECORDS: Final = 4096  # of one step of the judge
 # Examples of one step when the trainer is behind, about: enough that the last batch, which is not full, costs little,
@@ -82,6 +92,10 @@ BATCHES_OF_A_STEP: Final = 2
 
 class TrainerApp:
     """A trainer. Make it, `run` it.
+
+    Args:
+        preparing: makes what happens to examples before they are learned.
+        options: of the command line, by which processes beside this one find the same settings.
 
     Raises:
         InvalidInput: no model is named, or the data directory belongs to another one.
@@ -94,22 +108,23 @@ class TrainerApp:
         clock: Clock,
         collectors: CollectorRegistry,
         preparing: Preparing = AsTheyAre,
+        options: Sequence[str] = (),
     ) -> None:
         settings = config.trainer
         self._preparing = preparing
         self._config = config
         self._clock = clock
         self._ending = threading.Event()
-        self._model = load_model(config)
+        self._folders = LineageFolders(config.checkpoint_dir)
+        self._model = live_model(config, self._folders)
         self._events = event_log(config, clock)
         self._erasers = _erasers(config, self._events)
-        self._journal = FileEventWriter(config.checkpoint_dir, PARTITION)
         self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
-        self._letters = FileEventWriter(config.dead_letter_dir, LETTER_PARTITION)
+        self._lineage = self._opened(self._folders.live.lineage)
         for eraser in self._erasers:
             eraser.finish()  # before anything is read, and under the journal's lock
+        self._readers = [self._events.reader() for _ in range(3)]
         journal, letters = FileEventLog(config.checkpoint_dir), FileEventLog(config.dead_letter_dir)
-        self._readers = [log.reader() for log in (self._events, self._events, journal, letters)]
         self._judge_readers = [log.reader() for log in (self._events, self._events, journal)]
         self._erasing_readers = [log.reader() for log in (self._events, letters)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
@@ -131,7 +146,12 @@ class TrainerApp:
         authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
         self.server = Server("trainer", listen, collectors, authorizer, tls)
         self._loop: TrainingLoop | None = None
-        servicer = TrainerServicer(lambda: self._board.status, self._readmit, self._forget, self._erasures)
+        strategy = strategy_config(config.learning.strategy)
+        view = LiveView(self._standing, self._log_ends, self._erasures, strategy.fine_tune_hours, clock)
+        self._strategist = Strategist(self._folders, view, launcher(options), strategy)
+        servicer = TrainerServicer(
+            lambda: self._board.status, self._readmit, self._forget, self._erasures, self._strategist
+        )
         self.server.add("martlet.v1.TrainerService", lambda grpc: add_TrainerServiceServicer_to_server(servicer, grpc))
 
     async def run(self, ports_file: Path | None) -> None:
@@ -153,9 +173,12 @@ class TrainerApp:
         self.server.announce(ports_file)
         thread.start()
         judge.start()
+        strategist = StrategistThread(self._strategist, self._ending)
+        strategist.start()
 
         async def end() -> None:
             self._ending.set()
+            await asyncio.to_thread(strategist.join)
             await asyncio.to_thread(thread.join)
             await asyncio.to_thread(judge.join)
 
@@ -179,8 +202,35 @@ class TrainerApp:
     def _erasures(self) -> list[Erasure]:
         return [] if self._loop is None else self._loop.erasures()
 
-    def _make_erasing(self) -> Erasing:
-        events, letters, journal = self._erasers
+    def _standing(self) -> Standing | None:
+        """Where the live lineage stands; from any thread."""
+        loop, status = self._loop, self._board.status
+        if loop is None or not status.last_published_digest:
+            return None
+        return Standing(
+            lineage=loop.began.lineage,
+            folder=self._folders.live.lineage,
+            pin=loop.pin or status.last_published_digest,
+            journal_position=loop.position,
+            event_time_us=self._board.event_time_us,
+            examples=self._board.examples,
+            model_ref=loop.began.model_ref,
+            wanted=self._config.trainer.model,
+            loss=status.quality.get("logloss", math.nan),
+            began_us=self._board.began_us,
+        )
+
+    def _log_ends(self) -> dict[str, int]:
+        reader = self._readers[2]
+        return {name: reader.end(name) for name in reader.partitions()}
+
+    def _opened(self, lineage: str) -> LineageParts:
+        # All checkpoints stay until it is known where the pin was taken off.
+        config = self._config
+        return LineageParts(self._folders, lineage, config.dead_letter_dir, config.trainer.checkpoints_kept, held=0)
+
+    def _make_erasing(self, lineage: LineageParts) -> Erasing:
+        events, letters = self._erasers
         event_reader, letter_reader = self._erasing_readers
         eraser = Eraser(
             self._model.name,
@@ -189,53 +239,75 @@ class TrainerApp:
             LETTER_PARTITION,
             self._registry,
         )
-
-        def scrub(start: int) -> None:
-            entry = self._readers[2].read(PARTITION, start, 1)[0]
-            journal.replace(PARTITION, {start: erased(len(entry.payload))})
-
-        return Erasing(eraser, self._executors["eraser"], scrub)
+        return Erasing(eraser, self._executors["eraser"], lineage.scrub)
 
     def _make_thread(self, recovered: Callable[[], None], failed: Callable[[], None]) -> LoopThread:
-        config, settings = self._config, self._config.trainer
-        weigh = weigher(self._model.spec.layout, self._model.label)
+        poll_s = self._config.trainer.poll_ms / 1000
+        loop = self._make_loop()
+        return LoopThread(loop, self._board, self._clock, poll_s, self._ending, recovered, failed, self._go_over)
+
+    def _go_over(self, word: HandOver) -> TrainingLoop:
+        """Closes the lineage that was live and opens the one that the head belongs to."""
+        folders, before = self._folders, self._folders.live
+        record = next((one for one in folders.runs() if one.name == word.lineage), None)
+        version = word.head.version or (record.run.version if record is not None else 0)
+        since = record.run.journal_position if record is not None else 0
+        folders.set_live(Live(word.lineage, before.lineage, since, replace(word.head, version=version)))
+        self._strategist.went_live(word.lineage)
+        self._lineage.close()
+        self._lineage = self._opened(word.lineage)
+        self._model = live_model(self._config, folders)
+        return self._make_loop()
+
+    def _make_loop(self) -> TrainingLoop:
+        """The loop of the live lineage."""
+        config, model, lineage, live = self._config, self._model, self._lineage, self._folders.live
+        settings = config.trainer
+        weigh = weigher(model.spec.layout, model.label)
         source = EventSource(
             self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait
         )
-        letters = DeadLetterLog(self._letters, self._readers[3], LETTER_PARTITION, source.payload)
-        store = artifact_store(config, cached=False)
-        builder = VersionBuilder(store, ModelIdentity(self._model.name, self._model.spec))
-        publisher = Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait)
-        journal = LogJournal(self._journal, self._readers[2])
-        # All checkpoints stay until it is known where the pin was taken off.
-        checkpoints = FolderCheckpoints(config.checkpoint_dir / "checkpoints", settings.checkpoints_kept, held=0)
+        letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
+        builder = VersionBuilder(artifact_store(config, cached=False), ModelIdentity(model.name, model.spec))
         restorer = Restorer(
-            journal,
-            checkpoints,
-            lambda began: make_state(began, self._model, config, source, NoLetters(), self._preparing),
+            lineage.journal,
+            lineage.checkpoints,
+            lambda began: make_state(began, model, config, source, NoLetters(), self._preparing),
             builder.build,
+            lineage.foundings,
         )
         loop = self._loop = TrainingLoop(
-            journal=journal,
-            checkpoints=checkpoints,
-            make_state=lambda began: make_state(began, self._model, config, source, letters, self._preparing),
+            journal=lineage.journal,
+            checkpoints=lineage.checkpoints,
+            make_state=lambda began: make_state(began, model, config, source, letters, self._preparing),
             restorer=restorer,
-            begin=lambda: beginning(self._model, config, f"{self._model.name}-{secrets.token_hex(4)}"),
+            begin=lambda: beginning(model, config, f"{model.name}-{secrets.token_hex(4)}"),
             source=source,
-            publisher=publisher,
+            publisher=Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait),
             background=self._executors["checkpoint"],
-            pace=Pace(
-                RECORDS_FOR_AN_EXAMPLE * settings.batch_examples,
-                settings.publish_interval_ms / 1000,
-                ChainLimits(settings.chain_limit, settings.chain_bytes_share),
-                settings.checkpoint_interval_seconds,
-                step_weight(settings.batch_examples),
-            ),
+            pace=pace_of(config),
             clock=self._clock,
             observer=self._board,
-            erasing=self._make_erasing(),
+            erasing=self._make_erasing(lineage),
+            kin=OtherLineages(self._folders, lineage.name),
+            head=live.head,
         )
-        return LoopThread(loop, self._board, self._clock, settings.poll_ms / 1000, self._ending, recovered, failed)
+        self._pass_words_on(loop, live)
+        return loop
+
+    def _pass_words_on(self, loop: TrainingLoop, live: Live) -> None:
+        """Who was forgotten in the lineage before, since this one began, is forgotten here too."""
+        if live.previous is None:
+            return
+        words = self._folders.forgotten_since(live.previous, live.since)
+        known = {one.user_id for one in self._folders.forgotten_since(live.lineage, 0)}
+        asked = [loop.forget(word.user_id, word.until) for word in words if word.user_id not in known]
+        done = msgspec.structs.replace(live, previous=None)
+        if not asked:
+            self._folders.set_live(done)
+        for future in asked:  # in their order, so all are done when the last one is
+            if future is asked[-1]:
+                future.add_done_callback(lambda _: self._folders.set_live(done))
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
@@ -260,16 +332,18 @@ class TrainerApp:
         for executor in self._executors.values():
             executor.shutdown(cancel_futures=True)
         self._registry.close()
-        for writer in (self._journal, self._judge_journal, self._letters):
-            writer.close()
+        self._lineage.close()
+        self._judge_journal.close()
         for reader in (*self._readers, *self._judge_readers, *self._erasing_readers):
             reader.close()
         self._events.close()
 
 
-async def run(config: Config, ports_file: Path | None, preparing: Preparing = AsTheyAre) -> None:
-    """Learns until SIGTERM or SIGINT. `preparing`: makes what happens to examples before they are learned."""
-    await TrainerApp(config, SystemClock(), CollectorRegistry(), preparing).run(ports_file)
+async def run(
+    config: Config, ports_file: Path | None, preparing: Preparing = AsTheyAre, options: Sequence[str] = ()
+) -> None:
+    """Learns until SIGTERM or SIGINT (see `TrainerApp`)."""
+    await TrainerApp(config, SystemClock(), CollectorRegistry(), preparing, options).run(ports_file)
 
 
 def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) -> AuditReport:
@@ -279,11 +353,12 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
         NotFound: there is no journal.
         Conflict: the log is not whole any more, since a user was erased from it.
     """
-    model = load_model(config)
+    folders = LineageFolders(config.checkpoint_dir)
+    folder, model = folders.path(folders.live.lineage), live_model(config, folders)
     log = event_log(config, SystemClock())
-    events, lookup, journal = log.reader(), log.reader(), FileEventReader(config.checkpoint_dir)
+    events, lookup, journal = log.reader(), log.reader(), FileEventReader(folder)
     if PARTITION not in journal.partitions():
-        raise NotFound(f"{config.checkpoint_dir} holds no journal")
+        raise NotFound(f"{folder} holds no journal")
     if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
         raise Conflict("a user was erased from the log: what was learned before cannot be learned again from it")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
@@ -297,18 +372,31 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
         builder,
         sample_answers(lookup, model.name, answers),
         rewind_targets(entry for entry, _ in read_journal(journal, 0)),
-        Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
+        Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build, FoundingFolder(folder)).suspect,
+        FoundingFolder(folder),
     )
     return auditor.run(entry for entry, _ in read_journal(journal, 0))
 
 
+def pace_of(config: Config) -> Pace:
+    """How often the loop does things."""
+    settings = config.trainer
+    return Pace(
+        RECORDS_FOR_AN_EXAMPLE * settings.batch_examples,
+        settings.publish_interval_ms / 1000,
+        ChainLimits(settings.chain_limit, settings.chain_bytes_share),
+        settings.checkpoint_interval_seconds,
+        step_weight(settings.batch_examples),
+    )
+
+
 def _erasers(config: Config, events: EventLog) -> list[EventEraser]:
-    """Of the events, the dead letters and the journal. Events of a log that cannot erase are never asked to be."""
-    embedded = [FileEventEraser(folder) for folder in (config.dead_letter_dir, config.checkpoint_dir)]
+    """Of the events and the dead letters. Events of a log that cannot erase are never asked to be."""
+    letters = FileEventEraser(config.dead_letter_dir)
     try:
-        return [events.eraser(), *embedded]
+        return [events.eraser(), letters]
     except Conflict as refusal:
-        return [NoEraser(str(refusal)), *embedded]
+        return [NoEraser(str(refusal)), letters]
 
 
 def step_weight(batch_examples: int) -> int:
@@ -333,6 +421,28 @@ def load_model(config: Config) -> ml.Model:
     return ml.load(config.trainer.model)
 
 
+def live_model(config: Config, folders: LineageFolders) -> ml.Model:
+    """The model of the live lineage: as long as it can be loaded the one that the lineage began with.
+
+    So learning goes on while a changed model, which the settings name, is brought up beside it.
+    """
+    wanted = load_model(config)
+    reader = FileEventReader(folders.path(folders.live.lineage))
+    try:
+        began = next((entry for entry, _ in read_journal(reader, 0)), None) if reader.partitions() else None
+    finally:
+        reader.close()
+    if not isinstance(began, Began) or began.model_ref == config.trainer.model:
+        return wanted
+    try:
+        before = ml.load(began.model_ref)
+    except InvalidInput as error:
+        logger.warning("the model that learning began with cannot be loaded any more: %s", error)
+        return wanted
+    own = (spec_digest(before.spec), learning_digest(before))
+    return before if own == (began.spec_digest, began.learning_digest) else wanted
+
+
 def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
     """The first entry of a new lineage."""
     settings = config.trainer
@@ -350,7 +460,7 @@ def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
         table_dtype=settings.table_dtype,
         delta_encoding=settings.delta_encoding,
         exact_repair_every=settings.exact_repair_every,
-        learning=plain_learning(config.learning),
+        learning=without_strategy(plain_learning(config.learning)),
     )
 
 
@@ -373,7 +483,7 @@ def make_state(
             f"{config.data_dir} holds the learning of model {began.model!r} with other features, label or optimizers: "
             "name that model, or another data directory"
         )
-    changed = changed_setting(began.learning, own.learning)
+    changed = changed_setting(without_strategy(began.learning), own.learning)
     if changed:
         raise InvalidInput(
             f"bad setting: {config.data_dir} holds learning with another {changed}: put it back, or name another data "
@@ -385,6 +495,11 @@ def make_state(
     exporter = Exporter(model)
     rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
     return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, preparing())
+
+
+def without_strategy(learning: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of learning without those that only say when runs begin: what runs learn enters by another road."""
+    return {name: value for name, value in learning.items() if name != "strategy"}
 
 
 def learning_digest(model: ml.Model) -> str:

@@ -23,6 +23,8 @@ from trainer_svc.journal import (
     Acknowledged,
     Began,
     Entry,
+    Founded,
+    Grafted,
     Offered,
     Overtaken,
     Published,
@@ -31,7 +33,7 @@ from trainer_svc.journal import (
     Rewound,
     Stepped,
 )
-from trainer_svc.restorer import landed
+from trainer_svc.restorer import FoundingStates, NoFoundings, landed
 from trainer_svc.training_ports import Arrays
 from trainer_svc.training_state import Suspect, TrainingState
 from trainer_svc.version_builder import VersionBuilder
@@ -118,6 +120,7 @@ class Auditor:
         sampled: answers to score again, by the digest of the version that gave them.
         targets: digests of the versions that learning goes back to: their states are kept.
         suspect: what was taken back when an epoch began.
+        foundings: the states that lineages begin as; their digests stand in the journal.
     """
 
     def __init__(
@@ -127,7 +130,9 @@ class Auditor:
         sampled: dict[str, list[RecordedPrediction]],
         targets: AbstractSet[str],
         suspect: Callable[[int], Suspect],
+        foundings: FoundingStates | None = None,
     ) -> None:
+        self._foundings = foundings or NoFoundings()
         self._suspect = suspect
         self._targets = targets
         self._kept: dict[str, Arrays] = {}
@@ -174,12 +179,21 @@ class Auditor:
                 self._kept[digest] = {name: np.array(array) for name, array in state.state().items()}
         elif isinstance(entry, Rewound):
             state.rewind(entry, self._restored(entry))
-        elif isinstance(entry, Offered):
+        elif isinstance(entry, Acknowledged | Refused | Overtaken):
+            self._compare(state, entry)
+        else:
+            self._execute_seldom(state, entry)
+
+    def _execute_seldom(self, state: TrainingState, entry: Entry) -> None:
+        if isinstance(entry, Offered):
             state.cursor.offer(entry)
         elif isinstance(entry, Readmitted):
             state.readmit(entry, self._suspect(entry.epoch))
-        elif isinstance(entry, Acknowledged | Refused | Overtaken):
-            self._compare(state, entry)
+        elif isinstance(entry, Founded):
+            if entry.digest:
+                state.found(self._foundings.load(entry.digest))
+        elif isinstance(entry, Grafted):
+            state.cursor.grafted(entry)
         else:
             raise Corrupt("a lineage begins twice in one journal")
 

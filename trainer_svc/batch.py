@@ -20,6 +20,7 @@ class Batch:
         offsets: float32[n] or None: added to each logit that is fitted, not to what is served: fit σ(f + offset), serve
             σ(f). With negatives kept at a rate r it is -log r (Wang, Zhang, Wang, NeurIPS'21, arXiv 2110.13048).
         insertions: uint8[n] or None: how each came into the stream (`martlet.learn.labels.Insertion`).
+        rate: a factor on the learning rates of the step that learns it.
     """  # noqa: RUF002
 
     block: FeatureBlock
@@ -27,6 +28,7 @@ class Batch:
     weights: Floats
     offsets: Floats | None = None
     insertions: npt.NDArray[np.uint8] | None = None
+    rate: float = 1.0
 
     @property
     def size(self) -> int:

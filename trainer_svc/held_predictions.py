@@ -54,6 +54,7 @@ class Standing(IntEnum):
     OTHER_MODEL = 2
     OTHER_SPEC = 3
     FORGOTTEN = 4  # its user is
+    BOT = 5  # its user is one
 
 
 class HeldPredictions:

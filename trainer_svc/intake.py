@@ -13,13 +13,14 @@ from martlet.events import Outcome
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureSpec
 from martlet.learn.labels import LabelRule
-from martlet.manifest import spec_digest
 from martlet.wire.events import decode_event
-from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
+from martlet.wire.projected import RecordReader
+from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind, user_key_of
 from trainer_svc.cleaning import fault_of_outcome, fault_of_time
 from trainer_svc.deduplication import Deduplication, Sighting
 from trainer_svc.event_source import Cut, Place
 from trainer_svc.held_predictions import Standing
+from trainer_svc.hygiene.screening import Screening
 from trainer_svc.joiner import DeadLetter, Joined, Joiner
 from trainer_svc.outcome_account import AccountState, DeadReason, OutcomeAccount
 from trainer_svc.parsed_predictions import ParsedPredictions
@@ -32,12 +33,17 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class IntakeRules:
-    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered."""
+    """Whose events these are: the model, the spec of its features, its label; and how long event ids are remembered.
+
+    Attributes:
+        earlier: specs that the model had before; what they laid out is read as far as it is the same.
+    """
 
     model: str
     spec: FeatureSpec
     label: LabelRule
     dedup_window_us: int
+    earlier: tuple[FeatureSpec, ...] = ()
 
 
 class _Counts(msgspec.Struct):
@@ -56,21 +62,32 @@ class Intake:
 
     Args:
         fetch: a record of the log again, by its place.
-        mature: labels come when they are mature (see `trainer_svc.joiner`).
+        mature: labels come when they are mature (see `trainer_svc.joiner`), to be judged by.
+        screening: which events teach nothing; None: all teach.
 
     Attributes:
         account: where each outcome went.
         watermark_us: event time has come so far.
     """
 
-    def __init__(self, rules: IntakeRules, fetch: Callable[[Place], bytes], *, mature: bool = False) -> None:
+    def __init__(
+        self,
+        rules: IntakeRules,
+        fetch: Callable[[Place], bytes],
+        *,
+        mature: bool = False,
+        screening: Screening | None = None,
+    ) -> None:
+        self._screening = screening
         self._rules = rules
-        self._spec_digest = spec_digest(rules.spec)
+        self._read = RecordReader(rules.spec, rules.earlier)
+        self._spec_digest = self._read.digest
+        self._scores_alone = mature
         self._layout = rules.spec.layout
         self.account = OutcomeAccount()
         self._deduplication = Deduplication(rules.label.window_us + rules.dedup_window_us)
-        self._parsed = ParsedPredictions(fetch)
-        self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature)
+        self._parsed = ParsedPredictions(fetch, read=self._read)
+        self._joiner = Joiner(rules.label, self._parsed.get, self.account, mature=mature, screening=screening)
         self.watermark_us = 0
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []
@@ -116,6 +133,8 @@ class Intake:
         self._move_watermark(cut, now_us)
         self._deduplication.forget(self.watermark_us)
         self._joiner.advance(self.watermark_us)
+        if self._screening is not None:
+            self._screening.advance(self.watermark_us)
         joined = self._joiner.take()
         joined.letters[:0] = self._letters
         self._letters = []
@@ -124,6 +143,8 @@ class Intake:
     def forget(self, user_id: ItemId) -> None:
         """Open predictions of a user are learned no more."""
         self._joiner.forget(lambda prediction: prediction.user_id == user_id)
+        if self._screening is not None:
+            self._screening.forget(user_key_of(user_id))
 
     def pass_over(self, users: Mapping[ItemId, Mapping[str, int]]) -> None:
         """From now on predictions of these users are not learned where they stand before partition → position."""
@@ -134,6 +155,8 @@ class Intake:
         counts = _Counts(self.watermark_us, self._latest_us, self.account.state(), self.repeated_predictions)
         arrays: Arrays = {"counts": np.frombuffer(msgspec.msgpack.encode(counts, order="sorted"), np.uint8)}
         arrays |= {f"joiner/{name}": array for name, array in self._joiner.state().items()}
+        if self._screening is not None:
+            arrays |= {f"screening/{name}": array for name, array in self._screening.state().items()}
         return arrays | {f"seen/{slot}": names for slot, names in self._deduplication.state().items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -144,15 +167,19 @@ class Intake:
         self.account.restore(counts.account)
         self._joiner.restore(_part(state, "joiner/"))
         self._deduplication.restore(_part(state, "seen/"))
+        if self._screening is not None:
+            self._screening.restore(_part(state, "screening/"))
 
     def _take_prediction(self, place: Place, payload: bytes, now_us: int) -> RecordedPrediction | None:
-        prediction = RecordedPrediction(payload)
+        prediction = self._read(payload)
         fault = fault_of_time(prediction.time_us, now_us)
         if fault:
             raise InvalidInput(f"prediction {prediction.prediction_id}: {fault}")
         standing = self._standing(prediction, place)
         if standing is Standing.OPEN:
-            prediction.check(self._layout)
+            self._check(prediction)
+            if self._screening is not None and self._screening.turns_away_prediction(prediction):
+                standing = Standing.BOT
         latest = self._latest_us.get(place.partition, 0)
         self._latest_us[place.partition] = max(latest, prediction.time_us)
         if not self._joiner.add_prediction(prediction, place, standing):
@@ -168,7 +195,15 @@ class Intake:
                 return Standing.FORGOTTEN
         if prediction.model != self._rules.model:
             return Standing.OTHER_MODEL
-        return Standing.OPEN if prediction.spec_digest == self._spec_digest else Standing.OTHER_SPEC
+        known = self._scores_alone or prediction.spec_digest == self._spec_digest
+        return Standing.OPEN if known else Standing.OTHER_SPEC
+
+    def _check(self, prediction: RecordedPrediction) -> None:
+        """The judge reads scores alone, so it judges answers of any features."""
+        if prediction.spec_digest == self._spec_digest:
+            prediction.check(self._layout)
+        else:
+            prediction.check_scores()
 
     def _take_outcome(self, place: Place, payload: bytes, now_us: int) -> None:
         outcome = decode_event(payload)

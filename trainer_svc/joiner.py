@@ -12,7 +12,7 @@ come as soon as they are positive would make positives overcounted.
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -28,6 +28,18 @@ from trainer_svc.labelled_rows import LabelledRows, all_rows, negatives, one_row
 from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+class OutcomeScreen(Protocol):
+    """What is asked before an outcome counts (see `trainer_svc.hygiene.screening`)."""
+
+    def turns_away(self, prediction: RecordedPrediction, outcome: Outcome, /) -> DeadReason | Excluded | None:
+        """Why an outcome is not learned, if so."""
+        ...
+
+    def holds_out(self, prediction: RecordedPrediction, /) -> bool:
+        """Whether a prediction's examples are kept to measure with."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ class Joiner:
         fetch: reads a prediction from the log again; None: it was erased there.
         account: where each outcome is counted.
         mature: see the module's docstring.
+        screening: which outcomes teach nothing; None: all teach.
     """
 
     def __init__(
@@ -83,7 +96,9 @@ class Joiner:
         account: OutcomeAccount,
         *,
         mature: bool = False,
+        screening: OutcomeScreen | None = None,
     ) -> None:
+        self._screening = screening
         self._mature = mature and not label.explicit
         if len(label.tasks) > 1:
             raise InvalidInput("a label of several tasks cannot be learned yet")
@@ -188,6 +203,8 @@ class Joiner:
             self._account.excluded[Excluded.FORGOTTEN] += 1
         elif standing == Standing.OTHER_MODEL:
             self._account.excluded[Excluded.OTHER_MODEL] += 1
+        elif standing == Standing.BOT:
+            self._bury(DeadReason.BOT, "its prediction was made for a bot", place)
         elif standing == Standing.OTHER_SPEC:
             self._bury(DeadReason.OTHER_SPEC, "its prediction was laid out by another feature spec", place)
         elif standing == Standing.CLOSED or outcome.time_us > self._held.time_us(slot) + self._window_us:
@@ -208,11 +225,13 @@ class Joiner:
         if row < 0:
             self._bury(DeadReason.UNKNOWN_ITEM, f"prediction {outcome.prediction_id} has no such item", place)
             return
+        if self._screening is not None and self._turned_away(prediction, outcome, place):
+            return
         first = self._held.label(slot, row)
         if not first and not self._label.explicit:
             self._account.excluded[Excluded.REPEATED_LABEL] += 1
             return
-        self._account.learned += 1
+        self._count_learned(prediction)
         if not self._mature:
             label = self._readings[outcome.type].label(outcome.value, outcome.time_us - prediction.time_us)
             if label is not None:
@@ -243,6 +262,20 @@ class Joiner:
             self._waiting.pop(prediction_id, None)
         else:
             self._waiting[prediction_id] = [one for one in waiting if one.due_us > due]
+
+    def _turned_away(self, prediction: RecordedPrediction, outcome: Outcome, place: Place) -> bool:
+        reason = self._screening.turns_away(prediction, outcome) if self._screening is not None else None
+        if isinstance(reason, DeadReason):
+            self._bury(reason, "of a user with more events than a person makes", place)
+        elif reason is not None:
+            self._account.excluded[reason] += 1
+        return reason is not None
+
+    def _count_learned(self, prediction: RecordedPrediction) -> None:
+        if self._screening is not None and self._screening.holds_out(prediction):
+            self._account.excluded[Excluded.HELD_OUT] += 1
+        else:
+            self._account.learned += 1
 
     def _bury(self, reason: DeadReason, text: str, place: Place) -> None:
         self._joined.letters.append(DeadLetter(reason, text, place))

@@ -143,6 +143,33 @@ class Erased(msgspec.Struct, frozen=True, tag="erased"):
     start: int
 
 
+class Founded(msgspec.Struct, frozen=True, tag="founded"):
+    """What a lineage of a strategy begins from. Stands right behind `Began`.
+
+    Attributes:
+        strategy: its name.
+        reason: why it was chosen, for people.
+        digest: of the state it begins as (see `trainer_svc.strategies.founding`); "": from nothing.
+        source: digest of the version whose state that was, or "".
+        until: partition → position: what the run learns of the log by itself; the live learner goes on from there.
+        now_us: wall time at which the run was asked for; all its steps are taken as if at that time.
+    """
+
+    strategy: str
+    reason: str
+    digest: str
+    source: str
+    until: dict[str, int]
+    now_us: int
+
+
+class Grafted(msgspec.Struct, frozen=True, tag="grafted"):
+    """The lineage goes on upon this head, in this epoch. Upon another's head the next version is a snapshot."""
+
+    epoch: int
+    head_digest: str
+
+
 class Recalled(msgspec.Struct, frozen=True):
     """The registry's answer that training has to go back to a version before anything else. Not an entry."""
 
@@ -153,7 +180,19 @@ class Recalled(msgspec.Struct, frozen=True):
 
 PublishResult = Acknowledged | Refused | Overtaken
 Entry = (
-    Began | Stepped | Published | Acknowledged | Refused | Overtaken | Rewound | Offered | Readmitted | Forgot | Erased
+    Began
+    | Stepped
+    | Published
+    | Acknowledged
+    | Refused
+    | Overtaken
+    | Rewound
+    | Offered
+    | Readmitted
+    | Forgot
+    | Erased
+    | Founded
+    | Grafted
 )
 
 

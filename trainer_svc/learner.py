@@ -1,7 +1,8 @@
 """The learner: scores and learns batches of examples, one step at a time, the same bits for the same calls."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
@@ -43,10 +44,16 @@ class Learner:
         initial_buckets: of each table; a table doubles when it is full.
         threads: torch's.
         table_dtype: what the tables' rows are stored as.
+        frozen: patterns (as in the shell) of the names of dense parameters that never move.
     """
 
     def __init__(
-        self, model: Model, initial_buckets: int = DEFAULT_BUCKETS, threads: int = 1, table_dtype: RowType = "float32"
+        self,
+        model: Model,
+        initial_buckets: int = DEFAULT_BUCKETS,
+        threads: int = 1,
+        table_dtype: RowType = "float32",
+        frozen: Sequence[str] = (),
     ) -> None:
         _set_up_torch(threads)
         self._threads = threads
@@ -56,6 +63,11 @@ class Learner:
         self._moments = Moments(self.dense.numbers)
         self._parameters = FlatParameters(self.dense.parameters())
         self._optimizer = DenseOptimizer(model.dense, self._parameters)
+        self._frozen = [
+            parameter
+            for name, parameter in self.dense.named_parameters()
+            if any(fnmatchcase(name, pattern) for pattern in frozen)
+        ]
         self._rows = RowStore(model, initial_buckets, table_dtype)
         self._row_rate = LearningRate(model.rows.rate)
         self._passes = self._passes_of(model)
@@ -132,6 +144,40 @@ class Learner:
     def dense_weights(self) -> dict[str, Floats]:
         """Copies of the dense weights, by the names of the graph's initializers."""
         return self.dense.weights()
+
+    def dense_slots(self) -> dict[str, list[Floats]]:
+        """What the dense weights' optimizer keeps, by parameter: an array of its shape for each such number. Views."""
+        slots = np.asarray(self._optimizer.state()["slots"]).reshape(-1)
+        size = self._parameters.values.shape[0]
+        parameters = self.dense.named_parameters()
+        return {
+            name: [
+                slots[block * size : (block + 1) * size][place].reshape(parameter.shape)
+                for block in range(slots.shape[0] // size)
+            ]
+            for (name, parameter), place in zip(parameters, self._parameters.places, strict=True)
+        }
+
+    def take_rates(self, other: "Learner", *, steps: bool) -> None:
+        """Goes on counting where another learner's dense optimizer was; `steps`: with the rates' steps too."""
+        own, theirs = self._optimizer.state(), other._optimizer.state()  # noqa: SLF001  of this class
+        size, before = self._parameters.values.shape[0], other._parameters.values.shape[0]  # noqa: SLF001
+        rest = np.asarray(theirs["slots"]).shape[1] % before
+        if rest and np.asarray(own["slots"]).shape[1] % size == rest:
+            np.asarray(own["slots"])[0, -rest:] = np.asarray(theirs["slots"])[0, -rest:]
+        if steps:
+            self._optimizer.restore({**theirs, "slots": own["slots"]})
+            self._row_rate.restore(other._row_rate.state())  # noqa: SLF001
+
+    def moments_of(self, number: str) -> npt.NDArray[np.float64]:
+        """Count, mean and sum of squared distances of a running number: float64[3]."""
+        return self._moments.values[:, self.dense.numbers.running.index(number)].copy()
+
+    def take_moments(self, moments: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Goes on from these figures of some running numbers."""
+        for number, values in moments.items():
+            self._moments.values[:, self.dense.numbers.running.index(number)] = values
+        self._moments.apply()
 
     def state(self) -> State:
         """Everything that learning depends on (not copies)."""
@@ -213,8 +259,12 @@ class Learner:
 
     def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
         """The optimizers' step."""
-        self._optimizer.step(1.0 / batch.size, loss)
-        rule = RowUpdate(self.model.rows, self._row_rate.current)
+        kept = [parameter.detach().clone() for parameter in self._frozen]
+        self._optimizer.step(1.0 / batch.size, loss, batch.rate)
+        with torch.no_grad():
+            for parameter, values in zip(self._frozen, kept, strict=True):
+                parameter.copy_(values)
+        rule = RowUpdate(self.model.rows, self._row_rate.current * batch.rate)
         self._rows.learn(batch.block, read, passed.gradients, now_us // 1_000_000, rule)
         self._row_rate.advance(loss)
 

@@ -9,6 +9,7 @@ from martlet.versions import LineageState
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.checkpoints.folder import CheckpointStore
 from trainer_svc.committing import Committed
+from trainer_svc.hand_over import HandOver, Head, Kin
 from trainer_svc.journal import Recalled, Rewound
 from trainer_svc.loop_settings import LoopObserver
 from trainer_svc.publisher import Publisher
@@ -34,7 +35,9 @@ class LineageWatch:
         checkpoints: CheckpointStore,
         clock: Clock,
         observer: LoopObserver,
+        kin: Kin,
     ) -> None:
+        self._kin = kin
         self._committed = committed
         self._restorer = restorer
         self._publisher = publisher
@@ -91,10 +94,17 @@ class LineageWatch:
             self._rewind(at.published, at.version, at.epoch, refused=True)
 
     def recall(self, to: Recalled) -> None:
-        """The registry took versions back. One that this journal does not know cannot be gone back to."""
+        """The registry took versions back. One that no journal here knows cannot be gone back to.
+
+        Raises:
+            HandOver: another lineage's journal does.
+        """
         if self._restorer.find(to.digest) is not None:
             self._rewind(to.digest, to.version, to.epoch, refused=False)
             return
+        lineage = self._kin.lineage_of(to.digest)
+        if lineage is not None:
+            raise HandOver(lineage, Head(to.version, to.digest, to.epoch))
         logger.error("the registry asks to go back to version %d, which this trainer did not make", to.version)
         self._publishing.overtaken(to.epoch, to.digest)
 
@@ -103,11 +113,19 @@ class LineageWatch:
         at = self._committed.state.cursor.at
         if lineage.rewind and lineage.epoch > at.epoch and not self._publishing.busy:
             self.recall(Recalled(lineage.head_digest, lineage.head_version, lineage.epoch))
-        elif lineage.pin_digest and lineage.pin_digest != self._pin:
+            return
+        if not lineage.rewind and lineage.head_digest != at.published and not self._publishing.busy:
+            self._hand_over(lineage)
+        if lineage.pin_digest and lineage.pin_digest != self._pin:
             self._pin = lineage.pin_digest
             takeoff = self._restorer.find(self._pin)
             if takeoff is not None:
                 self._checkpoints.hold(takeoff.position)
+
+    def _hand_over(self, lineage: LineageState) -> None:
+        name = self._kin.lineage_of(lineage.head_digest)
+        if name is not None:
+            raise HandOver(name, Head(lineage.head_version, lineage.head_digest, lineage.epoch))
 
     def _rewind(self, digest: str, version: int, epoch: int, *, refused: bool) -> None:
         began, state = self._clock.monotonic(), self._committed.state

@@ -8,6 +8,7 @@ from typing import Final
 
 from martlet.clock import Clock
 from martlet.errors import NotReady
+from trainer_svc.hand_over import HandOver
 from trainer_svc.publisher import Stopped
 from trainer_svc.status_board import StatusBoard
 from trainer_svc.training_loop import TrainingLoop
@@ -37,6 +38,7 @@ class LoopThread(threading.Thread):
         ending: once it is set, the thread ends after its turn.
         recovered: called once the loop turns.
         failed: called when it ends with an error.
+        next_after: makes the loop of the lineage that the head belongs to, once the one before it is closed.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class LoopThread(threading.Thread):
         ending: threading.Event,
         recovered: Callable[[], None],
         failed: Callable[[], None],
+        next_after: Callable[[HandOver], TrainingLoop] | None = None,
     ) -> None:
         super().__init__(name="training-loop", daemon=True)
         self._loop = loop
+        self._next_after = next_after
         self._board = board
         self._clock = clock
         self._poll_s = poll_s
@@ -81,11 +85,23 @@ class LoopThread(threading.Thread):
             self._loop.turn(self._pause)
         except Stopped:  # the trainer ends; what was under way goes out after the restart
             self._ending.wait()
+        except HandOver as word:
+            self._go_over(word)
         except NotReady as error:  # nothing took effect that is not on disk: the same turn can be tried again
             logger.warning("learning waits: %s", error)
             self._ending.wait(_DISK_PAUSE)
         if self._clock.monotonic() - self._shown >= STATUS_SECONDS:
             self._show()
+
+    def _go_over(self, word: HandOver) -> None:
+        if self._next_after is None:
+            raise word
+        logger.warning("%s", word)
+        self._loop.abandon()
+        self._loop.close()
+        self._loop = self._next_after(word)
+        self._loop.recover()
+        spare_the_collector()
 
     def _pause(self) -> None:
         self._ending.wait(self._poll_s)

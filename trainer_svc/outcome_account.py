@@ -16,6 +16,8 @@ class Excluded(StrEnum):
     REWOUND = "rewound"  # learned by versions that were taken back
     REFUSED = "refused"  # learned by a version that was refused
     FORGOTTEN = "forgotten"  # of a user who is forgotten
+    NEAR_DUPLICATE = "near duplicate"  # the same again within a moment, under another id
+    HELD_OUT = "held out"  # kept to measure forgetting with
 
 
 class DeadReason(StrEnum):
@@ -27,6 +29,7 @@ class DeadReason(StrEnum):
     UNKNOWN_PREDICTION = "unknown prediction"
     UNKNOWN_ITEM = "unknown item"
     OTHER_SPEC = "other feature spec"
+    BOT = "bot"  # of a user with more events than a person makes
 
 
 class AccountState(msgspec.Struct):

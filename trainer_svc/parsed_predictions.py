@@ -17,10 +17,17 @@ class ParsedPredictions:
     Args:
         fetch: a record of the log again, by its place.
         kept_bytes: about so many bytes of records stay parsed, the newest.
+        read: parses a record.
     """
 
-    def __init__(self, fetch: Callable[[Place], bytes], kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[Place], bytes],
+        kept_bytes: int = KEPT_BYTES,
+        read: Callable[[bytes], RecordedPrediction] = RecordedPrediction,
+    ) -> None:
         self._fetch = fetch
+        self._read = read
         self._room = kept_bytes
         self._kept: OrderedDict[Place, tuple[RecordedPrediction, int]] = OrderedDict()
 
@@ -39,4 +46,4 @@ class ParsedPredictions:
         if kept is not None:
             return kept[0]
         payload = self._fetch(place)
-        return None if is_erased(payload) else RecordedPrediction(payload)
+        return None if is_erased(payload) else self._read(payload)

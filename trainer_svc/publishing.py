@@ -4,6 +4,7 @@ import martlet
 from martlet.clock import Clock
 from martlet.manifest import Manifest, encode_manifest, manifest_digest
 from trainer_svc.committing import Committed
+from trainer_svc.hand_over import HandOver, Head, Kin
 from trainer_svc.journal import Overtaken, Published, Recalled
 from trainer_svc.loop_settings import LoopObserver, Pace
 from trainer_svc.publish_policy import PublishView, next_publish
@@ -14,8 +15,15 @@ class Publishing:
     """All calls from the loop's thread."""
 
     def __init__(
-        self, committed: Committed, publisher: Publisher, pace: Pace, clock: Clock, observer: LoopObserver
+        self,
+        committed: Committed,
+        publisher: Publisher,
+        pace: Pace,
+        clock: Clock,
+        observer: LoopObserver,
+        kin: Kin,
     ) -> None:
+        self._kin = kin
         self._committed = committed
         self._publisher = publisher
         self._pace = pace
@@ -60,7 +68,11 @@ class Publishing:
             self.note_built()
 
     def settle(self) -> Recalled | None:
-        """Takes the registry's answer, if it has come; gives it back if learning has to go back first."""
+        """Takes the registry's answer, if it has come; gives it back if learning has to go back first.
+
+        Raises:
+            HandOver: the head is a version that another lineage of this data directory made.
+        """
         self.note_built()
         if self._job is None or not self._job.result.done():
             return None
@@ -68,6 +80,8 @@ class Publishing:
         self._job = None
         if isinstance(result, Recalled):
             return result
+        if isinstance(result, Overtaken) and (lineage := self._kin.lineage_of(result.head_digest)) is not None:
+            raise HandOver(lineage, Head(0, result.head_digest, result.epoch))
         self._committed.record(result)
         self._committed.state.land(result)
         self._observer.published(result, self._clock.monotonic() - self._began)

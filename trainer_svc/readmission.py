@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 import martlet
-from martlet.errors import MartletError
+from martlet.errors import MartletError, NotReady
 from martlet.manifest import VersionKind
 from trainer_svc.journal import Began, Offered, Published
 from trainer_svc.publisher import Offer, Publisher
@@ -66,3 +66,8 @@ class Readmissions:
         if self._under_way is not None:
             (_, offering, asked), self._under_way = self._under_way, None
             asked.set_result(offering.result())
+
+    def abandon(self) -> None:
+        """Learning goes on in another lineage, which never learned what was taken back here."""
+        while not self._requests.empty():
+            self._requests.get()[1].set_exception(NotReady("learning goes on in another lineage"))

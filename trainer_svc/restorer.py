@@ -17,6 +17,8 @@ from trainer_svc.journal import (
     Entry,
     Erased,
     Forgot,
+    Founded,
+    Grafted,
     Offered,
     Overtaken,
     Published,
@@ -26,6 +28,7 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.labelled_rows import LabelledRows
+from trainer_svc.training_ports import Arrays
 from trainer_svc.training_state import Suspect, TrainingState
 from trainer_svc.version_builder import VersionPayload
 
@@ -46,6 +49,26 @@ class EarlierCheckpoints(Protocol):
         ...
 
 
+class FoundingStates(Protocol):
+    """What is asked of the states that lineages begin as."""
+
+    def load(self, digest: str, /) -> Arrays:
+        """The state of a digest.
+
+        Raises:
+            Corrupt: it is not there, or damaged.
+        """
+        ...
+
+
+class NoFoundings:
+    """For a lineage that began from nothing."""
+
+    def load(self, digest: str, /) -> Arrays:
+        """There is none."""
+        raise Corrupt(f"the state {digest} that the lineage begins as is not here")
+
+
 @dataclass(frozen=True, slots=True)
 class TakeOff:
     """Where a version was taken off: the attempt, the journal's position right before it, the version's number."""
@@ -61,6 +84,7 @@ class Restorer:
     Args:
         make_state: a fresh state for a lineage, that writes no dead letters.
         rebuild: builds a version, and sends nothing.
+        foundings: the states that lineages begin as.
     """
 
     def __init__(
@@ -69,7 +93,9 @@ class Restorer:
         checkpoints: EarlierCheckpoints,
         make_state: Callable[[Began], TrainingState],
         rebuild: Callable[[VersionPayload], Manifest],
+        foundings: FoundingStates | None = None,
     ) -> None:
+        self._foundings = foundings or NoFoundings()
         self._journal = journal
         self._checkpoints = checkpoints
         self._make_state = make_state
@@ -96,6 +122,10 @@ class Restorer:
             self._scanned = end
         return self._published.get(digest)
 
+    def knows(self, digest: str) -> bool:
+        """Whether `find` has seen the version as published. Reads nothing; from any thread."""
+        return digest in self._published
+
     def first_after(self, position: int) -> TakeOff | None:
         """The oldest version that was taken off behind a position of the journal, of those `find` has seen."""
         later = [takeoff for takeoff in self._published.values() if takeoff.position > position]
@@ -119,10 +149,19 @@ class Restorer:
             state.forget(entry)
         elif isinstance(entry, Erased):
             state.erased(entry)
-        elif isinstance(entry, Offered):
+        else:
+            self._execute_seldom(state, entry)
+
+    def _execute_seldom(self, state: TrainingState, entry: Entry) -> None:
+        if isinstance(entry, Offered):
             state.cursor.offer(entry)
         elif isinstance(entry, Readmitted):
             state.readmit(entry, self.suspect(entry.epoch))
+        elif isinstance(entry, Founded):
+            if entry.digest:
+                state.found(self._foundings.load(entry.digest))
+        elif isinstance(entry, Grafted):
+            state.cursor.grafted(entry)
         else:
             raise Corrupt("a lineage begins twice in one journal")
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from martlet.feature_spec import FeatureBlock
-from martlet.keys import wrap_int64
+from martlet.keys import UNKNOWN_ID, wrap_int64
 from martlet.learn import Model
 from trainer_svc.id_lookup import NO_ROW, Ids, Int64s, TableLookup
 from trainer_svc.row_admission import RowAdmission
@@ -50,6 +50,7 @@ class RowStore:
         by_space = {feature.space: feature for feature in model.spec.features if feature.space}
         self._ttls = [by_space[space].ttl_seconds for space in numbers]
         self._budgets = [(number, model.budgets[space]) for space, number in numbers.items() if space in model.budgets]
+        self._nobody = np.array([wrap_int64(UNKNOWN_ID + salt) for salt in model.spec.salts.values()], np.int64)
         # Its thread starts with the first growth, and ends with the store.
         self._helper = ThreadPoolExecutor(1, "table-growth")
         self._admission = RowAdmission([by_space[space].min_count for space in numbers])
@@ -145,7 +146,8 @@ class RowStore:
         admitted = np.zeros_like(known)
         unknown = np.flatnonzero(~known)
         if unknown.shape[0]:
-            admitted[unknown] = self._admission.admit(ids.keys[unknown], ids.spaces[unknown])
+            keys, spaces = ids.keys[unknown], ids.spaces[unknown]
+            admitted[unknown] = self._admission.admit(keys, spaces) & (keys != self._nobody[spaces])
         return admitted
 
     def _rows(

@@ -11,8 +11,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from martlet.errors import MartletError
 from martlet.measurement import MeasurementBatch
 from martlet.wire.trainer import TrainerStatus
+from trainer_svc.batch_treatment import TreatmentFigures
 from trainer_svc.journal import PublishResult, Rewound
+from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 from trainer_svc.training_state import Stepping, TrainingState
+from trainer_svc.treatment_metrics import TreatmentMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +58,19 @@ class TrainerMetrics:
         self.event_time = Gauge(
             "martlet_trainer_event_time_seconds", "How far event time has come", _MODEL, registry=collectors
         )
+        self.treatment = TreatmentMetrics(collectors)
         self.lost_reports = Counter(
             "martlet_trainer_measurements_lost", "Reports that the registry did not take", _MODEL, registry=collectors
         )
 
 
 class StatusBoard:
-    """An observer of the loop. `status` may be read from any thread.
+    """An observer of the loop. What it shows may be read from any thread.
+
+    Attributes:
+        status: the newest.
+        examples, event_time_us: learned so far, and how far event time has come.
+        began_us: event time when examples were first seen in this process; 0: not yet.
 
     Args:
         send: brings measurements to the registry; blocking.
@@ -77,6 +86,9 @@ class StatusBoard:
         self._background = background
         self._checkpoint_step = 0
         self._digest = ""
+        self.examples = 0
+        self.event_time_us = 0
+        self.began_us = 0
         self.status = TrainerStatus(model, 0, 0, {}, 0, 0, 0, 0, 0, "", 0, 0, {}, "")
 
     def stepped(self, stepping: Stepping, seconds: float) -> None:
@@ -106,7 +118,9 @@ class StatusBoard:
     def update(self, state: TrainingState, quality: dict[str, float]) -> None:
         """Takes a new status over."""
         intake, at = state.intake, state.cursor.at
-        account = intake.account
+        self.examples, self.event_time_us = state.examples, intake.watermark_us
+        self.began_us = self.began_us or (intake.watermark_us if state.examples else 0)
+        account, treatment = intake.account, state.treatment
         self.status = TrainerStatus(
             model=self._model,
             epoch=at.epoch,
@@ -122,7 +136,11 @@ class StatusBoard:
             last_checkpoint_step=self._checkpoint_step,
             quality=quality,
             state_digest=self._digest,
+            drift_alarms=treatment.alarms,
+            treated=_treated(treatment, account),
+            features=treatment.features,
         )
+        self._metrics.treatment.show(self._model, treatment, account)
         self._show(state, quality)
 
     def _show(self, state: TrainingState, quality: dict[str, float]) -> None:
@@ -139,3 +157,13 @@ class StatusBoard:
         except MartletError as error:
             self._metrics.lost_reports.labels(self._model).inc()
             logger.warning("measurements %d are lost: %s", batch.sequence, error)
+
+
+def _treated(treatment: TreatmentFigures, account: OutcomeAccount) -> dict[str, int]:
+    """What was done about values and examples, and the outcomes that hygiene kept from being learned."""
+    events = {
+        "outcomes_of_bots": account.dead_lettered[DeadReason.BOT],
+        "near_duplicates": account.excluded[Excluded.NEAR_DUPLICATE],
+        "outcomes_held_out": account.excluded[Excluded.HELD_OUT],
+    }
+    return {**treatment.counts, **{name: count for name, count in events.items() if count}}

@@ -4,11 +4,12 @@ The order is always: the decision is on disk, then it takes effect (see `trainer
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 
 from martlet.clock import Clock
 from martlet.feature_encoding import ItemId
+from martlet.manifest import encode_manifest, manifest_digest
 from martlet.wire.trainer import Erasure
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.checkpoints.folder import CheckpointStore
@@ -16,7 +17,8 @@ from trainer_svc.checkpoints.state import state_digest
 from trainer_svc.committing import Committed
 from trainer_svc.erasure.erasures import Erasing, Erasures
 from trainer_svc.event_source import EventSource
-from trainer_svc.journal import Began, Entry, Journal, Stepped
+from trainer_svc.hand_over import Alone, Head, Kin
+from trainer_svc.journal import Acknowledged, Began, Entry, Grafted, Journal, Stepped
 from trainer_svc.lineage_watch import LineageWatch
 from trainer_svc.loop_settings import LoopObserver, Pace, StepWeight
 from trainer_svc.publisher import Offer, Publisher
@@ -37,6 +39,8 @@ class TrainingLoop:
         begin: the first entry of a new lineage.
         background: runs checkpoint writes, one at a time.
         erasing: how forgotten users are taken out of what is stored.
+        kin: the other lineages of this data directory. `turn` raises HandOver once the head is one of theirs.
+        head: a version of this lineage that has become the head by another road, from which learning goes on.
     """
 
     def __init__(
@@ -54,7 +58,11 @@ class TrainingLoop:
         clock: Clock,
         observer: LoopObserver,
         erasing: Erasing,
+        kin: Kin | None = None,
+        head: Head | None = None,
     ) -> None:
+        self._head = head
+        kin = kin or Alone()
         self._checkpoints = checkpoints
         self._restorer = restorer
         self._source = source
@@ -67,7 +75,7 @@ class TrainingLoop:
         self._checkpointing = Checkpointing(
             committed, checkpoints, background, pace.checkpoint_interval_s, clock, observer
         )
-        self._publishing = Publishing(committed, publisher, pace, clock, observer)
+        self._publishing = Publishing(committed, publisher, pace, clock, observer, kin)
         self._readmissions = Readmissions(restorer, publisher)
         self._watch = LineageWatch(
             committed=committed,
@@ -78,6 +86,7 @@ class TrainingLoop:
             checkpoints=checkpoints,
             clock=clock,
             observer=observer,
+            kin=kin,
         )
 
         self._erasures = Erasures(
@@ -97,6 +106,22 @@ class TrainingLoop:
         """The state; there is one once `recover` has begun."""
         return self._committed.state
 
+    @property
+    def began(self) -> Began:
+        """The lineage's first entry; there is one once `recover` has begun."""
+        return self._committed.began
+
+    @property
+    def position(self) -> int:
+        """How far the journal has taken effect."""
+        return self._committed.position
+
+    @property
+    def pin(self) -> str:
+        """Digest of the pin, if this lineage made it; else "". From any thread."""
+        pin = self._watch.pin
+        return pin if pin and self._restorer.knows(pin) else ""
+
     def recover(self) -> None:
         """Begins a lineage, or goes on with the one that was: newest whole checkpoint, then the journal behind it.
 
@@ -106,6 +131,8 @@ class TrainingLoop:
         if self._committed.open(self._checkpoints):
             self._checkpointing.taken_over()
         self._committed.replay(self._restorer, self._step_again)
+        if self._head is not None:
+            self._take_up(self._head)
         self._publishing.resume()
         self._erasures.recover()
 
@@ -131,9 +158,14 @@ class TrainingLoop:
         """Offers the head with a suspect range learned again (see `Readmissions.ask`). From any thread."""
         return self._readmissions.ask(epoch)
 
-    def forget(self, user_id: ItemId) -> "Future[Erasure]":
-        """Forgets a user (see `Erasures`). From any thread."""
-        return self._erasures.ask(user_id)
+    def forget(self, user_id: ItemId, until: Mapping[str, int] | None = None) -> "Future[Erasure]":
+        """Forgets a user (see `Erasures.ask`). From any thread."""
+        return self._erasures.ask(user_id, until)
+
+    def abandon(self) -> None:
+        """Learning goes on in another lineage: who asked for something here has to ask again."""
+        self._erasures.abandon()
+        self._readmissions.abandon()
 
     def erasures(self) -> list[Erasure]:
         """How far erasures have come. From any thread."""
@@ -153,6 +185,23 @@ class TrainingLoop:
         """Digest of the whole state; equal states share it. Waits until a version under way is built."""
         self._publishing.await_built()
         return state_digest(self.state.state())
+
+    def _take_up(self, head: Head) -> None:
+        """Goes on from a version of this lineage that has become the head by another road.
+
+        What is on disk already is not written again, so this may be broken off and repeated.
+        """
+        state, at = self.state, self.state.cursor.at
+        if at.flight is not None and at.flying:
+            digest = manifest_digest(encode_manifest(at.flight))
+            if digest == head.digest:
+                landed = Acknowledged(at.number, digest, head.version)
+                self._committed.record(landed)
+                state.land(landed)
+        if not at.flying and at.epoch < head.epoch and at.published == head.digest:
+            graft = Grafted(head.epoch, head.digest)
+            self._committed.record(graft)
+            state.cursor.grafted(graft)
 
     def _settle(self) -> None:
         """Takes the results of what ran beside the loop, at this step's boundary."""

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import msgspec
@@ -18,9 +19,15 @@ from martlet.eventlog.erasure import is_erased
 from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
 from martlet.measurement import MeasurementBatch
-from martlet.wire.recorded import RecordedPrediction
+from martlet.runtime.learning_config import learning_of
+from martlet.wire.projected import RecordReader
+from martlet.wire.recorded import RecordedPrediction, user_key_of
+from trainer_svc.batch import Batch
+from trainer_svc.batch_treatment import BatchTreatment, Treated, TreatmentFigures
+from trainer_svc.drift.old_cohort import OldCohort
 from trainer_svc.event_source import EventSource, Place
 from trainer_svc.example_batch import batch_of, whole_block
+from trainer_svc.hygiene.screening import screening_of
 from trainer_svc.intake import Intake, IntakeRules
 from trainer_svc.journal import (
     Acknowledged,
@@ -36,7 +43,8 @@ from trainer_svc.journal import (
 )
 from trainer_svc.labelled_rows import Examples, LabelledRows, count, in_batches
 from trainer_svc.outcome_account import Excluded
-from trainer_svc.prequential import Prequential
+from trainer_svc.prequential import Prequential, log_losses
+from trainer_svc.replaying.stored_examples import origins_of
 from trainer_svc.scoreboard import Scoreboard, ScoreboardState
 from trainer_svc.table_shipping import TableShipping
 from trainer_svc.training_ports import (
@@ -117,7 +125,13 @@ class TrainingState:
         self._graph = graph
         self._source = source
         self._letters = letters
-        self.intake = Intake(rules, source.payload)
+        learning = learning_of(began.learning)
+        layout = rules.spec.layout
+        self._cohort = OldCohort(learning.drift, layout, rules.label.window_us) if learning.drift.cohort_share else None
+        screening = screening_of(learning, None if self._cohort is None else self._cohort.choice)
+        self._treatment = BatchTreatment(learning, rules.spec)
+        self._read = RecordReader(rules.spec, rules.earlier)
+        self.intake = Intake(rules, source.payload, screening=screening)
         self.cursor = VersionCursor()
         self._shipping = TableShipping(began.delta_encoding, began.exact_repair_every)
         self._prequential = Prequential(QUALITY_WINDOW)
@@ -143,8 +157,9 @@ class TrainingState:
                     self._recent.append(place)
             self.positions[wanted.partition] = wanted.end
         joined = self.intake.finish(entry.cut, entry.now_us)
-        for examples in self.batches(joined.examples):
+        for examples in self.batches(self._hold_out(joined.examples)):
             self._test_and_learn(examples)
+        self._score_cohort()
         self._evict()
         self.step += 1
         self._letters.write(self.step, joined.letters)
@@ -169,6 +184,15 @@ class TrainingState:
             metrics=self.quality() | self._shift(),
         )
 
+    def found(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Begins as another lineage's state; what that one published is not this one's. For a fresh state.
+
+        Every bucket counts as changed: the first version is a snapshot anyway.
+        """
+        self.restore(state)
+        self.cursor.begin_anew()
+        self._scoreboard = Scoreboard(self._began.model, f"trainer/{self._began.lineage}", REPORT_INTERVAL_US)
+
     def land(self, entry: PublishResult) -> None:
         """The version under way was answered. What an acknowledged one carried need not travel again."""
         if isinstance(entry, Acknowledged):
@@ -184,14 +208,16 @@ class TrainingState:
 
     def rewind(self, entry: Rewound, restored: "TrainingState") -> None:
         """Learning goes back to a version's state. What was read and joined stays; only its learning is undone."""
-        learner, prequential, shipping, preparation = restored.learning()
+        learner, prequential, shipping, preparation, treatment = restored.learning()
         self._learner.restore(learner)
         self._preparation.restore(preparation)
+        self._treatment.restore(treatment)
         self._shipping.restore(shipping)
         self._prequential.restore(prequential)
         self.cursor.rewound(entry, restored.cursor.at, self.examples)
         for forgot in self.forgotten.values():  # the version may be older than the word
             self._learner.forget(forgot.user_id)
+            self._treatment.forget(forgot.user_id)
             self.cursor.rebase()
         reason = Excluded.REFUSED if entry.refused else Excluded.REWOUND
         self.intake.account.unlearn(restored.intake.account.learned, reason)
@@ -208,6 +234,9 @@ class TrainingState:
         theirs = {place for place in self._recent if self._user_at(place) == entry.user_id}
         self._recent = deque((place for place in self._recent if place not in theirs), self._recent.maxlen)
         self.cursor.rebase()
+        self._treatment.forget(entry.user_id)
+        if self._cohort is not None:
+            self._cohort.forget(user_key_of(entry.user_id))
         return self._learner.forget(entry.user_id)
 
     def erased(self, entry: Erased) -> None:
@@ -236,13 +265,14 @@ class TrainingState:
             for place, payload in self._source.records(wanted):
                 self.intake.take_in(place, payload, entry.now_us)
             self.positions[wanted.partition] = wanted.end
-        return self.intake.finish(entry.cut, entry.now_us).examples
+        joined = self.intake.finish(entry.cut, entry.now_us).examples
+        return joined if self._cohort is None else self._cohort.split(joined)[0]
 
     def learn_again(self, suspect: "Suspect") -> None:
         """Learns examples that were taken back; they were tested when they came."""
         for examples in suspect.batches:
             prepared = self._preparation.prepare(examples, self.examples)
-            self._learner.learn(batch_of(prepared, self._rules.spec.layout), self.intake.watermark_us)
+            self._learner.learn(self._treated(prepared, self._batch(prepared)).batch, self.intake.watermark_us)
             self.examples += count(examples)
         self.intake.account.relearn(suspect.outcomes)
 
@@ -251,16 +281,28 @@ class TrainingState:
         self.learn_again(suspect)
         self.cursor.readmitted(entry)
 
-    def learning(self) -> tuple[Arrays, Arrays, Arrays, Arrays]:
+    def learning(self) -> tuple[Arrays, Arrays, Arrays, Arrays, Arrays]:
         """What a rewind takes back, not copied.
 
-        The learner's state, the quality of its tests, what was shipped how exactly, the state of the preparation.
+        The learner's state, the quality of its tests, what was shipped how exactly, the states of the preparation and
+        of the treatment.
         """
-        return self._learner.state(), self._prequential.state(), self._shipping.state(), self._preparation.state()
+        return (
+            self._learner.state(),
+            self._prequential.state(),
+            self._shipping.state(),
+            self._preparation.state(),
+            self._treatment.state(),
+        )
 
     def quality(self) -> dict[str, float]:
-        """Prequential quality over the recent window."""
-        return self._prequential.get()
+        """Prequential quality over the recent window, and on the old cohort if there is one."""
+        return self._prequential.get() | ({} if self._cohort is None else self._cohort.figures())
+
+    @property
+    def treatment(self) -> TreatmentFigures:
+        """What was done about values, events and drift."""
+        return self._treatment.figures()
 
     def predict(self, predictions: Sequence[RecordedPrediction]) -> Floats:
         """The learner's logits for all rows of recorded predictions."""
@@ -290,6 +332,8 @@ class TrainingState:
             "cursor": self.cursor.state(),
             "shipping": self._shipping.state(),
             "preparation": self._preparation.state(),
+            "treatment": self._treatment.state(),
+            "cohort": {} if self._cohort is None else self._cohort.state(),
             "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
         }
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
@@ -317,21 +361,50 @@ class TrainingState:
         self.cursor.restore(parts["cursor"])
         self._shipping.restore(parts.get("shipping", {}))
         self._preparation.restore(parts.get("preparation", {}))
+        self._treatment.restore(parts.get("treatment", {}))
+        if self._cohort is not None and "cohort" in parts:
+            self._cohort.restore(parts["cohort"])
 
     def _test_and_learn(self, examples: Examples) -> None:
         """Each example is scored before it is learned."""
-        layout = self._rules.spec.layout
-        batch = batch_of(examples, layout)
+        batch = self._batch(examples)
         prepared = self._preparation.prepare(examples, self.examples)
-        if prepared is examples:
-            logits = self._learner.test_and_learn(batch, self.intake.watermark_us)
+        treated = self._treated(prepared, batch if prepared is examples else self._batch(prepared))
+        if prepared is examples and treated.as_given:
+            logits = self._learner.test_and_learn(treated.batch, self.intake.watermark_us)[: batch.size]
         else:
             logits = self._learner.predict(batch.block)
-            self._learner.learn(batch_of(prepared, layout), self.intake.watermark_us)
+            self._learner.learn(treated.batch, self.intake.watermark_us)
         judged = np.repeat([group.judged for group in examples], [len(group) for group in examples])
         self._prequential.update(logits[judged], batch.labels[judged])
+        if self._treatment.watches:
+            self._treatment.tested(log_losses(logits[judged], batch.labels[judged]))
         self._scoreboard.update(examples)
         self.examples += batch.size
+
+    def _batch(self, examples: Examples) -> Batch:
+        return batch_of(examples, self._rules.spec.layout)
+
+    def _treated(self, examples: Examples, batch: Batch) -> Treated:
+        return self._treatment.treat(examples, batch, self.intake.watermark_us)
+
+    def _hold_out(self, examples: list[LabelledRows]) -> list[LabelledRows]:
+        """What is to be learned; what is held out to measure with goes there."""
+        if self._cohort is None:
+            return examples
+        learned, held = self._cohort.split(examples)
+        for number, groups in groupby(held, self._cohort_number):
+            own = list(groups)
+            self._cohort.hold(self._batch(own), origins_of(own), number)
+        return learned
+
+    def _cohort_number(self, group: LabelledRows) -> int:
+        return -1 if self._cohort is None else self._cohort.choice.number(group.prediction)
+
+    def _score_cohort(self) -> None:
+        batch = None if self._cohort is None else self._cohort.due(self.intake.watermark_us)
+        if self._cohort is not None and batch is not None:
+            self._cohort.scored(batch, self._learner.predict(batch.block))
 
     def _evict(self) -> None:
         due = self.intake.watermark_us // EVICT_INTERVAL_US
@@ -358,9 +431,10 @@ class TrainingState:
         for place in reversed(self._recent):
             if rows >= SHIFT_ROWS:
                 return
-            prediction = RecordedPrediction(self._source.payload(place))
-            rows += prediction.rows
-            yield prediction
+            prediction = self._read(self._source.payload(place))
+            if prediction.spec_digest == self._read.digest:
+                rows += prediction.rows
+                yield prediction
 
 
 def config_digest(began: Began) -> str:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from martlet.errors import Corrupt
 from martlet.manifest import Manifest, canonical_json, encode_manifest, manifest_digest
-from trainer_svc.journal import Acknowledged, Offered, Overtaken, Readmitted, Refused, Rewound
+from trainer_svc.journal import Acknowledged, Grafted, Offered, Overtaken, Readmitted, Refused, Rewound
 from trainer_svc.publish_policy import Chain
 
 
@@ -114,6 +114,23 @@ class VersionCursor:
         at = self.at
         at.epoch, at.parent, at.head, at.rebased = entry.epoch, entry.head_digest, None, True
         at.recalled = at.untold = False
+
+    def grafted(self, entry: Grafted) -> None:
+        """Another epoch; upon another's head the next one is a snapshot. Nothing may be under way.
+
+        Raises:
+            Corrupt: a version is.
+        """
+        at = self.at
+        if at.flying:
+            raise Corrupt(f"version {at.number} is under way, so the lineage cannot go on upon another head")
+        at.epoch = entry.epoch
+        if at.head is None or entry.head_digest != at.published:
+            at.parent, at.head, at.rebased = entry.head_digest, None, True
+
+    def begin_anew(self) -> None:
+        """The state was another lineage's: nothing of this one is published yet."""
+        self.at = CursorState()
 
     def rewound(self, entry: Rewound, restored: CursorState, examples: int) -> None:
         """Learning went back to a version; what is under way is given up. Attempts are counted on."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Figures
-from benchmarks.training import crash, delta, flat, pipeline, restart, step, table
+from benchmarks.training import crash, delta, flat, parity, pipeline, restart, step, table
 from benchmarks.training.report import render
 
 PAGE: Final = Path("benchmarks/training.md")
@@ -63,6 +63,11 @@ def measure_flat(figures: Figures, *, quick: bool) -> None:
         flat.flat(figures, flat.QUICK if quick else flat.FULL, Path(folder), FIGURES.parent)
 
 
+def measure_parity(figures: Figures, *, quick: bool) -> None:
+    """What is served against what was learned."""
+    parity.parity(figures, 100_000 if quick else 1_000_000)
+
+
 PARTS: Final[Mapping[str, Callable[..., None]]] = {
     "table": measure_table,
     "step": measure_step,
@@ -71,6 +76,7 @@ PARTS: Final[Mapping[str, Callable[..., None]]] = {
     "crash": measure_crash,
     "restart": measure_restart,
     "flat": measure_flat,
+    "parity": measure_parity,
 }
 
 

@@ -4,6 +4,7 @@
 imports everything once, and forks a trainer for each line of JSON that it reads.
 """
 
+import contextlib
 import faulthandler
 import importlib
 import json
@@ -151,6 +152,8 @@ def _warm_up() -> None:
     Torch does not bear to be forked once it went backward.
     """
     importlib.import_module("grpc_reflection.v1alpha.reflection")
+    with contextlib.suppress(ModuleNotFoundError):  # torch's exporter shows its progress where it can
+        importlib.import_module("tqdm").tqdm.monitor_interval = 0  # a thread would not come along into the child
     learner, exporter = Learner(MODEL, INITIAL_BUCKETS), Exporter(MODEL)
     exporter.graph(learner)
     trainer_svc.app.Exporter = lambda _: exporter  # type: ignore[misc,assignment]

@@ -6,11 +6,13 @@ from martlet.client.dialling import dial
 from martlet.client.tls import Plaintext, Tls
 from martlet.feature_encoding import ItemId
 from martlet.v1 import trainer_pb2, trainer_pb2_grpc
+from martlet.wire.strategy_runs import StrategyRun, run_of
 from martlet.wire.trainer import Erasure, TrainerStatus, erasure_of, trainer_status_of
 from martlet.wire.values import id_message
 
 READMIT_SECONDS = 600.0
 FORGET_SECONDS = 120.0
+START_SECONDS = 30.0
 
 
 class TrainerClient:
@@ -69,6 +71,29 @@ class TrainerClient:
             lambda timeout: self._stub.ListErasures(request, timeout=timeout, metadata=self._metadata), self._policy
         )
         return [erasure_of(one) for one in reply.erasures]
+
+    async def start_run(self, model: str, strategy: str, who: str, why: str) -> StrategyRun:
+        """Begins a run of an update strategy; when this returns, the run will not be lost. Said once: not repeated.
+
+        Raises:
+            NotFound: this trainer learns another model.
+            InvalidInput: no such strategy.
+            Conflict: a run is under way, or a user is being forgotten.
+        """
+        request = trainer_pb2.StartRunRequest(model=model, strategy=strategy, who=who, why=why)
+        reply = await call(
+            lambda timeout: self._stub.StartRun(request, timeout=timeout, metadata=self._metadata),
+            CallPolicy(timeout=START_SECONDS, tries=1),
+        )
+        return run_of(reply.run)
+
+    async def runs(self, model: str) -> tuple[list[StrategyRun], str]:
+        """The runs, oldest first, and the name of the one that learning goes on from ("": none)."""
+        request = trainer_pb2.ListRunsRequest(model=model)
+        reply = await call(
+            lambda timeout: self._stub.ListRuns(request, timeout=timeout, metadata=self._metadata), self._policy
+        )
+        return [run_of(one) for one in reply.runs], reply.live
 
     async def close(self) -> None:
         """Closes the channel."""

@@ -62,6 +62,8 @@ NEEDED: Final[Mapping[str, CallerRole]] = {
     "/martlet.v1.TrainerService/ReadmitRange": CallerRole.OPERATOR,
     "/martlet.v1.TrainerService/ForgetUser": CallerRole.OPERATOR,
     "/martlet.v1.TrainerService/ListErasures": CallerRole.READER,
+    "/martlet.v1.TrainerService/StartRun": CallerRole.OPERATOR,
+    "/martlet.v1.TrainerService/ListRuns": CallerRole.READER,
     "/inference.GRPCInferenceService/ServerLive": CallerRole.READER,
     "/inference.GRPCInferenceService/ServerReady": CallerRole.READER,
     "/inference.GRPCInferenceService/ModelReady": CallerRole.READER,

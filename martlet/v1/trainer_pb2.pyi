@@ -20,6 +20,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RunState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_STATE_UNSPECIFIED: _RunState.ValueType  # 0
+    RUN_STATE_ASKED: _RunState.ValueType  # 1
+    """It is to begin, or to go on after a crash."""
+    RUN_STATE_LEARNING: _RunState.ValueType  # 2
+    RUN_STATE_OFFERED: _RunState.ValueType  # 3
+    """Its version is on the structural road, or has left it."""
+    RUN_STATE_LIVE: _RunState.ValueType  # 4
+    """Its version was promoted, and learning went on from it."""
+    RUN_STATE_FAILED: _RunState.ValueType  # 5
+    """It ended with an error, or its version was refused."""
+
+class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper):
+    """RunState says how far a run has come."""
+
+RUN_STATE_UNSPECIFIED: RunState.ValueType  # 0
+RUN_STATE_ASKED: RunState.ValueType  # 1
+"""It is to begin, or to go on after a crash."""
+RUN_STATE_LEARNING: RunState.ValueType  # 2
+RUN_STATE_OFFERED: RunState.ValueType  # 3
+"""Its version is on the structural road, or has left it."""
+RUN_STATE_LIVE: RunState.ValueType  # 4
+"""Its version was promoted, and learning went on from it."""
+RUN_STATE_FAILED: RunState.ValueType  # 5
+"""It ended with an error, or its version was refused."""
+Global___RunState: _TypeAlias = RunState  # noqa: Y015
+
 class _ErasureState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -41,6 +73,161 @@ ERASURE_STATE_FORGOTTEN: ErasureState.ValueType  # 1
 ERASURE_STATE_ERASED: ErasureState.ValueType  # 2
 """Events, dead letters, checkpoints and versions are gone too."""
 Global___ErasureState: _TypeAlias = ErasureState  # noqa: Y015
+
+@_typing.final
+class StartRunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    strategy: _builtins.str
+    """full_retrain, fine_tune, transfer, or auto."""
+    who: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "strategy", b"strategy", "who", b"who", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRunRequest: _TypeAlias = StartRunRequest  # noqa: Y015
+
+@_typing.final
+class StartRunResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___StrategyRun: ...
+    def __init__(
+        self,
+        *,
+        run: Global___StrategyRun | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRunResponse: _TypeAlias = StartRunResponse  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    live: _builtins.str
+    """The run that learning goes on from; empty: the lineage that the data directory began with."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyRun]: ...
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___StrategyRun] | None = ...,
+        live: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["live", b"live", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
+
+@_typing.final
+class StrategyRun(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ASKED_TIME_US_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    CPU_SECONDS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    strategy: _builtins.str
+    reason: _builtins.str
+    """Why this strategy."""
+    who: _builtins.str
+    state: Global___RunState.ValueType
+    asked_time_us: _builtins.int
+    version: _builtins.int
+    """The version that came of it, if one did."""
+    digest: _builtins.str
+    examples: _builtins.int
+    cpu_seconds: _builtins.float
+    error: _builtins.str
+    @_builtins.property
+    def until(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.LogPosition]:
+        """Up to which position of each partition it learns; the live learner goes on from there."""
+
+    @_builtins.property
+    def report(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was taken over from where."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        who: _builtins.str = ...,
+        state: Global___RunState.ValueType = ...,
+        asked_time_us: _builtins.int = ...,
+        until: _abc.Iterable[_events_pb2.LogPosition] | None = ...,
+        version: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        examples: _builtins.int = ...,
+        cpu_seconds: _builtins.float = ...,
+        error: _builtins.str = ...,
+        report: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_time_us", b"asked_time_us", "cpu_seconds", b"cpu_seconds", "digest", b"digest", "error", b"error", "examples", b"examples", "name", b"name", "reason", b"reason", "report", b"report", "state", b"state", "strategy", b"strategy", "until", b"until", "version", b"version", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StrategyRun: _TypeAlias = StrategyRun  # noqa: Y015
 
 @_typing.final
 class ForgetUserRequest(_message.Message):
@@ -292,6 +479,46 @@ class GetTrainerStatusResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class DriftAlarmsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class TreatedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
@@ -302,6 +529,9 @@ class GetTrainerStatusResponse(_message.Message):
     LAST_CHECKPOINT_STEP_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     STATE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRIFT_ALARMS_FIELD_NUMBER: _builtins.int
+    TREATED_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     epoch: _builtins.int
     step: _builtins.int
@@ -320,6 +550,18 @@ class GetTrainerStatusResponse(_message.Message):
     def quality(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Prequential quality over the recent window, by name (auc, logloss, ...)."""
 
+    @_builtins.property
+    def drift_alarms(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How often drift was noticed, by "series/detector", such as "loss/adwin"."""
+
+    @_builtins.property
+    def treated(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What was done about values, examples and events, by name."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureStatistics]:
+        """What the features' values look like, if statistics are on."""
+
     def __init__(
         self,
         *,
@@ -333,11 +575,108 @@ class GetTrainerStatusResponse(_message.Message):
         last_checkpoint_step: _builtins.int = ...,
         quality: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         state_digest: _builtins.str = ...,
+        drift_alarms: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        treated: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        features: _abc.Iterable[Global___FeatureStatistics] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumed", b"consumed", "epoch", b"epoch", "last_checkpoint_step", b"last_checkpoint_step", "last_published_digest", b"last_published_digest", "last_published_version", b"last_published_version", "model", b"model", "outcomes", b"outcomes", "quality", b"quality", "state_digest", b"state_digest", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumed", b"consumed", "drift_alarms", b"drift_alarms", "epoch", b"epoch", "features", b"features", "last_checkpoint_step", b"last_checkpoint_step", "last_published_digest", b"last_published_digest", "last_published_version", b"last_published_version", "model", b"model", "outcomes", b"outcomes", "quality", b"quality", "state_digest", b"state_digest", "step", b"step", "treated", b"treated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTrainerStatusResponse: _TypeAlias = GetTrainerStatusResponse  # noqa: Y015
+
+@_typing.final
+class FeatureStatistics(_message.Message):
+    """FeatureStatistics says what one feature's values look like, in the batches that were looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_SHARE_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    QUANTILES_FIELD_NUMBER: _builtins.int
+    UNSEEN_SHARE_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    count: _builtins.int
+    missing_share: _builtins.float
+    """Of numbers."""
+    mean: _builtins.float
+    deviation: _builtins.float
+    unseen_share: _builtins.float
+    """Of ids: the share of those that occurred for the first time."""
+    @_builtins.property
+    def quantiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantile]:
+        """Share (such as 0.5, the median) and the number below which so many lie."""
+
+    @_builtins.property
+    def top(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdCount]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        count: _builtins.int = ...,
+        missing_share: _builtins.float = ...,
+        mean: _builtins.float = ...,
+        deviation: _builtins.float = ...,
+        quantiles: _abc.Iterable[Global___Quantile] | None = ...,
+        unseen_share: _builtins.float = ...,
+        top: _abc.Iterable[Global___IdCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "deviation", b"deviation", "mean", b"mean", "missing_share", b"missing_share", "name", b"name", "quantiles", b"quantiles", "top", b"top", "unseen_share", b"unseen_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeatureStatistics: _TypeAlias = FeatureStatistics  # noqa: Y015
+
+@_typing.final
+class Quantile(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    value: _builtins.float
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantile: _TypeAlias = Quantile  # noqa: Y015
+
+@_typing.final
+class IdCount(_message.Message):
+    """IdCount is an id as it stands in the log (a text as its hash), and how often it occurred at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdCount: _TypeAlias = IdCount  # noqa: Y015

@@ -55,6 +55,16 @@ class TrainerServiceStub:
                 request_serializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresRequest.SerializeToString,
                 response_deserializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresResponse.FromString,
                 _registered_method=True)
+        self.StartRun = channel.unary_unary(
+                '/martlet.v1.TrainerService/StartRun',
+                request_serializer=martlet_dot_v1_dot_trainer__pb2.StartRunRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_trainer__pb2.StartRunResponse.FromString,
+                _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/martlet.v1.TrainerService/ListRuns',
+                request_serializer=martlet_dot_v1_dot_trainer__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=martlet_dot_v1_dot_trainer__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -91,6 +101,21 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartRun(self, request, context):
+        """StartRun begins a run of an update strategy beside the live learner. Its version takes the
+        structural road; when that is promoted, the live learner goes on from there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRuns(self, request, context):
+        """ListRuns shows the runs of the data directory, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +138,16 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.ListErasures,
                     request_deserializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresRequest.FromString,
                     response_serializer=martlet_dot_v1_dot_trainer__pb2.ListErasuresResponse.SerializeToString,
+            ),
+            'StartRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRun,
+                    request_deserializer=martlet_dot_v1_dot_trainer__pb2.StartRunRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_trainer__pb2.StartRunResponse.SerializeToString,
+            ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=martlet_dot_v1_dot_trainer__pb2.ListRunsRequest.FromString,
+                    response_serializer=martlet_dot_v1_dot_trainer__pb2.ListRunsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +259,60 @@ class TrainerService:
             '/martlet.v1.TrainerService/ListErasures',
             martlet_dot_v1_dot_trainer__pb2.ListErasuresRequest.SerializeToString,
             martlet_dot_v1_dot_trainer__pb2.ListErasuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.TrainerService/StartRun',
+            martlet_dot_v1_dot_trainer__pb2.StartRunRequest.SerializeToString,
+            martlet_dot_v1_dot_trainer__pb2.StartRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/martlet.v1.TrainerService/ListRuns',
+            martlet_dot_v1_dot_trainer__pb2.ListRunsRequest.SerializeToString,
+            martlet_dot_v1_dot_trainer__pb2.ListRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

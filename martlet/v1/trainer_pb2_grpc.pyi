@@ -45,6 +45,12 @@ class TrainerServiceStub:
     """
     ListErasures: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListErasuresRequest, _trainer_pb2.ListErasuresResponse]
     """ListErasures shows the erasures since the trainer began; who was forgotten is not told."""
+    StartRun: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.StartRunRequest, _trainer_pb2.StartRunResponse]
+    """StartRun begins a run of an update strategy beside the live learner. Its version takes the
+    structural road; when that is promoted, the live learner goes on from there.
+    """
+    ListRuns: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListRunsRequest, _trainer_pb2.ListRunsResponse]
+    """ListRuns shows the runs of the data directory, oldest first."""
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -63,6 +69,12 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """
     ListErasures: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListErasuresRequest, _trainer_pb2.ListErasuresResponse]  # type: ignore[assignment]
     """ListErasures shows the erasures since the trainer began; who was forgotten is not told."""
+    StartRun: _aio.UnaryUnaryMultiCallable[_trainer_pb2.StartRunRequest, _trainer_pb2.StartRunResponse]  # type: ignore[assignment]
+    """StartRun begins a run of an update strategy beside the live learner. Its version takes the
+    structural road; when that is promoted, the live learner goes on from there.
+    """
+    ListRuns: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListRunsRequest, _trainer_pb2.ListRunsResponse]  # type: ignore[assignment]
+    """ListRuns shows the runs of the data directory, oldest first."""
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """TrainerService shows what the trainer has learned and how it stands."""
@@ -102,5 +114,23 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.ListErasuresResponse, _abc.Awaitable[_trainer_pb2.ListErasuresResponse]]:
         """ListErasures shows the erasures since the trainer began; who was forgotten is not told."""
+
+    @_abc_1.abstractmethod
+    def StartRun(
+        self,
+        request: _trainer_pb2.StartRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.StartRunResponse, _abc.Awaitable[_trainer_pb2.StartRunResponse]]:
+        """StartRun begins a run of an update strategy beside the live learner. Its version takes the
+        structural road; when that is promoted, the live learner goes on from there.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _trainer_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ListRunsResponse, _abc.Awaitable[_trainer_pb2.ListRunsResponse]]:
+        """ListRuns shows the runs of the data directory, oldest first."""
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,7 +20,7 @@ from martlet.events import Arm
 from martlet.feature_encoding import ItemId
 from martlet.feature_spec import FeatureLayout
 from martlet.v1 import events_pb2 as pb
-from martlet.wire.values import optional_id_of
+from martlet.wire.values import id_message, optional_id_of
 
 
 class RecordKind(Enum):
@@ -51,6 +51,11 @@ def record_kind(payload: bytes) -> RecordKind:
     if is_erased(payload):
         return RecordKind.ERASED
     return _KIND_OF_TAG.get(payload[0], RecordKind.UNKNOWN) if payload else RecordKind.UNKNOWN
+
+
+def user_key_of(user_id: ItemId) -> int:
+    """The `RecordedPrediction.user_key` of a user's predictions."""
+    return _key_of(id_message(user_id))
 
 
 class RecordedPrediction:
@@ -134,7 +139,7 @@ class RecordedPrediction:
         """Whose labels depend on each other: XXH3-64 of the user, else of the session, else of the prediction."""
         message = self._message
         if message.HasField("user_id"):
-            return xxhash.xxh3_64_intdigest(b"u" + message.user_id.SerializeToString(deterministic=True))
+            return _key_of(message.user_id)
         if message.session_id:
             return xxhash.xxh3_64_intdigest(b"s" + message.session_id.encode())
         return xxhash.xxh3_64_intdigest(b"p" + self.prediction_id.encode())
@@ -226,12 +231,9 @@ class RecordedPrediction:
         Raises:
             InvalidInput: they do not; the message says which.
         """
+        self.check_scores()
         rows = self.rows
-        logits = self._logits()
-        if len(logits) != rows or not all(map(math.isfinite, logits)):
-            raise InvalidInput("the answering version's logits are not there for each item, or not finite")
-        features = self._message.features
-        parts = (features.user_ids, features.user_numbers, features.item_ids, features.item_numbers)
+        parts = (self.user_ids, self.user_numbers, self.item_ids, self.item_numbers)
         sizes = tuple(map(len, parts))
         wanted = (
             8 * layout.user_id_columns,
@@ -244,3 +246,17 @@ class RecordedPrediction:
         for numbers in parts[1::2]:
             if numbers and np.isinf(np.frombuffer(numbers, "<f4")).any():
                 raise InvalidInput("a feature is infinite")
+
+    def check_scores(self) -> None:
+        """Checks that there is a finite logit of the answering version for each item.
+
+        Raises:
+            InvalidInput: there is not.
+        """
+        logits = self._logits()
+        if len(logits) != self.rows or not all(map(math.isfinite, logits)):
+            raise InvalidInput("the answering version's logits are not there for each item, or not finite")
+
+
+def _key_of(user: pb.Id) -> int:
+    return xxhash.xxh3_64_intdigest(b"u" + user.SerializeToString(deterministic=True))

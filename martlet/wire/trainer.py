@@ -1,10 +1,33 @@
 """The trainer's messages to values and back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from martlet.v1 import events_pb2, trainer_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFigures:
+    """What one feature's values look like.
+
+    Attributes:
+        count: values seen: of a number item rows (or requests, on the user's side), of ids as many as there were.
+        missing: share of numbers that were missing.
+        mean, deviation: of numbers.
+        quantiles: of numbers, (share, number below which so many lie).
+        unseen: share of ids that occurred for the first time.
+        top: the most frequent ids as they stand in the log (texts as hashes) with their counts, lower bounds.
+    """
+
+    name: str
+    count: int
+    missing: float = 0.0
+    mean: float = 0.0
+    deviation: float = 0.0
+    quantiles: tuple[tuple[float, float], ...] = ()
+    unseen: float = 0.0
+    top: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +39,9 @@ class TrainerStatus:
         duplicates: repetitions that were recognised; not counted in the four.
         quality: prequential quality over the recent window, by name.
         state_digest: of the last checkpoint, which names all that its state rests on.
+        drift_alarms: how often drift was noticed, by "series/detector".
+        treated: what was done about values, examples and events, by name.
+        features: what their values look like, if statistics are on.
     """
 
     model: str
@@ -32,6 +58,9 @@ class TrainerStatus:
     last_checkpoint_step: int
     quality: Mapping[str, float]
     state_digest: str
+    drift_alarms: Mapping[str, int] = field(default_factory=dict)
+    treated: Mapping[str, int] = field(default_factory=dict)
+    features: tuple[FeatureFigures, ...] = ()
 
 
 class ErasureState(IntEnum):
@@ -98,6 +127,9 @@ def trainer_status_message(status: TrainerStatus) -> trainer_pb2.GetTrainerStatu
         last_checkpoint_step=status.last_checkpoint_step,
         quality=status.quality,
         state_digest=status.state_digest,
+        drift_alarms=status.drift_alarms,
+        treated=status.treated,
+        features=[_feature_message(figures) for figures in status.features],
     )
 
 
@@ -118,4 +150,33 @@ def trainer_status_of(message: trainer_pb2.GetTrainerStatusResponse) -> TrainerS
         last_checkpoint_step=message.last_checkpoint_step,
         quality=dict(message.quality),
         state_digest=message.state_digest,
+        drift_alarms=dict(message.drift_alarms),
+        treated=dict(message.treated),
+        features=tuple(_feature_of(one) for one in message.features),
+    )
+
+
+def _feature_message(figures: FeatureFigures) -> trainer_pb2.FeatureStatistics:
+    return trainer_pb2.FeatureStatistics(
+        name=figures.name,
+        count=figures.count,
+        missing_share=figures.missing,
+        mean=figures.mean,
+        deviation=figures.deviation,
+        quantiles=[trainer_pb2.Quantile(share=share, value=value) for share, value in figures.quantiles],
+        unseen_share=figures.unseen,
+        top=[trainer_pb2.IdCount(id=name, count=count) for name, count in figures.top],
+    )
+
+
+def _feature_of(message: trainer_pb2.FeatureStatistics) -> FeatureFigures:
+    return FeatureFigures(
+        name=message.name,
+        count=message.count,
+        missing=message.missing_share,
+        mean=message.mean,
+        deviation=message.deviation,
+        quantiles=tuple((one.share, one.value) for one in message.quantiles),
+        unseen=message.unseen_share,
+        top=tuple((one.id, one.count) for one in message.top),
     )

@@ -44,7 +44,7 @@ class Eraser:
     """For one thread. What was broken off is done again by the same call.
 
     Args:
-        letter_partition: of the dead letters.
+        letter_partition: of the dead letters; those of further lineages bear its name, a dash and their own.
     """
 
     def __init__(self, model: str, events: Shelf, letters: Shelf, letter_partition: str, registry: Versions) -> None:
@@ -70,7 +70,7 @@ class Eraser:
         return Removed(found.count, expiry.versions)
 
     def _replace_letters(self, found: Footprint) -> None:
-        if self._letter_partition not in self._letters.reader.partitions():
-            return
-        for partition, records in letters_of(self._letters.reader, self._letter_partition, found).items():
-            self._letters.eraser.replace(partition, records)
+        for name in self._letters.reader.partitions():
+            if name == self._letter_partition or name.startswith(f"{self._letter_partition}-"):
+                for partition, records in letters_of(self._letters.reader, name, found).items():
+                    self._letters.eraser.replace(partition, records)

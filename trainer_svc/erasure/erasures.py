@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
 from martlet.clock import Clock
-from martlet.errors import MartletError
+from martlet.errors import MartletError, NotReady
 from martlet.feature_encoding import ItemId
 from martlet.wire.trainer import Erasure, ErasureState
 from trainer_svc.checkpointing import Checkpointing
@@ -77,16 +77,24 @@ class Erasures:
         self._ends = ends
         self._scrub = scrub
         self._clock = clock
-        self._asked: queue.SimpleQueue[tuple[ItemId, Future[Erasure]]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[ItemId, Mapping[str, int] | None, Future[Erasure]]] = queue.SimpleQueue()
         self._known: dict[int, Erasure] = {}
         self._scrubs: list[_Scrub] = []
         self._working: tuple[Forgot, Future[Removed]] | None = None
 
-    def ask(self, user_id: ItemId) -> "Future[Erasure]":
-        """Asks for a user to be forgotten; the future is done when the rows are gone."""
+    def ask(self, user_id: ItemId, until: Mapping[str, int] | None = None) -> "Future[Erasure]":
+        """Asks for a user to be forgotten; the future is done when the rows are gone.
+
+        `until`: partition → position up to which nothing of the user is learned any more; the log's ends, if not given.
+        """
         asked: Future[Erasure] = Future()
-        self._asked.put((user_id, asked))
+        self._asked.put((user_id, until, asked))
         return asked
+
+    def abandon(self) -> None:
+        """Nothing is taken up here any more: who asked has to ask again."""
+        while not self._asked.empty():
+            self._asked.get()[2].set_exception(NotReady("learning goes on in another lineage: ask again"))
 
     def known(self) -> list[Erasure]:
         """The erasures since the process began, and those that were under way then, oldest first."""
@@ -117,8 +125,9 @@ class Erasures:
         """Forgets one user. Not while a version is under way: it knows the user, and may be acknowledged yet."""
         if self._asked.empty():
             return
-        until = dict(self._ends())  # may have to wait: first, so that nobody's asking is lost
-        user_id, asked = self._asked.get()
+        ends = dict(self._ends())  # may have to wait: first, so that nobody's asking is lost
+        user_id, until, asked = self._asked.get()
+        until = ends if until is None else dict(until)
         entry = Forgot(self._committed.position, user_id, until, self._clock.now_us())
         self._committed.record(entry)
         rows = self._committed.state.forget(entry)

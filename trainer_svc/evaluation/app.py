@@ -7,7 +7,6 @@ import martlet.learn as ml
 from martlet.clock import Clock
 from martlet.errors import InvalidInput
 from martlet.runtime.config import Config
-from martlet.runtime.parts import event_log
 from trainer_svc.evaluation.answers import Answers
 from trainer_svc.evaluation.evaluating import (
     Evaluated,
@@ -20,6 +19,7 @@ from trainer_svc.evaluation.evaluating import (
     over_time,
     scorers_of,
 )
+from trainer_svc.evaluation.log_readers import log_readers
 from trainer_svc.evaluation.period import Period
 from trainer_svc.evaluation.policy_value import PolicyQuestion, value_of
 from trainer_svc.evaluation.reading import LogReading, read_answers
@@ -62,16 +62,10 @@ def evaluate(
     if label.link not in _LINKS:
         raise InvalidInput("a label of several classes cannot be evaluated yet: a record holds one logit an item")
     features = tuple(name for name in asked.question.segments if name not in BUILT_IN)
-    log = event_log(config, clock)
-    readers = [log.reader() for _ in range(2)]
-    try:
-        source = EventSource(readers[0], readers[1], config.trainer.read_bytes, CACHE_BYTES)
-        rules = IntakeRules(model.name, model.spec, label, config.trainer.dedup_window_seconds * 1_000_000)
+    rules = IntakeRules(model.name, model.spec, label, config.trainer.dedup_window_seconds * 1_000_000)
+    with log_readers(config, clock, 2) as (tail, lookup):
+        source = EventSource(tail, lookup, config.trainer.read_bytes, CACHE_BYTES)
         answers = read_answers(rules, source, clock.now_us(), LogReading(features, asked.share), progress)
-    finally:
-        for reader in readers:
-            reader.close()
-        log.close()
     measure = replace(asked.question.measure, numbers=label.link == "identity")
     return evaluated(answers, replace(asked, question=replace(asked.question, measure=measure)), model)
 

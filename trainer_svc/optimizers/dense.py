@@ -40,9 +40,12 @@ class DenseOptimizer:
         self._slots = np.zeros((1, self._rule.columns(self._weights.shape[1])), np.float32)
         self._rate = LearningRate(settings.rate)
 
-    def step(self, scale: float, loss: float) -> None:
-        """One step on the gradients times `scale`; `loss` is the batch's mean loss before it. Uses the gradients up."""
-        rate = self._rate.current
+    def step(self, scale: float, loss: float, boost: float = 1.0) -> None:
+        """One step on the gradients times `scale`, which it uses up.
+
+        `loss`: the batch's mean loss before it. `boost`: a factor on the learning rate.
+        """
+        rate = self._rate.current * boost
         self._gradients *= np.float32(scale)
         if self._weight_decay:
             self._weights *= np.float32(1 - rate * self._weight_decay)

@@ -18,6 +18,7 @@ class FlatParameters:
     Attributes:
         values: float32[size]; the parameters are views of it.
         gradients: float32[size]; their gradients are.
+        places: where each parameter lies, in their order.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -25,8 +26,10 @@ class FlatParameters:
         starts = np.cumsum([0, *(_ALIGN * math.ceil(parameter.numel() / _ALIGN) for parameter in kept)])
         self.values = torch.zeros(int(starts[-1]))
         self.gradients = torch.zeros(int(starts[-1]))
-        for parameter, start in zip(kept, starts.tolist(), strict=False):
-            place = slice(start, start + parameter.numel())
+        self.places = tuple(
+            slice(start, start + parameter.numel()) for parameter, start in zip(kept, starts.tolist(), strict=False)
+        )
+        for parameter, place in zip(kept, self.places, strict=True):
             self.values[place] = parameter.detach().reshape(-1)
             parameter.data = self.values[place].view(parameter.shape)
             parameter.grad = self.gradients[place].view(parameter.shape)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 import grpc.aio
 from typing_extensions import override
@@ -13,11 +13,29 @@ from martlet.errors import InvalidInput, NotFound
 from martlet.feature_encoding import ItemId
 from martlet.v1 import trainer_pb2 as pb
 from martlet.v1 import trainer_pb2_grpc
+from martlet.wire.strategy_runs import StrategyRun, run_message
 from martlet.wire.trainer import Erasure, TrainerStatus, erasure_message, trainer_status_message
 from martlet.wire.values import id_of
 from trainer_svc.publisher import Offer
 
 logger = logging.getLogger(__name__)
+
+
+class Runs(Protocol):
+    """What is asked of the strategies' runs. Thread-safe."""
+
+    def start(self, strategy: str, who: str, why: str) -> StrategyRun:
+        """Begins a run; blocking, shortly.
+
+        Raises:
+            InvalidInput: no such strategy.
+            Conflict: not now.
+        """
+        ...
+
+    def listed(self) -> tuple[Sequence[StrategyRun], str]:
+        """All runs, oldest first, and the live one's name; blocking, shortly."""
+        ...
 
 
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
@@ -28,6 +46,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         readmit: begins a re-admission; its future has the version.
         forget: begins an erasure; its future has it as it stands once the rows are gone.
         erasures: how far they have come.
+        runs: of update strategies.
     """
 
     def __init__(
@@ -36,7 +55,9 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         readmit: Callable[[int], "Future[Offer]"],
         forget: Callable[[ItemId], "Future[Erasure]"],
         erasures: Callable[[], Sequence[Erasure]],
+        runs: Runs,
     ) -> None:
+        self._runs = runs
         self._status = status
         self._readmit = readmit
         self._forget = forget
@@ -78,6 +99,25 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """How far erasures have come."""
         self._check(request.model)
         return pb.ListErasuresResponse(erasures=[erasure_message(one) for one in self._erasures()])
+
+    @override
+    async def StartRun(
+        self, request: pb.StartRunRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.StartRunResponse:
+        """Begins a run of a strategy."""
+        self._check(request.model)
+        _check_word(request.who, request.why)
+        run = await asyncio.to_thread(self._runs.start, request.strategy, request.who, request.why)
+        return pb.StartRunResponse(run=run_message(run))
+
+    @override
+    async def ListRuns(
+        self, request: pb.ListRunsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListRunsResponse:
+        """How the runs stand."""
+        self._check(request.model)
+        runs, live = await asyncio.to_thread(self._runs.listed)
+        return pb.ListRunsResponse(runs=[run_message(run) for run in runs], live=live)
 
     def _check(self, model: str) -> None:
         own = self._status().model

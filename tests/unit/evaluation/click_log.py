@@ -49,6 +49,8 @@ class ClickLog:
     answers: int = 300
     users: int = 40
     exploration: Exploration = BEST_FIRST
+    taste: float = 0.7  # how much clicks depend on user and item together, which a linear model cannot learn
+    bias: float = 0.0  # and on the item alone, which it can
     named: int = 0  # so many of the last answers are of a version that the caller named
 
     def write(self, folder: Path) -> list[Row]:
@@ -60,7 +62,7 @@ class ClickLog:
         for number in range(self.answers):
             user = int(random.integers(self.users))
             items = random.choice(30, ITEMS, replace=False)
-            truth = charm[items] @ taste[user] * 0.7 - 1.5
+            truth = self.taste * (charm[items] @ taste[user]) + self.bias * charm[items, 0] - 1.5
             clicks = random.random(ITEMS) < 1.0 / (1.0 + np.exp(-truth))
             found, events = self._answer(number, user, items, truth, clicks, random)
             rows += found

@@ -266,6 +266,18 @@ def test_a_share_of_the_users_is_whole_users(read: Callable[..., Answers]) -> No
     assert len(part) == int((whole.users < 2**63).sum())
 
 
+def test_a_score_that_says_nothing_does_not_profit_from_the_order_shown(read: Callable[[ClickLog], Answers]) -> None:
+    answers = read(ClickLog())
+    blank = replace(answers, served=np.zeros(answers.rows, np.float32))
+    reports = [evaluated(one, Asked(replace(QUICK, draws=0)), MODEL) for one in (answers, blank)]
+    shown, nothing = (report.scorers[0].figures["mrr"].value for report in reports)
+    chance = 0.5  # about what any order without knowledge has here
+    assert shown is not None
+    assert nothing is not None
+    assert nothing == pytest.approx(chance, abs=0.1)
+    assert nothing < shown - 0.1
+
+
 def test_selecting_answers_keeps_rows_and_scores_together(read: Callable[[ClickLog], Answers]) -> None:
     answers = read(ClickLog(answers=30))
     keep = answers.versions == 2

@@ -84,6 +84,16 @@ def test_the_estimates_are_unbiased(logging: Exploration, policy: Exploration, p
     assert abs(found["logged"] - truth) > 4.0 * errors["logged"], "the world must tell the two policies apart"
 
 
+def test_a_direct_model_is_weighed_like_the_choices_above_it() -> None:
+    """Below the first position the policy comes to other items than the log did."""
+    world = World(15, 40_000)
+    world.chance = 1.0 / (1.0 + np.exp(-2.0 * world.policy))
+    log = world.log(SOFT)
+    parts = weighed(log, BEST_FIRST, 2, None)
+    error = standard_errors(parts, log.users, world.answers)["dr"]
+    assert abs(estimates(parts)["dr"] - world.truth(BEST_FIRST, 2, 10)) < 4.0 * error + 0.003
+
+
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     """Of 200 intervals of 95 %, between 181 and 198 hold the truth (99 % of the time, if each does with 0.95)."""
     held = dict.fromkeys(("ips", "snips", "dr", "bootstrap"), 0)

@@ -66,10 +66,10 @@ class LinearLearner:
                 self.table.grow()
                 self._generation += 1
         logits = self._logits(batch.block, self.table.gather(rows))
-        error = (1.0 / (1.0 + np.exp(-logits)) - batch.labels).astype(np.float32)
+        error = (batch.weights * (1.0 / (1.0 + np.exp(-logits)) - batch.labels)).astype(np.float32)
         gradients = np.zeros((rows.shape[0], 2), np.float32)
         gradients[:, 0] = np.concatenate([error, error])
-        self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(), 0.1))
+        self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(), 0.1 * batch.rate))
         price = np.nan_to_num(batch.block.item_numbers[:, 0])
         self.weights -= np.float32(0.01) * np.array([error.sum(), (error * price).sum()], np.float32)
         return float(np.abs(error).mean())

@@ -7,17 +7,20 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
 from martlet.clock import SystemClock
-from martlet.errors import InvalidInput, NotFound, NotReady, Unavailable
+from martlet.errors import Conflict, InvalidInput, NotFound, NotReady, Unavailable
 from martlet.measurement import MeasurementBatch
 from martlet.v1 import trainer_pb2 as pb
-from martlet.wire.trainer import trainer_status_of
+from martlet.wire.strategy_runs import StrategyRun
+from martlet.wire.trainer import trainer_status_message, trainer_status_of
+from tests.unit.trainer.everything import EVERYTHING
 from tests.unit.trainer.fakes import AtOnce
 from tests.unit.trainer.streams import MODEL, messy_events, write_log
-from tests.unit.trainer.world import World, until_quiet
+from tests.unit.trainer.world import BEGAN, World, until_quiet
 from trainer_svc.checkpoints.part_file import read_head
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publisher import Offer
@@ -40,6 +43,30 @@ class Shown:
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.collectors.get_sample_value(f"martlet_trainer_{name}", {"model": MODEL, **labels})
+
+
+def test_what_hygiene_drift_and_replay_did_is_in_status_and_metrics(tmp_path: Path) -> None:
+    world, shown = World(tmp_path), Shown()
+    world.began = msgspec.structs.replace(BEGAN, learning=EVERYTHING)
+    write_log(tmp_path / "events", messy_events(11, 70))
+
+    def live(loop: TrainingLoop) -> None:
+        until_quiet(world, loop)
+        shown.board.update(loop.state, loop.state.quality())
+        status, figures = shown.board.status, loop.state.treatment
+        assert trainer_status_of(trainer_status_message(status)) == status
+        assert status.drift_alarms == figures.alarms
+        assert status.treated["examples_replayed"] == shown.value("treated", what="examples_replayed") > 0
+        assert status.treated["outcomes_of_bots"] > 0
+        assert status.quality["old_cohort_logloss"] == shown.value("quality", metric="old_cohort_logloss")
+        alarms = shown.value("drift_alarms", series="loss", detector="page_hinkley")
+        assert alarms == figures.alarms["loss/page_hinkley"]
+        price = next(one for one in status.features if one.name == "price")
+        assert price.count > 0
+        assert shown.value("feature", feature="price", figure="mean") == price.mean
+        assert shown.value("outcomes_not_learned", place="excluded", reason="held out") > 0  # type: ignore[operator]
+
+    assert world.life(live)
 
 
 def test_the_board_shows_the_state(tmp_path: Path) -> None:
@@ -99,8 +126,16 @@ def no_readmission(epoch: int) -> "Future[Offer]":
     raise AssertionError(f"epoch {epoch} must not be asked for")
 
 
+class NoRuns:
+    def start(self, strategy: str, who: str, why: str) -> StrategyRun:
+        raise Conflict("not now")
+
+    def listed(self) -> tuple[list[StrategyRun], str]:
+        return [], ""
+
+
 def servicer_of(board: StatusBoard, readmit: Callable[[int], "Future[Offer]"] = no_readmission) -> TrainerServicer:
-    return TrainerServicer(lambda: board.status, readmit, lambda _: Future(), list)
+    return TrainerServicer(lambda: board.status, readmit, lambda _: Future(), list, NoRuns())
 
 
 async def test_the_servicer_gives_the_newest_status() -> None:
