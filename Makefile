@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[serving,registry,trainer,dev]'
+		--editable '.[serving,registry,trainer,backfill,dev]'
 	@touch $@
 
 demo: $(STAMP) ## Run the whole loop on real data and show what happened

@@ -19,7 +19,8 @@ import xxhash
 from martlet.errors import NotReady
 from martlet.events import Arm, Prediction
 from martlet.feature_encoding import concatenate
-from martlet.feature_spec import FeatureBlock
+from martlet.feature_projection import Projection
+from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.versions import Role
 from serving_svc.batcher import INLINE_ROWS
 from serving_svc.loader import ServableHandle
@@ -44,6 +45,18 @@ class Handles(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """A version that scores, held until it has; `projection`: how it reads the answer's features, if not as they are.
+
+    What its own features would have said beyond those is absent: so it is judged by what it makes of less.
+    """
+
+    role: Role
+    handle: ServableHandle
+    projection: Projection | None
+
+
 @dataclass(slots=True)
 class _Gathered:
     """Answers that the same versions score in one run each.
@@ -53,7 +66,7 @@ class _Gathered:
         rows: item rows.
     """
 
-    handles: tuple[tuple[Role, ServableHandle], ...]
+    handles: tuple["_Scoring", ...]
     records: list[Prediction] = field(default_factory=list)
     rows: int = 0
 
@@ -86,6 +99,7 @@ class ShadowScoring:
         self._rows = 0
         self._gathered: list[_Gathered] = []
         self._open: dict[tuple[str, tuple[Scorer, ...]], _Gathered] = {}
+        self._projections: dict[tuple[str, str], Projection] = {}
         self._scoring: asyncio.Task[None] | None = None
 
     def record(self, answer: Prediction, route: Route) -> None:
@@ -125,24 +139,51 @@ class ShadowScoring:
         gathered = self._open.get(key)
         if gathered is not None and gathered.rows + rows <= RUN_ROWS:
             return gathered
-        handles = tuple(self._handles(scorers, answer.spec_digest))
+        handles = tuple(self._handles(scorers, answer, route))
         if not handles:
             return None
         gathered = self._open[key] = _Gathered(handles)
         self._gathered.append(gathered)
         return gathered
 
-    def _handles(self, scorers: Iterable[Scorer], spec_digest: str) -> Iterable[tuple[Role, ServableHandle]]:
-        """Of those that are still READY and read the answer's features."""
+    def _handles(self, scorers: Iterable[Scorer], answer: Prediction, route: Route) -> Iterable[_Scoring]:
+        """Of those that are still READY and can read the answer's features."""
         for scorer in scorers:
             try:
                 handle = self._versions.handle(scorer.servable)
             except NotReady:
                 continue
-            if handle.servable.spec_digest == spec_digest:
-                yield scorer.role, handle
-            else:
+            if handle.servable.spec_digest == answer.spec_digest:
+                yield _Scoring(scorer.role, handle, None)
+                continue
+            projection = self._projection(answer, route, handle.servable)
+            if projection is None:
                 handle.leave()
+            else:
+                yield _Scoring(scorer.role, handle, projection)
+
+    def _projection(self, answer: Prediction, route: Route, reader: Servable) -> Projection | None:
+        """How a version reads what another spec laid out; None if nobody here knows that spec any more."""
+        key = (answer.spec_digest, reader.spec_digest)
+        if key not in self._projections:
+            given = self._spec_of(answer, route)
+            if given is None:
+                return None
+            self._projections[key] = Projection.between(given, reader.spec)
+        return self._projections[key]
+
+    def _spec_of(self, answer: Prediction, route: Route) -> FeatureSpec | None:
+        for scorer in route.scorers:
+            if scorer.servable.version == answer.version:
+                try:
+                    handle = self._versions.handle(scorer.servable)
+                except NotReady:
+                    return None
+                try:
+                    return handle.servable.spec
+                finally:
+                    handle.leave()
+        return None
 
     async def _score_all(self) -> None:
         try:
@@ -159,16 +200,18 @@ class ShadowScoring:
         logits: dict[int, Logits] = {}
         try:
             block = concatenate([record.features for record in gathered.records])
-            for role, handle in gathered.handles:
-                found = await self._logits(self._metrics.of[role], handle.servable, block, len(gathered.records))
+            for one in gathered.handles:
+                read = block if one.projection is None else one.projection.of_block(block)
+                servable, count = one.handle.servable, len(gathered.records)
+                found = await self._logits(self._metrics.of[one.role], servable, read, count)
                 if found is not None:
-                    logits[handle.id.version] = found
+                    logits[one.handle.id.version] = found
                 await asyncio.sleep(0)  # answers come first
         except Exception:
             _logger.exception("%d answers were not scored by the other versions", len(gathered.records))
         finally:
-            for _, handle in gathered.handles:
-                handle.leave()
+            for one in gathered.handles:
+                one.handle.leave()
             self._rows -= gathered.rows
             for record in with_scores(gathered.records, logits):
                 self._log.offer(record)

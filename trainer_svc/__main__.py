@@ -3,8 +3,7 @@
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
 `evaluate`: what were versions worth? `tune`: with which settings would learning have been best?
-
-`encode`: announce items with vectors of their texts.
+`backfill`, `export`: history in, joined examples out. `encode`: announce items with vectors of their texts.
 """
 
 import argparse
@@ -22,6 +21,8 @@ import martlet.learn as ml
 from martlet.runtime.command import add_service_options, exit_code, service_config
 from martlet.runtime.config import Config
 from trainer_svc.app import run, run_audit
+from trainer_svc.backfill.command import add_backfill, add_export, backfill_options, check_file, time_us, told
+from trainer_svc.backfill_app import begin_backfill, export_examples
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 from trainer_svc.run_app import end_with_parent, run_strategy
@@ -45,10 +46,28 @@ def _do(options: argparse.Namespace) -> int:
         options.model = options.reference
     if options.model:
         config = replace(config, trainer=replace(config.trainer, model=options.model))
-    command = _COMMANDS.get(options.command)
-    if command is not None:
-        return command(config, options)
+    return _ACTIONS.get(options.command, _learn)(config, options)
+
+
+def _learn(config: Config, options: argparse.Namespace) -> int:
     asyncio.run(run(config, options.ports_file, options=_found_again(options)))
+    return 0
+
+
+def _retrain(config: Config, options: argparse.Namespace) -> int:
+    end_with_parent()
+    return run_strategy(config, options.run)
+
+
+def _backfill(config: Config, options: argparse.Namespace) -> int:
+    print(told(begin_backfill(config, backfill_options(options)), as_json=options.json))  # noqa: T201  the report
+    return 0
+
+
+def _export(config: Config, options: argparse.Namespace) -> int:
+    check_file(options.out)
+    found = export_examples(config, options.out, time_us(options.since))
+    print(told(found, as_json=options.json))  # noqa: T201  the report
     return 0
 
 
@@ -72,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
     add_encode_items(commands, common)
+    add_backfill(commands, common)
+    add_export(commands, common)
     add_tune(commands, common)
     retrained = commands.add_parser(
         "retrain", help="carry a strategy's run out (the trainer starts it)", parents=[common]
@@ -87,11 +108,6 @@ def _check(model: str, *, as_json: bool) -> int:
     return 0 if report.passed else 1
 
 
-def _retrain(config: Config, options: argparse.Namespace) -> int:
-    end_with_parent()
-    return run_strategy(config, options.run)
-
-
 def _audit(config: Config, options: argparse.Namespace) -> int:
     report = run_audit(config, options.answers)
     text = msgspec.json.encode(report).decode()
@@ -101,14 +117,15 @@ def _audit(config: Config, options: argparse.Namespace) -> int:
     return 0 if report.digests_equal else 1
 
 
-_COMMANDS: Final[Mapping[str, Callable[[Config, argparse.Namespace], int]]] = {
+_ACTIONS: Final[Mapping[str, Callable[[Config, argparse.Namespace], int]]] = {
     "audit": _audit,
+    "backfill": _backfill,
     "encode": run_encode_items,
     "evaluate": run_evaluate,
+    "export": _export,
     "retrain": _retrain,
     "tune": run_tune,
 }
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -48,6 +48,7 @@ from trainer_svc.audit import (
 )
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
+from trainer_svc.dense_model import DenseModel
 from trainer_svc.erasure.eraser import Eraser, Shelf
 from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
@@ -70,6 +71,7 @@ from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
 from trainer_svc.strategies.founding import FoundingFolder
 from trainer_svc.strategies.lineage_folders import LineageFolders, Live, OtherLineages
+from trainer_svc.strategies.lineage_settings import settings_of
 from trainer_svc.strategies.live_view import LiveView, Standing
 from trainer_svc.strategies.run_process import launcher
 from trainer_svc.strategies.strategist import Strategist, StrategistThread
@@ -117,6 +119,7 @@ class TrainerApp:
         self._ending = threading.Event()
         self._folders = LineageFolders(config.checkpoint_dir)
         self._model = live_model(config, self._folders)
+        self._same_form = same_form(self._model, load_model(config))
         self._events = event_log(config, clock)
         self._erasers = _erasers(config, self._events)
         self._judge_journal = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
@@ -215,7 +218,7 @@ class TrainerApp:
             event_time_us=self._board.event_time_us,
             examples=self._board.examples,
             model_ref=loop.began.model_ref,
-            wanted=self._config.trainer.model,
+            wanted=loop.began.model_ref if self._same_form else self._config.trainer.model,
             loss=status.quality.get("logloss", math.nan),
             began_us=self._board.began_us,
         )
@@ -257,6 +260,7 @@ class TrainerApp:
         self._lineage.close()
         self._lineage = self._opened(word.lineage)
         self._model = live_model(self._config, folders)
+        self._same_form = same_form(self._model, load_model(self._config))
         return self._make_loop()
 
     def _make_loop(self) -> TrainingLoop:
@@ -443,6 +447,16 @@ def live_model(config: Config, folders: LineageFolders) -> ml.Model:
     return before if own == (began.spec_digest, began.learning_digest) else wanted
 
 
+def same_form(one: ml.Model, other: ml.Model) -> bool:
+    """Whether a model is another one under a new name: a lineage of the one goes on with the other."""
+
+    def form(model: ml.Model) -> tuple[object, ...]:
+        shapes = {name: tuple(tensor.shape) for name, tensor in DenseModel(model).tensors().items()}
+        return spec_digest(model.spec), learning_digest(model), shapes
+
+    return one is other or form(one) == form(other)
+
+
 def beginning(model: ml.Model, config: Config, lineage: str) -> Began:
     """The first entry of a new lineage."""
     settings = config.trainer
@@ -489,11 +503,13 @@ def make_state(
             f"bad setting: {config.data_dir} holds learning with another {changed}: put it back, or name another data "
             "directory"
         )
-    if began != own:
+    if msgspec.structs.replace(began, learning=own.learning) != own:
         logger.warning("settings of learning have changed; they take effect in a new data directory")
-    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype)
+    settings = settings_of(began.learning)
+    learner = Learner(model, began.initial_buckets, began.threads, began.table_dtype, settings.frozen)
     exporter = Exporter(model)
-    rules = IntakeRules(model.name, model.spec, model.label, began.dedup_window_seconds * 1_000_000)
+    dedup_us = began.dedup_window_seconds * 1_000_000
+    rules = IntakeRules(model.name, model.spec, model.label, dedup_us, settings.earlier)
     return TrainingState(began, rules, learner, lambda: exporter.graph(learner), source, letters, preparing())
 
 

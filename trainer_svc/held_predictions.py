@@ -55,6 +55,7 @@ class Standing(IntEnum):
     OTHER_SPEC = 3
     FORGOTTEN = 4  # its user is
     BOT = 5  # its user is one
+    BACKFILLED = 6  # learned already, of a history from elsewhere
 
 
 class HeldPredictions:

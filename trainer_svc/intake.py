@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from martlet.errors import Corrupt, InvalidInput
 from martlet.events import Outcome
@@ -53,6 +54,7 @@ class _Counts(msgspec.Struct):
     repeated_predictions: int
 
 
+_NONE: Final = np.empty(0, np.uint64)
 # Made once, at import: two threads must not learn a type at the same moment (see `trainer_svc.journal`).
 _COUNTS: Final = msgspec.msgpack.Decoder(_Counts)
 
@@ -92,6 +94,7 @@ class Intake:
         self._latest_us: dict[str, int] = {}
         self._letters: list[DeadLetter] = []
         self._forgotten: dict[ItemId, Mapping[str, int]] = {}
+        self._backfilled, self._since_us = _NONE, 0
         self.repeated_predictions = 0
 
     @property
@@ -150,11 +153,17 @@ class Intake:
         """From now on predictions of these users are not learned where they stand before partition → position."""
         self._forgotten = dict(users)
 
+    def backfilled(self, predictions: npt.NDArray[np.uint64], since_us: int) -> None:
+        """Passes over what a history held: these (XXH3-64 of their ids, ascending), and what is older than a time."""
+        self._backfilled, self._since_us = predictions, since_us
+
     def state(self) -> Arrays:
         """For a checkpoint, between two steps. Who is passed over is not part of it."""
         counts = _Counts(self.watermark_us, self._latest_us, self.account.state(), self.repeated_predictions)
         arrays: Arrays = {"counts": np.frombuffer(msgspec.msgpack.encode(counts, order="sorted"), np.uint8)}
         arrays |= {f"joiner/{name}": array for name, array in self._joiner.state().items()}
+        if self._backfilled.shape[0] or self._since_us:
+            arrays |= {"backfilled": self._backfilled, "since": np.array(self._since_us, np.int64)}
         if self._screening is not None:
             arrays |= {f"screening/{name}": array for name, array in self._screening.state().items()}
         return arrays | {f"seen/{slot}": names for slot, names in self._deduplication.state().items()}
@@ -165,6 +174,8 @@ class Intake:
         self.watermark_us, self._latest_us = counts.watermark_us, counts.latest_us
         self.repeated_predictions = counts.repeated_predictions
         self.account.restore(counts.account)
+        self._backfilled = np.array(state.get("backfilled", _NONE), np.uint64)
+        self._since_us = int(np.asarray(state.get("since", 0), np.int64))
         self._joiner.restore(_part(state, "joiner/"))
         self._deduplication.restore(_part(state, "seen/"))
         if self._screening is not None:
@@ -195,8 +206,17 @@ class Intake:
                 return Standing.FORGOTTEN
         if prediction.model != self._rules.model:
             return Standing.OTHER_MODEL
+        if prediction.time_us < self._since_us or self._is_backfilled(prediction.prediction_id):
+            return Standing.BACKFILLED
         known = self._scores_alone or prediction.spec_digest == self._spec_digest
         return Standing.OPEN if known else Standing.OTHER_SPEC
+
+    def _is_backfilled(self, prediction_id: str) -> bool:
+        if not self._backfilled.shape[0]:
+            return False
+        name = np.uint64(xxhash.xxh3_64_intdigest(prediction_id.encode()))
+        place = int(np.searchsorted(self._backfilled, name))
+        return place < self._backfilled.shape[0] and bool(self._backfilled[place] == name)
 
     def _check(self, prediction: RecordedPrediction) -> None:
         """The judge reads scores alone, so it judges answers of any features."""

@@ -30,6 +30,14 @@ from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
+# Outcomes of these predictions are sound, and not for this learner.
+_PASSED_OVER: Final[Mapping[int, Excluded]] = {
+    Standing.FORGOTTEN: Excluded.FORGOTTEN,
+    Standing.OTHER_MODEL: Excluded.OTHER_MODEL,
+    Standing.BACKFILLED: Excluded.BACKFILLED,
+}
+
+
 class OutcomeScreen(Protocol):
     """What is asked before an outcome counts (see `trainer_svc.hygiene.screening`)."""
 
@@ -199,10 +207,8 @@ class Joiner:
 
     def _join(self, slot: int, outcome: Outcome, place: Place) -> None:
         standing = self._held.standing(slot)
-        if standing == Standing.FORGOTTEN:
-            self._account.excluded[Excluded.FORGOTTEN] += 1
-        elif standing == Standing.OTHER_MODEL:
-            self._account.excluded[Excluded.OTHER_MODEL] += 1
+        if standing in _PASSED_OVER:
+            self._account.excluded[_PASSED_OVER[standing]] += 1
         elif standing == Standing.BOT:
             self._bury(DeadReason.BOT, "its prediction was made for a bot", place)
         elif standing == Standing.OTHER_SPEC:

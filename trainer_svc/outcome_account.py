@@ -16,6 +16,7 @@ class Excluded(StrEnum):
     REWOUND = "rewound"  # learned by versions that were taken back
     REFUSED = "refused"  # learned by a version that was refused
     FORGOTTEN = "forgotten"  # of a user who is forgotten
+    BACKFILLED = "backfilled"  # of a prediction that a history from elsewhere holds
     NEAR_DUPLICATE = "near duplicate"  # the same again within a moment, under another id
     HELD_OUT = "held out"  # kept to measure forgetting with
 

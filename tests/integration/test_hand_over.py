@@ -6,9 +6,11 @@ Serving is played: the shop writes the records that replicas would, with the sco
 import asyncio
 import itertools
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,16 @@ import pytest
 
 from martlet.client.rollout import RolloutClient
 from martlet.client.trainer import TrainerClient
+from martlet.errors import Conflict
 from martlet.eventlog.file_log import FileEventWriter
 from martlet.events import Arm
+from martlet.feature_encoding import RankInput, encode
+from martlet.feature_spec import FeatureSpec
 from martlet.manifest import Manifest, VersionKind, decode_manifest, spec_digest
 from martlet.rollouts import RolloutView
 from martlet.wire.events import encode_event
 from martlet.wire.strategy_runs import RunState, StrategyRun
+from tests.integration.changed_rating_model import MODEL as changed_model  # noqa: N811  a value, beside the other
 from tests.integration.rating_model import MODEL
 from tests.integration.test_trainer_process import FAST, audit, service, status_of, versions_of, wait_for
 from tests.unit.trainer.streams import outcome, prediction
@@ -47,21 +53,26 @@ class Shop:
         self._numbers = itertools.count(1)
         self._dice = random.Random(5)
         self.told = 0
+        self.times: list[int] = []
 
-    def visit(self, count: int, view: RolloutView | None = None) -> int:
+    def visit(self, count: int, view: RolloutView | None = None, spec: FeatureSpec = MODEL.spec) -> int:
         """So many answers with a rating each; gives the position behind them."""
         position = 0
         for number in itertools.islice(self._numbers, count):
             now, liked = time.time_ns() // 1000, self._dice.random() < 0.5
             told = outcome(f"e-{number}", number, number % 30, 5.0 if liked else 1.0, now + 1000)
-            self._writer.offer(encode_event(self._answer(number, now, view, liked=liked)))
+            self._writer.offer(encode_event(self._answer(number, now, view, spec, liked=liked)))
             for _ in range(1 + (number % 10 == 0)):
                 position = self._writer.append(encode_event(told)).result(5).offset
             self.told += 1
+            self.times.append(now)
         return position
 
-    def _answer(self, number: int, now: int, view: RolloutView | None, *, liked: bool) -> Any:
-        made = prediction(number, now, items=[number % 30], user=number % 997, spec=spec_digest(MODEL.spec))
+    def _answer(self, number: int, now: int, view: RolloutView | None, spec: FeatureSpec, *, liked: bool) -> Any:
+        item, user = number % 30, number % 997
+        asked = RankInput(user, {}, [item], [{"item.price": 2.0, "item.depth": 0.5}])
+        made = prediction(number, now, items=[item], user=user, spec=spec_digest(spec))
+        made = replace(made, features=encode(spec, asked))
         if view is None:
             return made
         pin, trial = view.pin_version, view.structural_version
@@ -157,6 +168,108 @@ def test_learning_goes_on_from_a_retrained_version(tmp_path: Path, shop: Shop, p
     report = audit(tmp_path)
     assert report["digests_equal"]
     assert report["events"]["learned"] == shop.told
+
+
+def test_killed_at_any_time_the_run_and_the_hand_over_are_finished(tmp_path: Path, shop: Shop, policy: Path) -> None:
+    """The trainer dies while the run learns, and again when its version has just been promoted."""
+    with service("registry", tmp_path, registry_rollout=policy) as (_, registry):
+        with service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (process, trainer):
+            shop.visit(300)
+            wait_for("something is published", lambda: status_of(trainer).last_published_version > 1)
+            run = started(trainer, "full_retrain")
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        with service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (process, trainer):
+            offered = retrained(shop, registry, trainer)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            promoted_by_hand(registry, offered.version)
+        with service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (_, trainer):
+            wait_for("learning goes on from it", lambda: runs_of(trainer)[1] == run.name)
+            position = shop.visit(50)
+            wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+            status = status_of(trainer)
+    assert (status.learned, status.duplicates) == (shop.told, shop.told // 10)
+    assert status.pending == status.excluded == status.dead_lettered == 0
+    report = audit(tmp_path)
+    assert report["digests_equal"]
+    assert report["events"]["learned"] == shop.told
+
+
+def test_learning_goes_on_from_a_fine_tuned_version(tmp_path: Path, shop: Shop, policy: Path) -> None:
+    with (
+        service("registry", tmp_path, registry_rollout=policy) as (_, registry),
+        service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (_, trainer),
+    ):
+        shop.visit(300)
+        wait_for("something is published", lambda: status_of(trainer).last_published_version > 1)
+        started(trainer, "fine_tune")
+        offered = retrained(shop, registry, trainer)
+        assert "learned again: " in offered.report[0]
+        promoted_by_hand(registry, offered.version)
+        wait_for("learning goes on from it", lambda: runs_of(trainer)[1] == offered.name)
+        position = shop.visit(50)
+        wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+        status = status_of(trainer)
+    assert (status.learned, status.duplicates) == (shop.told, shop.told // 10), "what is learned again counts once"
+    assert audit(tmp_path)["digests_equal"]
+
+
+def test_who_is_forgotten_while_a_version_is_on_the_road_is_forgotten_behind_it_too(
+    tmp_path: Path, shop: Shop, policy: Path
+) -> None:
+    with (
+        service("registry", tmp_path, registry_rollout=policy) as (_, registry),
+        service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (_, trainer),
+    ):
+        shop.visit(100)
+        wait_for("something is published", lambda: status_of(trainer).last_published_version > 1)
+        started(trainer, "full_retrain")
+        offered = retrained(shop, registry, trainer)
+        for user in (5, 6):
+            word = partial(TrainerClient.forget, model="shop", user_id=user, who="me", why="asked")
+            assert told_by(trainer, word).rows == 1
+        with pytest.raises(Conflict, match="a user is being forgotten"):
+            started(trainer, "full_retrain")
+        promoted_by_hand(registry, offered.version)
+        wait_for("learning goes on from it", lambda: runs_of(trainer)[1] == offered.name)
+        wait_for("they are forgotten there", lambda: len(told_by(trainer, lambda client: client.erasures("shop"))) == 2)
+        again = told_by(trainer, lambda client: client.erasures("shop"))
+        assert all(one.rows == 1 for one in again)
+
+
+CHANGED = "tests.integration.changed_rating_model:MODEL"
+
+
+def test_a_changed_model_comes_up_beside_the_old_one(tmp_path: Path, shop: Shop, policy: Path) -> None:
+    with service("registry", tmp_path, registry_rollout=policy) as (_, registry):
+        with service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (_, trainer):
+            position = shop.visit(300)
+            wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+        changed = {**SETTINGS, "trainer_model": CHANGED}
+        with service("trainer", tmp_path, trainer_registry=registry, **changed) as (_, trainer):
+            wait_for("a run has begun", lambda: runs_of(trainer)[0])
+            position = shop.visit(50)
+            wait_for("the old model goes on", lambda: status_of(trainer).consumed.get("serving-0") == position)
+            offered = retrained(shop, registry, trainer)
+            assert offered.strategy == "transfer"
+            assert any(line.startswith("padded: space user") for line in offered.report)
+            assert any(line.startswith("new: net.hidden.weight") for line in offered.report)
+            promoted_by_hand(registry, offered.version)
+            wait_for("learning goes on from it", lambda: runs_of(trainer)[1] == offered.name)
+            position = shop.visit(50)  # still laid out as the old model reads it
+            wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+            position = shop.visit(50, spec=changed_model.spec)
+            wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+            wait_for("all is published", lambda: manifests_of(registry)[-1].learned.positions["serving-0"] == position)
+            status, newest = status_of(trainer), manifests_of(registry)[-1]
+    assert newest.feature_spec == changed_model.spec
+    assert (status.learned, status.duplicates) == (shop.told, shop.told // 10)
+    assert status.pending == status.excluded == status.dead_lettered == 0
+
+
+def promoted_by_hand(registry: str, version: int) -> None:
+    told_by(registry, lambda client: client.promote("shop", version, "test", "it is good"), RolloutClient)
 
 
 def retrained(shop: Shop, registry: str, trainer: str) -> StrategyRun:

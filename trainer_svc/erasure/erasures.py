@@ -113,7 +113,7 @@ class Erasures:
 
     def turn(self, pin: str) -> None:
         """One round. `pin`: digest of the version that learning may go back to."""
-        if not self._committed.state.cursor.at.flying:
+        while not self._committed.state.cursor.at.flying and not self._asked.empty():
             self._begin()
         takeoff = self._restorer.find(pin) if pin else None
         self._settle()
@@ -123,8 +123,6 @@ class Erasures:
 
     def _begin(self) -> None:
         """Forgets one user. Not while a version is under way: it knows the user, and may be acknowledged yet."""
-        if self._asked.empty():
-            return
         ends = dict(self._ends())  # may have to wait: first, so that nobody's asking is lost
         user_id, until, asked = self._asked.get()
         until = ends if until is None else dict(until)

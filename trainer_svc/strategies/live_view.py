@@ -1,7 +1,7 @@
 """What the strategist knows of the live learner: snapshots that the loop's thread leaves, and the log's ends."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,7 +108,7 @@ class LiveView:
             asked_us=self._clock.now_us(),
             event_time_us=standing.event_time_us,
             until=dict(self._ends()),
-            model_ref=standing.wanted,
+            model_ref=standing.model_ref if strategy == "fine_tune" else standing.wanted,
             parent_name=standing.lineage,
             parent="" if from_nothing else standing.pin,
             parent_lineage=standing.folder,
@@ -116,9 +116,9 @@ class LiveView:
             live_examples=standing.examples,
         )
 
-    def situation(self, last: Run | None) -> Situation:
+    def situation(self, runs: Sequence[Run]) -> Situation:
         """See `LiveLearner`. What a window holds is estimated by the mean rate of examples in event time."""
-        standing = self._standing()
+        standing, last = self._standing(), runs[-1] if runs else None
         if standing is None:
             return Situation(0, 0, 0, 0, 0)
         began_us = last.event_time_us if last is not None else standing.began_us or standing.event_time_us
@@ -135,5 +135,6 @@ class LiveView:
             new_examples=standing.examples - before,
             recent_loss=standing.loss,
             usual_loss=usual,
-            changed_model=standing.model_ref != standing.wanted,
+            # Tried once: what has failed, or was found worse, is begun again by hand.
+            changed_model=standing.wanted not in {standing.model_ref, *(run.model_ref for run in runs)},
         )

@@ -111,6 +111,10 @@ class Retraining:
         self._pause = pause
         self.report: tuple[str, ...] = ()
 
+    def found_only(self) -> None:
+        """Begins, and leaves the log to whoever goes on: where there is no live learner yet."""
+        self._open()
+
     def run(self) -> Offered:
         """Learns up to the cut, and offers the version.
 
@@ -118,6 +122,11 @@ class Retraining:
             Conflict: the registry does not admit it; the message says why.
             Corrupt, InvalidInput: it cannot begin from what it should.
         """
+        self._open()
+        self._learn()
+        return self._offer()
+
+    def _open(self) -> None:
         committed = self._committed
         opened = committed.open(self._checkpoints)
         self._checkpointing = self._make_checkpointing(committed)
@@ -125,8 +134,6 @@ class Retraining:
             self._checkpointing.taken_over()
         committed.replay(self._restorer, lambda _entry: False)
         self._begin()
-        self._learn()
-        return self._offer()
 
     def _begin(self) -> None:
         if any(isinstance(entry, Founded) for entry, _ in self._journal.read(0)):

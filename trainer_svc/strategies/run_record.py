@@ -45,6 +45,7 @@ class Run(msgspec.Struct, frozen=True):
         live_examples: what the live learner had learned when it was asked for.
         examples: learned by the run, in `cpu_seconds` of processors.
         report: what was taken over from where, for people.
+        options: of a backfill (see `trainer_svc.backfill.run.BackfillOptions`).
     """
 
     strategy: str
@@ -66,6 +67,7 @@ class Run(msgspec.Struct, frozen=True):
     cpu_seconds: float = 0.0
     error: str = ""
     report: tuple[str, ...] = ()
+    options: dict[str, str] = {}
     format: int = 1
 
 

@@ -5,7 +5,7 @@ The live learner is never waited for and never waits. A run that a crash ended g
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -47,8 +47,8 @@ class LiveLearner(Protocol):
         """
         ...
 
-    def situation(self, last: Run | None) -> Situation:
-        """What a choice rests on."""
+    def situation(self, runs: Sequence[Run]) -> Situation:
+        """What a choice rests on, after these runs, oldest first."""
         ...
 
     @property
@@ -174,8 +174,7 @@ class Strategist:
         return record
 
     def _situation(self) -> Situation:
-        runs = self._folders.runs()
-        return self._learner.situation(runs[-1].run if runs else None)
+        return self._learner.situation([record.run for record in self._folders.runs()])
 
     def _stop_for_forgetting(self) -> None:
         """What a run has learned knows the user."""

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from martlet.events import Arm, Prediction
-from martlet.feature_spec import FeatureBlock
+from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.versions import Role, VersionState
 from martlet.wire.events import decode_event, encode_event
 from serving_svc.manager import Manager
@@ -33,9 +33,17 @@ from tests.unit.serving.fakes import (
 
 
 class OtherSpecServable(SumServable):
-    """Reads other features."""
+    """Reads a number more."""
 
+    spec = FeatureSpec(
+        (*SumServable.spec.features, Feature("depth", "item.depth", FeatureKind.NUMBER, Side.ITEM)),
+        SumServable.spec.salts,
+    )
     spec_digest = "other"
+
+    def predict(self, block: FeatureBlock) -> Scores:
+        assert block.item_numbers.shape[1] == self.spec.layout.item_number_columns
+        return super().predict(block)
 
 
 class ShapelessServable(SumServable):
@@ -226,11 +234,11 @@ async def test_a_version_that_fails_is_left_out_and_counted(broken: Servable) ->
         assert (stage.count("failed_total", Role.CANDIDATE), stage.count("scored_total", Role.CANDIDATE)) == (2, 0)
 
 
-async def test_a_version_of_another_feature_spec_does_not_score() -> None:
+async def test_a_version_of_another_feature_spec_scores_what_is_the_same() -> None:
     async with staged({3: OtherSpecServable()}) as stage:
         stage.answer(5)
         await stage.shadow.close()
-        assert stage.records == {"p1": {2: [2.0], 1: [105.0]}}
+        assert stage.records == {"p1": {2: [2.0], 1: [105.0], 3: [5.0]}}
 
 
 async def test_with_nobody_to_compare_the_record_is_written_at_once() -> None:
