@@ -37,6 +37,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "export": ("trainer_svc", "export"),
     "evaluate": ("trainer_svc", "evaluate"),
     "encode": ("trainer_svc", "encode"),
+    "publish": ("trainer_svc", "publish"),
     "tune": ("trainer_svc", "tune"),
     "replay": ("martlet.replay",),
 }
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         ("registry", "run the registry"),
         ("train", "run the trainer: martlet train shop:MODEL"),
         ("check", "can this model be exported, bit for bit? martlet check shop:MODEL"),
+        ("publish", "a frozen ONNX model becomes a version: martlet publish model.onnx --name NAME"),
         ("backfill", "learn a history: martlet backfill SOURCE --map map.yaml --model shop:MODEL"),
         ("export", "joined examples as Parquet: martlet export examples FILE --model shop:MODEL"),
         ("audit", "re-score served answers with the trainer's own state"),

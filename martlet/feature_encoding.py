@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import InvalidInput
-from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
+from martlet.feature_spec import POSITION, Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.keys import MISSING_ID, id_value
 from martlet.normalising import bounds_of, longest_run, text_ids
 from martlet.signature import LOGIT, ROW_OF_USER, SCORE, Signature, TensorSpec
@@ -82,8 +82,8 @@ def concatenate(blocks: Sequence[FeatureBlock]) -> FeatureBlock:
     )
 
 
-def signature_of(spec: FeatureSpec) -> Signature:
-    """The graph's inputs and outputs for this spec, in the order in which `feed` gives them."""
+def signature_of(spec: FeatureSpec, more: Sequence[TensorSpec] = ()) -> Signature:
+    """The graph's inputs and outputs for this spec, in the order in which `feed` gives them; `more`: other outputs."""
     inputs: list[TensorSpec] = []
     for feature in spec.features:
         rows = "r" if feature.side is Side.USER else "n"
@@ -95,12 +95,24 @@ def signature_of(spec: FeatureSpec) -> Signature:
         else:
             inputs.append(TensorSpec(feature.name, "float32", (rows, feature.max_len)))
     inputs.append(TensorSpec(ROW_OF_USER, "int64", ("n",)))
-    return Signature(tuple(inputs), (TensorSpec(SCORE, "float32", ("n",)), TensorSpec(LOGIT, "float32", ("n",))))
+    outputs = (TensorSpec(SCORE, "float32", ("n",)), TensorSpec(LOGIT, "float32", ("n",)))
+    return Signature(tuple(inputs), (*outputs, *more))
 
 
 def is_signature_of(spec: FeatureSpec, signature: Signature) -> bool:
-    """Whether a version with this spec may have this signature; without features any, as only raw tensors reach it."""
-    return not spec.features or signature == signature_of(spec)
+    """Whether a version with this spec may have this signature; without features any, as only raw tensors reach it.
+
+    Outputs of its own (see `martlet.signature`) have a row for each item row.
+    """
+    if not spec.features:
+        return True
+    more = signature.outputs[2:]
+    names = [output.name for output in signature.outputs]
+    by_rows = all(
+        output.dtype == "float32" and output.dims[:1] == ("n",) and all(isinstance(dim, int) for dim in output.dims[1:])
+        for output in more
+    )
+    return by_rows and len(set(names)) == len(names) and signature == signature_of(spec, more)
 
 
 def feed(spec: FeatureSpec, block: FeatureBlock) -> dict[str, npt.NDArray[np.generic]]:
@@ -140,6 +152,8 @@ def _user_value(feature: Feature, request: RankInput) -> Value | None:
 def _item_values(feature: Feature, request: RankInput) -> Sequence[Value | None]:
     if feature.source == ITEM_ID:
         return request.item_ids
+    if feature.source == POSITION:
+        return [0] * len(request.item_ids)
     return [values.get(feature.source) for values in request.item_values]
 
 

@@ -22,6 +22,10 @@ from martlet.keys import text_id
 from martlet.normalising import NUMBER_WORDS, VECTOR_WORDS, bounds_of, longest_run
 
 SPEC_FORMAT: Final = 1
+# The source of a place in the answer: the record's when it is learned (up to the last one that is told apart), the
+# first one for every candidate when it is served.
+POSITION: Final = "item.@position"
+LAST_POSITION: Final = 99
 GOLDEN_TEXTS: Final = ("", "a", "user-1", "Żółw", "日本", "x" * 300)
 
 
@@ -108,13 +112,17 @@ class FeatureSpec:
 
 @dataclass(frozen=True, slots=True)
 class FeatureLayout:
-    """Column counts of a block and the first column of each feature in its side's id or number matrix."""
+    """Column counts of a block and the first column of each feature in its side's id or number matrix.
+
+    `position_columns`: of the item side's ids, those that hold the place at which an item was shown (see `POSITION`).
+    """
 
     user_id_columns: int
     user_number_columns: int
     item_id_columns: int
     item_number_columns: int
     first_column: dict[str, int]
+    position_columns: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> "FeatureLayout":
@@ -131,6 +139,7 @@ class FeatureLayout:
             item_id_columns=counts[Side.ITEM, "ids"],
             item_number_columns=counts[Side.ITEM, "numbers"],
             first_column=first,
+            position_columns=tuple(first[one.name] for one in spec.features if one.source == POSITION),
         )
 
 

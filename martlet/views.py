@@ -91,6 +91,8 @@ def print_status(console: Console, shown: Mapping[str, Any]) -> None:
             f"outcomes: {trainer['learned']} learned, {trainer['pending']} pending, "
             f"{trainer['excluded']} excluded, {trainer['dead_lettered']} dead-lettered"
         )
+        for series, count in trainer.get("drift_alarms", {}).items():
+            console.print(f"drift noticed by {series}: {count} times")
 
 
 async def _servables(places: Places) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a batch is made of: requests of one kind, put together for one run and taken apart after it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -39,7 +39,7 @@ class Scoring:
         """One run; whether all is finite is looked at once."""
         scores = servable.predict(concatenate(parts) if len(parts) > 1 else parts[0])
         if scores.finite:
-            scores = Scores(scores.score, scores.logit, known_finite=True)
+            scores = replace(scores, known_finite=True)
         if len(parts) == 1:
             return (scores,)
         ends = np.cumsum([part.rows for part in parts]).tolist()

@@ -82,7 +82,7 @@ class Candidates:
         scores = await self._batcher.predict(handle, block, deadline)
         search = Search(
             vectors=vectors,
-            user=landmarks.user_vector(scores.logit),
+            user=landmarks.user_vector(scores.rank),
             on_offer=shelf.on_offer,
             excluded=shelf.slots_of(wanted.exclude),
             filter=wanted.filter,

@@ -96,7 +96,7 @@ class Inference:
 
         async def attempt(handle: ServableHandle) -> Scored:
             block = _encoded(handle.servable, request, query.input)
-            scores = await self._batcher.predict(handle, block, deadline)
+            scores = _as_asked(await self._batcher.predict(handle, block, deadline), query.task_weights)
             return Scored(handle.servable.spec_digest, tuple(candidates), block, scores)
 
         session = session_of(query.session_id, query.input.user_id)
@@ -125,6 +125,8 @@ class Inference:
             rows = np.zeros(len(offer.items), np.int64)
             block = FeatureBlock(user.user_ids, user.user_numbers, offer.item_ids, offer.item_numbers, rows)
             scores = await self._batcher.predict(handle, block, deadline) if offer.items else _NO_SCORES
+            if offer.items:
+                scores = _as_asked(scores, query.task_weights)
             return Scored(servable.spec_digest, offer.items, block, scores)
 
         session = session_of(query.session_id, query.user_id)
@@ -142,7 +144,7 @@ class Inference:
         """The answer; its record is on its way to the log."""
         choice, prediction_id = answered.choice, self._next_id()
         explored = self._exploration if exploration is None else exploration
-        order = order_of(answered.result.scores.logit, k, explored, prediction_id)
+        order = order_of(answered.result.scores.rank, k, explored, prediction_id)
         shown, servable = _ordered(answered.result, order.rows), choice.servable
         if shown.items:
             self._recent.add(shown.spec_digest, shown.block)
@@ -185,6 +187,10 @@ class Inference:
         )
 
 
+def _as_asked(scores: Scores, task_weights: Mapping[str, float]) -> Scores:
+    return scores.weighted(task_weights) if task_weights else scores
+
+
 def _finite(scored: Scored) -> bool:
     return scored.scores.finite
 
@@ -219,4 +225,4 @@ def _ordered(scored: Scored, order: npt.NDArray[np.int64]) -> Scored:
         block.item_numbers[order],
         np.zeros(order.shape[0], np.int64),
     )
-    return Scored(scored.spec_digest, items, rows, Scores(scores.score[order], scores.logit[order]))
+    return Scored(scored.spec_digest, items, rows, scores.at(order))

@@ -131,10 +131,10 @@ def features_of(servable: Servable, users: Users, item_ids: Ids, item_numbers: F
 
 
 def logits_of(servable: Servable, users: Users, item_ids: Ids, item_numbers: Floats) -> Floats:
-    """float32[n, u], user by user: one run for each."""
+    """What ranks, float32[n, u], user by user: one run for each."""
     n = item_ids.shape[0]
     columns = [
-        servable.predict(FeatureBlock(ids, numbers, item_ids, item_numbers, np.zeros(n, np.int64))).logit
+        servable.predict(FeatureBlock(ids, numbers, item_ids, item_numbers, np.zeros(n, np.int64))).rank
         for ids, numbers in _one_by_one(users)
     ]
     return np.stack(columns, axis=1)

@@ -18,7 +18,7 @@ from martlet.feature_encoding import feed, is_signature_of
 from martlet.feature_spec import FeatureBlock, FeatureSpec
 from martlet.keys import text_id
 from martlet.manifest import BlobRef, Manifest, TableManifest, decode_manifest, spec_digest
-from martlet.signature import LOGIT, SCORE, Signature
+from martlet.signature import LOGIT, SCORE, Signature, is_fused, single_scores
 from martlet.table_blobs import decode_dense
 from serving_svc.item_rows import TableArrays, item_rows
 from serving_svc.memory import give_back
@@ -29,7 +29,6 @@ from serving_svc.table_view import View
 from serving_svc.tensor_types import BFLOAT16, type_of
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
-_SCORES = [SCORE, LOGIT]
 _GRAPHS_KEPT = 8
 
 
@@ -79,6 +78,9 @@ class OnnxServable:
         self._spec = manifest.feature_spec
         self._spec_digest = spec_digest(manifest.feature_spec)
         self._signature = manifest.signature
+        self._by_score = is_fused(manifest.signature)
+        by_task = single_scores(manifest.signature)
+        self._tasks, self._outputs = tuple(by_task), [SCORE, LOGIT, *by_task.values()]
         self._session = session
         self._values = tuple(values)
         tensors = (*manifest.signature.inputs, *manifest.signature.outputs)
@@ -108,8 +110,10 @@ class OnnxServable:
         """
         if not self._spec.features:
             raise InvalidInput("this version has no features: it answers raw tensors alone (ModelInfer)")
-        score, logit = self._session.run(_SCORES, feed(self._spec, block))
-        return Scores(score, logit)
+        score, logit, *tasks = self._session.run(self._outputs, feed(self._spec, block))
+        if not tasks:
+            return Scores(score, logit)
+        return Scores(score, logit, tasks=dict(zip(self._tasks, tasks, strict=True)), by_score=self._by_score)
 
     def infer(self, inputs: Arrays, outputs: Sequence[str]) -> Tensors:
         """Runs on tensors that were checked against the signature."""

@@ -2,8 +2,10 @@
 
 `retrain --run NAME`: a strategy's run beside the live learner, which starts it.
 
-`evaluate`: what were versions worth? `tune`: with which settings would learning have been best?
-`backfill`, `export`: history in, joined examples out. `encode`: announce items with vectors of their texts.
+`evaluate`: what were versions worth? `tune`: with which settings would learning have been best? `publish`: a frozen
+ONNX model becomes a version. `backfill`, `export`: history in, joined examples out.
+
+`encode`: announce items with vectors of their texts.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from trainer_svc.backfill.command import add_backfill, add_export, backfill_opti
 from trainer_svc.backfill_app import begin_backfill, export_examples
 from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
+from trainer_svc.frozen.command import add_publish, run_publish
 from trainer_svc.run_app import end_with_parent, run_strategy
 from trainer_svc.text.command import add_encode_items, run_encode_items
 from trainer_svc.tuning.command import add_tune, run_tune
@@ -41,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options.model, as_json=options.json)
-    config = service_config(options)
+    return run_publish(options) if options.command == "publish" else _do_by_settings(options, service_config(options))
+
+
+def _do_by_settings(options: argparse.Namespace, config: Config) -> int:
     if options.command in ("evaluate", "tune") and options.reference:
         options.model = options.reference
     if options.model:
@@ -91,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
     add_encode_items(commands, common)
+    add_publish(commands)
     add_backfill(commands, common)
     add_export(commands, common)
     add_tune(commands, common)

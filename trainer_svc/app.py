@@ -272,7 +272,8 @@ class TrainerApp:
             self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait
         )
         letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
-        builder = VersionBuilder(artifact_store(config, cached=False), ModelIdentity(model.name, model.spec))
+        identity = ModelIdentity(model.name, model.spec, model.head.more)
+        builder = VersionBuilder(artifact_store(config, cached=False), identity)
         restorer = Restorer(
             lineage.journal,
             lineage.checkpoints,
@@ -315,6 +316,12 @@ class TrainerApp:
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
+        if model.label.link != "sigmoid":
+            logger.warning(
+                "%s: the judge compares log-losses, and this label is no yes or no: set registry.quality: health, else "
+                "the lane stays in shadow",
+                model.name,
+            )
         tail, lookup, journal = self._judge_readers
         weigh = weigher(model.spec.layout, model.label.main)
         source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait)
@@ -366,7 +373,7 @@ def run_audit(config: Config, answers: int, preparing: Preparing = AsTheyAre) ->
     if any(isinstance(entry, Erased) for entry, _ in read_journal(journal, 0)):
         raise Conflict("a user was erased from the log: what was learned before cannot be learned again from it")
     source = EventSource(events, lookup, config.trainer.read_bytes, CACHE_BYTES)
-    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
+    builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec, model.head.more))
 
     def fresh(began: Began) -> TrainingState:
         return make_state(began, model, config, source, NoLetters(), preparing)
@@ -419,10 +426,10 @@ def producer_name(folder: Path, model: str) -> str:
 
 
 def load_model(config: Config) -> ml.Model:
-    """The model that the settings name."""
+    """The model that the settings name, as they override it."""
     if not config.trainer.model:
         raise InvalidInput("bad setting: trainer.model must name the model to learn, as package.module:NAME")
-    return ml.load(config.trainer.model)
+    return ml.overridden(ml.load(config.trainer.model), plain_learning(config.learning))
 
 
 def live_model(config: Config, folders: LineageFolders) -> ml.Model:
@@ -439,7 +446,7 @@ def live_model(config: Config, folders: LineageFolders) -> ml.Model:
     if not isinstance(began, Began) or began.model_ref == config.trainer.model:
         return wanted
     try:
-        before = ml.load(began.model_ref)
+        before = ml.overridden(ml.load(began.model_ref), began.learning)
     except InvalidInput as error:
         logger.warning("the model that learning began with cannot be loaded any more: %s", error)
         return wanted
@@ -520,7 +527,8 @@ def without_strategy(learning: Mapping[str, Any]) -> dict[str, Any]:
 
 def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
-    limits = [model.budgets] if model.budgets else []
+    limits: list[object] = [model.budgets] if model.budgets else []
+    limits += [type(model.head.fusion).__name__, model.head.fusion] if model.head.fusion else []
     return hashlib.sha256(canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])).hexdigest()[
         :16
     ]

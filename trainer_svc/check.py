@@ -9,7 +9,14 @@ import numpy as np
 from martlet.errors import InvalidInput
 from martlet.learn import Model
 from trainer_svc.batch import Batch
+from trainer_svc.dense_model import DenseModel
 from trainer_svc.export import parity
+from trainer_svc.export.blame import (
+    layer_not_exported,
+    layer_that_mixes_rows,
+    layer_with_hidden_state,
+    layer_without_parity,
+)
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.export.operators import operators_of
 from trainer_svc.learner import Learner
@@ -57,7 +64,7 @@ def check(model: Model, seed: int = 0) -> CheckReport:
     Later checks need what earlier ones made: after a failure the rest is left out.
     """
     random = np.random.default_rng(seed)
-    batches = [made_up_batch(model.spec, random, _SIZE) for _ in range(_STEPS)]
+    batches = [made_up_batch(model.spec, random, _SIZE, model.head) for _ in range(_STEPS)]
     subject = _Subject(model, batches, random)
     findings: list[Finding] = []
     for name, test in subject.tests():
@@ -110,24 +117,31 @@ class _Subject:
             again.learn(batch, _NOW_US)
             restored.learn(batch, _NOW_US)
         odd = differing(again, restored)
-        return (
-            not odd,
-            f"differs: {', '.join(odd[:5])}" if odd else "the same calls give the same bits, after a restore too",
-        )
+        if not odd:
+            return True, "the same calls give the same bits, after a restore too"
+        place = layer_with_hidden_state(DenseModel(self._model))
+        return False, f"differs: {', '.join(odd[:5])}{_blamed(place, 'keeps a state that is no buffer')}"
 
     def _independence(self) -> tuple[bool, str]:
         block = made_up_block(self._model.spec, self._random, 9, users=9)
         together = self._learner.predict(block)
         alone = np.concatenate([self._learner.predict(one_row(block, row)) for row in range(block.rows)])
         worst = float(np.max(np.abs(together - alone) / np.maximum(1.0, np.abs(alone))))
-        return worst <= parity.MAX_LOGIT_DIFFERENCE, f"an example scored alone or among others differs by {worst:.1e}"
+        detail = f"an example scored alone or among others differs by {worst:.1e}"
+        if worst <= parity.MAX_LOGIT_DIFFERENCE:
+            return True, detail
+        return False, detail + _blamed(layer_that_mixes_rows(self._learner.dense), "looks at the rows beside it")
 
     def _export(self) -> tuple[bool, str]:
-        graph = self._exporter.graph(self._learner)
-        return (
-            True,
-            f"{len(self._learner.dense_weights())} dense weights under their names, graph of {len(graph):,} bytes",
-        )
+        try:
+            graph = self._exporter.graph(self._learner)
+        except InvalidInput as error:
+            return (
+                False,
+                f"{error}{_blamed(layer_not_exported(DenseModel(self._model)), 'cannot be exported by itself')}",
+            )
+        weights = len(self._learner.dense_weights())
+        return True, f"{weights} dense weights under their names, graph of {len(graph):,} bytes"
 
     def _operators(self) -> tuple[bool, str]:
         found = operators_of(self._exporter.graph(self._learner))
@@ -146,13 +160,20 @@ class _Subject:
             found.append(parity.check(self._learner, scorer, blocks))
         worst = max(found, key=lambda each: (each.score, each.logit))
         detail = f"{worst.rows} rows, optimised and plain: probabilities {worst.score:.1e}, logits {worst.logit:.1e}"
-        return all(each.holds for each in found), detail
+        if all(each.holds for each in found):
+            return True, detail
+        place = layer_without_parity(self._learner.dense)
+        return False, f"{detail}, most in {worst.worst!r}{_blamed(place, 'gives other numbers in onnxruntime')}"
 
     def _parity_after_swap(self) -> tuple[bool, str]:
         """Other weights in the same graph: nothing of the old ones may have been folded into it."""
         for batch in self._batches[_STEPS // 2 :]:
             self._learner.learn(batch, _NOW_US)
         return self._parity()
+
+
+def _blamed(place: str, what: str) -> str:
+    return f"; {place} {what}" if place else ""
 
 
 def differing(left: Learner, right: Learner) -> list[str]:

@@ -92,6 +92,8 @@ class DenseModel(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
+        self.spec = model.spec
+        self.head = model.head
         self.net = with_rows_in(model.net)
         self.numbers = Numbers([feature for feature in model.spec.features if not feature.is_id])
         self.input_names = dense_input_names(model.spec)
@@ -103,11 +105,10 @@ class DenseModel(nn.Module):
         )
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Logits: float32[B]."""
+        """Logits: float32[B], or [B, columns] of the model's head."""
         named = dict(zip(self.input_names, inputs, strict=True))
         named |= self.numbers(named)
-        logits: torch.Tensor = self.net(**named)
-        return logits.reshape(-1)
+        return self.head.joined(self.net(**named))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers by name; a shared one once."""

@@ -6,21 +6,43 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from martlet.feature_spec import FeatureBlock, FeatureLayout
+from martlet.feature_spec import LAST_POSITION, FeatureBlock, FeatureLayout
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.batch import Batch
 from trainer_svc.labelled_rows import Examples, LabelledRows
 
+Floats = npt.NDArray[np.float32]
 _FEW: Final = 4
 
 
-def batch_of(examples: Examples, layout: FeatureLayout) -> Batch:
-    """A batch; neighbouring examples of one prediction share its user row."""
+def batch_of(examples: Examples, layout: FeatureLayout, tasks: int = 1) -> Batch:
+    """A batch; neighbouring examples of one prediction share its user row. `tasks`: of the label."""
     pieces = _Pieces(layout)
     for group in examples:
         pieces.add(group)
+    counts = [len(group) for group in examples]
     labels = np.concatenate([group.labels for group in examples])
-    return Batch(pieces.block(), labels, np.ones(labels.shape[0], np.float32))
+    if tasks > 1:
+        labels = _by_task(labels, np.repeat([group.task for group in examples], counts), tasks)
+    weights = np.ones(labels.shape[0], np.float32)
+    if any(group.weight != 1 for group in examples):
+        weights = np.repeat(np.array([group.weight for group in examples], np.float32), counts)
+    offsets = insertions = None
+    if any(group.offset for group in examples):
+        offsets = np.repeat(np.array([group.offset for group in examples], np.float32), counts)
+    if any(group.insertion for group in examples):
+        insertions = np.repeat(np.array([group.insertion for group in examples], np.uint8), counts)
+    block = pieces.block()
+    for column in layout.position_columns:
+        block.item_ids[:, column] = np.minimum(np.concatenate([group.rows for group in examples]), LAST_POSITION)
+    return Batch(block, labels, weights, offsets, insertions)
+
+
+def _by_task(labels: Floats, tasks: npt.NDArray[np.int64], count: int) -> Floats:
+    """Labels in the columns of their tasks, NaN elsewhere: float32[n, count]."""
+    spread = np.full((labels.shape[0], count), np.nan, np.float32)
+    spread[np.arange(labels.shape[0]), tasks] = labels
+    return spread
 
 
 class _Pieces:

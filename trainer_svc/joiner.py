@@ -1,31 +1,32 @@
 """Joins outcomes to the predictions they are about, in event time, whichever comes first.
 
 Predictions stay in the event log; what is kept of one is where it stands. An example is one item row of a prediction
-with its label; those of one prediction travel together (`LabelledRows`). With an explicit label, each outcome of the
+with its label; those of one prediction travel together (`LabelledRows`). What examples come of an outcome, and of the
+end of a wait or a window, is each task's own (`trainer_svc.task_reader`). With an explicit label, each outcome of the
 label's type gives one, and a prediction without outcome expires; otherwise the first such outcome within the
 attribution window gives a positive one at once, and the end of the window gives a negative one for every other item.
 
 A *mature* joiner, whose labels are to be judged by, gives the positive ones at the end of the window too: labels that
-come as soon as they are positive would make positives overcounted.
+come as soon as they are positive would make positives overcounted. It reads the main task alone.
 """
 
 import heapq
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from martlet.errors import InvalidInput
 from martlet.events import Outcome
-from martlet.learn.labels import LabelRule
+from martlet.learn.labels import LabelRule, TaskRule, Wait
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.event_source import Place
 from trainer_svc.held_predictions import HeldPredictions, Standing
-from trainer_svc.labelled_rows import LabelledRows, all_rows, negatives, one_row
+from trainer_svc.labelled_rows import LabelledRows
 from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
+from trainer_svc.task_reader import Made, Marks, TaskReader, by_type, marks_of
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -80,10 +81,25 @@ _REST: Final = msgspec.msgpack.Decoder(_Rest)
 
 @dataclass(slots=True)
 class Joined:
-    """What came of the events since it was last taken. Examples of one prediction that came together stand together."""
+    """What came of the events since it was last taken. Examples of one prediction that came together stand together.
+
+    Attributes:
+        examples: to be learned, and judged where they say so.
+        unlearned: with final labels, to be judged alone.
+    """
 
     examples: list[LabelledRows] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    unlearned: list[LabelledRows] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stage:
+    """A time that a label appoints to each prediction: a task's rows enter, or its window ends."""
+
+    at_us: int
+    ends: bool
+    task: int
 
 
 class Joiner:
@@ -107,18 +123,25 @@ class Joiner:
         screening: OutcomeScreen | None = None,
     ) -> None:
         self._screening = screening
-        self._mature = mature and not label.explicit
-        if len(label.tasks) > 1:
-            raise InvalidInput("a label of several tasks cannot be learned yet")
-        self._label = label
-        self._readings = {reading.type: reading for reading in label.tasks[0].readings}
-        self._window_us = label.window_us
         self._fetch = fetch
         self._account = account
-        self._held = HeldPredictions(label.window_us)
+        rules = [replace(label.tasks[0], delayed=Wait())] if mature else label.tasks
+        self._window_us = max(rule.window_us for rule in rules)
+        self._stages = _stages(rules)
+        self._ends = {stage.task: number for number, stage in enumerate(self._stages) if stage.ends}
+        self._entries = {stage.task: number for number, stage in enumerate(self._stages) if not stage.ends}
+        marks = _marks(rules)
+        earlier_us = [stage.at_us for stage in self._stages[:-1]]
+        self._held = HeldPredictions(self._window_us, earlier_us, marks[-1].end)
+        self._readers = [
+            TaskReader(rule, task, own, self._held, mature=mature)
+            for task, (rule, own) in enumerate(zip(rules, marks, strict=True))
+        ]
+        self._readers_of = by_type(self._readers)
         self._waiting: dict[str, list[Waiting]] = {}
         self._waiting_dues: list[tuple[int, str]] = []
-        self._joined = Joined()
+        self._made = Made()
+        self._letters: list[DeadLetter] = []
         self.expired = 0
 
     @property
@@ -152,7 +175,7 @@ class Joiner:
 
     def add_outcome(self, outcome: Outcome, place: Place, watermark_us: int) -> None:
         """Takes an outcome in. It waits a window long for its prediction."""
-        if outcome.type not in self._readings:
+        if outcome.type not in self._readers_of:
             self._account.excluded[Excluded.OTHER_TYPE] += 1
             return
         slot = self._held.find(outcome.prediction_id)
@@ -170,7 +193,7 @@ class Joiner:
             self._give_up(prediction_id, due_us)
         while due := self._held.due(watermark_us):  # one whose window ended long ago is due a second time
             for slot in due:
-                self._end(slot)
+                self._pass(slot)
             self._held.tidy()
 
     def forget(self, is_theirs: Callable[[RecordedPrediction], bool]) -> None:
@@ -183,7 +206,8 @@ class Joiner:
 
     def take(self) -> Joined:
         """What came since the last call."""
-        joined, self._joined = self._joined, Joined()
+        joined = Joined(self._made.learned, self._letters, self._made.unlearned)
+        self._made, self._letters = Made(), []
         return joined
 
     def state(self) -> Arrays:
@@ -233,31 +257,36 @@ class Joiner:
             return
         if self._screening is not None and self._turned_away(prediction, outcome, place):
             return
-        first = self._held.label(slot, row)
-        if not first and not self._label.explicit:
-            self._account.excluded[Excluded.REPEATED_LABEL] += 1
-            return
-        self._count_learned(prediction)
-        if not self._mature:
-            label = self._readings[outcome.type].label(outcome.value, outcome.time_us - prediction.time_us)
-            if label is not None:
-                self._joined.examples.append(one_row(prediction, row, label, judged=first))
+        self._read(slot, prediction, row, outcome)
 
-    def _end(self, slot: int) -> None:
+    def _read(self, slot: int, prediction: RecordedPrediction, row: int, outcome: Outcome) -> None:
+        """Each task whose window is open reads the outcome; it counts once: as learned, if one of them uses it."""
+        stage, delay_us = self._held.stage(slot), outcome.time_us - prediction.time_us
+        fates: list[Excluded | None] = []
+        for reader in self._readers_of[outcome.type]:
+            if delay_us > reader.window_us or stage > self._ends[reader.task]:
+                fates.append(Excluded.LATE)
+            else:
+                entered = stage > self._entries.get(reader.task, stage)
+                fates.append(reader.read(slot, prediction, row, outcome, entered=entered, made=self._made))
+        if None in fates:
+            self._count_learned(prediction)
+        elif fates[0] is not None:
+            self._account.excluded[fates[0]] += 1
+
+    def _pass(self, slot: int) -> None:
+        """One of a prediction's times is over: it is remembered for a second window, then dropped."""
         if self._held.standing(slot) != Standing.OPEN:
             self._held.forget(slot)
             return
-        self._held.close(slot)
-        labelled = self._held.labelled(slot)
-        if self._label.explicit:
-            self.expired += not labelled
+        stage = self._stages[self._held.pass_stage(slot)]
+        reader = self._readers[stage.task]
+        if stage.ends and reader.expires:
+            self.expired += stage.task == 0 and not reader.labelled(slot)
             return
         prediction = self._fetch(self._held.place(slot))
-        if prediction is None:
-            return
-        examples = (all_rows if self._mature else negatives)(prediction, labelled)
-        if len(examples):
-            self._joined.examples.append(examples)
+        if prediction is not None:
+            (reader.end if stage.ends else reader.enter)(slot, prediction, self._made)
 
     def _give_up(self, prediction_id: str, due: int) -> None:
         waiting = self._waiting.get(prediction_id, [])
@@ -284,5 +313,19 @@ class Joiner:
             self._account.learned += 1
 
     def _bury(self, reason: DeadReason, text: str, place: Place) -> None:
-        self._joined.letters.append(DeadLetter(reason, text, place))
+        self._letters.append(DeadLetter(reason, text, place))
         self._account.dead_lettered[reason] += 1
+
+
+def _stages(rules: Sequence[TaskRule]) -> list[Stage]:
+    """In the order in which they come."""
+    ends = [Stage(rule.window_us, True, task) for task, rule in enumerate(rules)]
+    entries = [Stage(rule.wait_us, False, task) for task, rule in enumerate(rules) if rule.wait_us is not None]
+    return sorted(entries + ends)
+
+
+def _marks(rules: Sequence[TaskRule]) -> list[Marks]:
+    marks: list[Marks] = []
+    for rule in rules:
+        marks.append(marks_of(rule, marks[-1].end if marks else 0))
+    return marks

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from martlet.learn.labels import Insertion
 from martlet.wire.recorded import RecordedPrediction
 
 
@@ -18,12 +19,22 @@ class LabelledRows:
         rows: int64[k], item rows of the prediction.
         labels: float32[k].
         judged: these are the rows' first labels, so that they may be evidence too.
+        weight: how much each counts in learning.
+        insertion: how they come into the stream.
+        task: whose labels they are, of a label with several tasks.
+        offset: added to each logit in learning (see `trainer_svc.batch.Batch`).
+        late: bool[k] or None, at a window's end: whether the row's positive came after it had entered as a negative.
     """
 
     prediction: RecordedPrediction
     rows: npt.NDArray[np.int64]
     labels: npt.NDArray[np.float32]
     judged: bool
+    weight: float = 1.0
+    insertion: Insertion = Insertion.PLAIN
+    task: int = 0
+    offset: float = 0.0
+    late: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         """Number of examples, k."""

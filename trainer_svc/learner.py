@@ -23,6 +23,7 @@ from trainer_svc.passes.linear_losses import summed_loss
 from trainer_svc.passes.linear_passes import LinearPasses, is_linear
 from trainer_svc.passes.port import Passed, Passes
 from trainer_svc.passes.torch_passes import TorchPasses
+from trainer_svc.passes.weighing import label_importance
 from trainer_svc.row_store import RowsRead, RowStore
 from trainer_svc.table.columns import RowType
 from trainer_svc.table.embedding_table import EmbeddingTable
@@ -100,7 +101,11 @@ class Learner:
         return self._skipped
 
     def predict(self, block: FeatureBlock) -> Floats:
-        """Logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        """The main task's logits, float32[n]. Changes nothing: unknown ids use their default rows."""
+        return self.model.head.main_logits(self.logits(block))
+
+    def logits(self, block: FeatureBlock) -> Floats:
+        """All that the network gives: float32[n], or [n, columns] of the model's head. Changes nothing."""
         self._enter_thread()
         return self._passes.score(block, [read.gathered for read in self._rows.read(block)])
 
@@ -212,11 +217,11 @@ class Learner:
         self._steps, self._skipped = (int(count) for count in np.asarray(parts["learner"]["counts"], np.int64))
 
     def _passes_of(self, model: Model) -> Passes:
-        lookups, loss = self._rows.lookups, model.label.loss
+        lookups, loss, importance = self._rows.lookups, model.label.loss, label_importance(model.label)
         compiled = summed_loss(loss) if is_linear(model) else None
         if compiled is not None:
-            return LinearPasses(model.spec, lookups, self.dense, self._parameters, compiled)
-        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss)
+            return LinearPasses(model.spec, lookups, self.dense, self._parameters, compiled, importance)
+        return TorchPasses(model.spec, lookups, self.dense, self._parameters, loss, importance)
 
     def _check(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         own = self.state()
@@ -239,7 +244,7 @@ class Learner:
             self._thread = threading.get_ident()
 
     def _take_step(self, batch: Batch, now_us: int) -> tuple[Floats, float]:
-        """The logits before the step and the mean loss; see `learn`."""
+        """The main task's logits before the step and the mean loss; see `learn`."""
         torch.default_generator.manual_seed(self._steps)  # torch.manual_seed formats a stack trace each time
         self._steps += 1
         first = self._moments.unknown  # without any idea of the numbers' sizes they would be cut at ±10 as they are
@@ -247,15 +252,16 @@ class Learner:
             self._observe(batch)
         read = self._rows.read(batch.block)
         passed = self._passes.learn(batch, [one.gathered for one in read])
+        logits = self.model.head.main_logits(passed.logits)
         if not self._finite(passed):
             self._skipped += 1
             self._passes.undo()
-            return passed.logits, float("nan")
+            return logits, float("nan")
         loss = passed.total / max(float(batch.weights.sum()), 1e-12)
         self._move(batch, read, passed, loss, now_us)
         if not first:
             self._observe(batch)
-        return passed.logits, loss
+        return logits, loss
 
     def _move(self, batch: Batch, read: list[RowsRead], passed: Passed, loss: float, now_us: int) -> None:
         """The optimizers' step."""

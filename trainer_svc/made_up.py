@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
+from martlet.learn.heads import SIGMOID, SOFTMAX, Head
 from trainer_svc.batch import Batch
 
 _FREQUENT_IDS: Final = 40
@@ -15,11 +16,26 @@ _SHARE_MISSING: Final = 0.1
 _INT64: Final = np.iinfo(np.int64)
 
 
-def made_up_batch(spec: FeatureSpec, random: np.random.Generator, size: int) -> Batch:
-    """Examples with labels and weights."""
-    labels = (random.random(size) < _SHARE_POSITIVE).astype(np.float32)
+def made_up_batch(spec: FeatureSpec, random: np.random.Generator, size: int, head: Head | None = None) -> Batch:
+    """Examples with weights and labels: yes or no, or what the head is learned from."""
+    labels = _labels(random, size, head)
     weights = random.uniform(0.5, 2.0, size).astype(np.float32)
     return Batch(made_up_block(spec, random, size, users=max(size // 2, 1)), labels, weights)
+
+
+def _labels(random: np.random.Generator, size: int, head: Head | None) -> npt.NDArray[np.float32]:
+    links = [(task.link, task.columns) for task in head.tasks] if head else [(SIGMOID, 1)]
+    by_task = np.full((size, len(links)), np.nan, np.float32)
+    own = random.integers(0, len(links), size) if len(links) > 1 else np.zeros(size, np.int64)
+    for task, (link, columns) in enumerate(links):
+        by_task[own == task, task] = _task_labels(random, size, link, columns)[own == task]
+    return by_task[:, 0].copy() if head is None or not head.main.name else by_task
+
+
+def _task_labels(random: np.random.Generator, size: int, link: str, columns: int) -> npt.NDArray[np.generic]:
+    if link == SIGMOID:
+        return random.random(size) < _SHARE_POSITIVE
+    return random.integers(0, columns, size) if link == SOFTMAX else random.normal(1.0, 2.0, size)
 
 
 def made_up_block(spec: FeatureSpec, random: np.random.Generator, rows: int, users: int) -> FeatureBlock:

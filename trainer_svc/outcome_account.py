@@ -16,6 +16,9 @@ class Excluded(StrEnum):
     REWOUND = "rewound"  # learned by versions that were taken back
     REFUSED = "refused"  # learned by a version that was refused
     FORGOTTEN = "forgotten"  # of a user who is forgotten
+    SAYS_NOTHING = "says nothing"  # its value is below what the label counts from, or no class
+    NOTHING_TO_TAKE_BACK = "nothing to take back"  # the item was not positive (and will not be)
+    TAKEN_BACK = "taken back"  # the item's positives do not count any more
     BACKFILLED = "backfilled"  # of a prediction that a history from elsewhere holds
     NEAR_DUPLICATE = "near duplicate"  # the same again within a moment, under another id
     HELD_OUT = "held out"  # kept to measure forgetting with

@@ -14,6 +14,18 @@ def log_losses(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating
     return np.asarray(np.logaddexp(0.0, z) - labels * z, np.float64)
 
 
+def losses(link: str, logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The loss by which a main task is followed: log-losses of yes or no, else squared errors (of the class too)."""
+    if link == "sigmoid":
+        return log_losses(logits, labels)
+    return np.asarray((logits.astype(np.float64) - labels) ** 2)
+
+
+def loss_name(link: str) -> str:
+    """What `losses` are called."""
+    return "logloss" if link == "sigmoid" else "squared_error"
+
+
 def area_under_curve(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.floating]) -> float:
     """The chance that a positive stands above a negative, ties counting half; NaN without both.
 
@@ -31,36 +43,45 @@ def area_under_curve(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.fl
 
 
 class Prequential:
-    """The last `window` tested examples. Not thread-safe."""
+    """The last `window` tested examples. Not thread-safe. `link`: of the main task's logits."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, link: str = "sigmoid") -> None:
+        self._link = link
         self._logits: Floats = np.zeros(window, np.float32)
         self._labels: Floats = np.zeros(window, np.float32)
+        self._weights: Floats = np.ones(window, np.float32)
         self._count = 0
 
-    def update(self, logits: Floats, labels: Floats) -> None:
-        """Adds tested examples."""
+    def update(self, logits: Floats, labels: Floats, weights: Floats | None = None) -> None:
+        """Adds tested examples. `weights`: how many each stands for; None: itself."""
         window = self._logits.shape[0]
         at = (self._count + np.arange(logits.shape[0])[-window:]) % window
         self._logits[at], self._labels[at] = logits[-window:], labels[-window:]
+        self._weights[at] = 1 if weights is None else weights[-window:]
         self._count += logits.shape[0]
 
     def get(self) -> dict[str, float]:
-        """`logloss`, `auc` and `examples` of the window; a figure that has no value is left out."""
+        """`logloss` (or `squared_error`), `auc` and `examples` of the window; a figure without a value is left out."""
         size = min(self._count, self._logits.shape[0])
         if not size:
             return {"examples": 0.0}
-        logits, labels = self._logits[:size], self._labels[:size]
-        figures = {"examples": float(size), "logloss": float(log_losses(logits, labels).mean())}
-        auc = area_under_curve(logits, labels)
+        logits, labels, weights = self._logits[:size], self._labels[:size], self._weights[:size]
+        own = losses(self._link, logits, labels)
+        loss = float(own.mean()) if (weights == 1).all() else float(np.average(own, weights=weights))
+        figures = {"examples": float(size), loss_name(self._link): loss}
+        if self._link != "sigmoid":
+            return figures
+        auc = area_under_curve(logits, labels)  # of negatives chosen by a hash, it needs no weights
         return figures if np.isnan(auc) else figures | {"auc": auc}
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays, not copies."""
-        return {"logits": self._logits, "labels": self._labels, "count": np.array([self._count], np.int64)}
+        count = np.array([self._count], np.int64)
+        return {"logits": self._logits, "labels": self._labels, "weights": self._weights, "count": count}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over (copies)."""
         self._logits = np.array(state["logits"], np.float32)
         self._labels = np.array(state["labels"], np.float32)
+        self._weights = np.array(state.get("weights", np.ones(self._labels.shape)), np.float32)
         self._count = int(state["count"][0])

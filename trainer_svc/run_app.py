@@ -25,6 +25,7 @@ from trainer_svc.app import (
     CACHE_BYTES,
     beginning,
     learning_digest,
+    load_model,
     make_state,
     pace_of,
 )
@@ -105,7 +106,7 @@ class ComposedRun:
     def __init__(self, config: Config, name: str, run: Run, preparing: Preparing) -> None:
         self._config = replace(config, trainer=replace(config.trainer, model=run.model_ref))
         self._run = run
-        self._model = ml.load(run.model_ref)
+        self._model = load_model(self._config)
         self._preparing = preparing
         self._settings = strategy_config(config.learning.strategy)
         settings = self._config.trainer
@@ -123,7 +124,8 @@ class ComposedRun:
             BoundedReader(tail, run.until), BoundedReader(lookup, run.until), settings.read_bytes, CACHE_BYTES, weigh
         )
         builder = VersionBuilder(
-            artifact_store(config, cached=False), ModelIdentity(self._model.name, self._model.spec)
+            artifact_store(config, cached=False),
+            ModelIdentity(self._model.name, self._model.spec, self._model.head.more),
         )
         committed = Committed(self._lineage.journal, self._fresh, lambda: self._beginning(name))
         self.retraining = Retraining(
@@ -177,7 +179,7 @@ class ComposedRun:
         """The model of the lineage that the run goes on from."""
         if began.model_ref == self._run.model_ref:
             return self._model
-        model = ml.load(began.model_ref)
+        model = ml.overridden(ml.load(began.model_ref), began.learning)
         if (spec_digest(model.spec), learning_digest(model)) != (began.spec_digest, began.learning_digest):
             raise InvalidInput(
                 f"{began.model_ref} is not the model any more that {self._config.data_dir} learns: keep it as it was, "

@@ -1,16 +1,12 @@
 """As served: the loss of the scores that each version really gave, from the prediction records alone."""
 
-from typing import Final
-
 import msgspec
 import numpy as np
 
 from martlet.events import Arm
 from martlet.measurement import Measurement, MeasurementBatch
 from trainer_svc.labelled_rows import Examples
-from trainer_svc.prequential import log_losses
-
-LOG_LOSS: Final = "logloss"
+from trainer_svc.prequential import loss_name, losses
 
 
 class ScoreboardState(msgspec.Struct):
@@ -28,7 +24,8 @@ class Scoreboard:
     the registry recognises.
     """
 
-    def __init__(self, model: str, producer: str, interval_us: int) -> None:
+    def __init__(self, model: str, producer: str, interval_us: int, link: str = "sigmoid") -> None:
+        self._link = link
         self._model = model
         self._producer = producer
         self._interval_us = interval_us
@@ -42,10 +39,10 @@ class Scoreboard:
         if not counted:
             return
         logits = np.concatenate([one.prediction.logits_at(one.rows) for one in counted])
-        losses = log_losses(logits, np.concatenate([one.labels for one in counted]))
+        values = losses(self._link, logits, np.concatenate([one.labels for one in counted]))
         versions = np.repeat([one.prediction.version for one in counted], [len(one) for one in counted])
         for version in np.unique(versions).tolist():
-            own = losses[versions == version]
+            own = values[versions == version]
             count, total, squares = self._sums.get(version, (0, 0.0, 0.0))
             self._sums[version] = (count + own.shape[0], total + float(own.sum()), squares + float(own @ own))
 
@@ -54,7 +51,8 @@ class Scoreboard:
         if not self._sums or event_time_us < self._reported_us + self._interval_us:
             return None
         measurements = tuple(
-            Measurement(self._model, version, LOG_LOSS, *sums) for version, sums in sorted(self._sums.items())
+            Measurement(self._model, version, loss_name(self._link), *sums)
+            for version, sums in sorted(self._sums.items())
         )
         self._sums = {}
         self._sequence += 1

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from martlet.answer_shift import logit_shifts, number_shifts
 from martlet.eventlog.erasure import is_erased
 from martlet.feature_encoding import ItemId
 from martlet.manifest import Learned, Lineage, Provenance, canonical_json
@@ -42,6 +43,7 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.labelled_rows import Examples, LabelledRows, count, in_batches
+from trainer_svc.late_outcomes import late_outcomes_of
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential import Prequential, log_losses
 from trainer_svc.replaying.stored_examples import origins_of
@@ -130,12 +132,14 @@ class TrainingState:
         self._cohort = OldCohort(learning.drift, layout, rules.label.window_us) if learning.drift.cohort_share else None
         screening = screening_of(learning, None if self._cohort is None else self._cohort.choice)
         self._treatment = BatchTreatment(learning, rules.spec)
+        self._tasks = rules.label.tasks
+        self._late = late_outcomes_of(rules.label, rules.spec)
         self._read = RecordReader(rules.spec, rules.earlier)
         self.intake = Intake(rules, source.payload, screening=screening)
         self.cursor = VersionCursor()
         self._shipping = TableShipping(began.delta_encoding, began.exact_repair_every)
-        self._prequential = Prequential(QUALITY_WINDOW)
-        self._scoreboard = Scoreboard(began.model, f"trainer/{began.lineage}", REPORT_INTERVAL_US)
+        self._prequential = Prequential(QUALITY_WINDOW, rules.label.link)
+        self._scoreboard = Scoreboard(began.model, f"trainer/{began.lineage}", REPORT_INTERVAL_US, rules.label.link)
         self._recent: deque[Place] = deque(maxlen=began.recent_requests)
         self.step = 0
         self.examples = 0
@@ -159,6 +163,7 @@ class TrainingState:
         joined = self.intake.finish(entry.cut, entry.now_us)
         for examples in self.batches(self._hold_out(joined.examples)):
             self._test_and_learn(examples)
+        self._judge(joined.unlearned)
         self._score_cohort()
         self._evict()
         self.step += 1
@@ -332,6 +337,7 @@ class TrainingState:
             "cursor": self.cursor.state(),
             "shipping": self._shipping.state(),
             "preparation": self._preparation.state(),
+            "late": self._late.state(),
             "treatment": self._treatment.state(),
             "cohort": {} if self._cohort is None else self._cohort.state(),
             "progress": {"": np.frombuffer(msgspec.json.encode(progress, order="sorted"), np.uint8)},
@@ -361,6 +367,7 @@ class TrainingState:
         self.cursor.restore(parts["cursor"])
         self._shipping.restore(parts.get("shipping", {}))
         self._preparation.restore(parts.get("preparation", {}))
+        self._late.restore(parts.get("late", {}))
         self._treatment.restore(parts.get("treatment", {}))
         if self._cohort is not None and "cohort" in parts:
             self._cohort.restore(parts["cohort"])
@@ -376,14 +383,36 @@ class TrainingState:
             logits = self._learner.predict(batch.block)
             self._learner.learn(treated.batch, self.intake.watermark_us)
         judged = np.repeat([group.judged for group in examples], [len(group) for group in examples])
-        self._prequential.update(logits[judged], batch.labels[judged])
+        main, labels = (values if values.ndim == 1 else values[:, 0] for values in (logits, batch.labels))
+        self._prequential.update(main[judged], labels[judged], self._shares(labels[judged]))
         if self._treatment.watches:
-            self._treatment.tested(log_losses(logits[judged], batch.labels[judged]))
+            self._treatment.tested(log_losses(main[judged], labels[judged]))
         self._scoreboard.update(examples)
         self.examples += batch.size
 
+    def _judge(self, ended: Examples) -> None:
+        """Final labels of rows that were learned otherwise, or not at all: by the scores that were served.
+
+        The learner's own score would be of one that has learned the row by now.
+        """
+        if not ended:
+            return
+        self._scoreboard.update(ended)
+        if self._tasks[0].judged_at_end:
+            logits = np.concatenate([group.prediction.logits_at(group.rows) for group in ended])
+            labels = np.concatenate([group.labels for group in ended])
+            self._prequential.update(logits, labels)
+            if self._treatment.watches:
+                self._treatment.tested(log_losses(logits, labels))
+        self._late.learn(ended)
+
     def _batch(self, examples: Examples) -> Batch:
-        return batch_of(examples, self._rules.spec.layout)
+        return self._late.weigh(batch_of(examples, self._rules.spec.layout, len(self._tasks)))
+
+    def _shares(self, labels: Floats) -> Floats | None:
+        """What tested rows stand for: a negative for those that were not chosen to be learned, too."""
+        share = self._tasks[0].keep
+        return None if share == 1 else np.where(labels > 0, np.float32(1), np.float32(1 / share))
 
     def _treated(self, examples: Examples, batch: Batch) -> Treated:
         return self._treatment.treat(examples, batch, self.intake.watermark_us)
@@ -418,7 +447,8 @@ class TrainingState:
         if not predictions:
             return {"recent_requests": 0.0, "mean_abs_logit_shift": 0.0, "max_abs_logit_shift": 0.0}
         given = np.concatenate([prediction.lane_logits() for prediction in predictions])
-        moved = np.abs(self.predict_as_published(predictions).astype(np.float64) - given)
+        shifts = number_shifts if self._rules.label.link == "identity" else logit_shifts
+        moved = shifts(given, self.predict_as_published(predictions))
         return {
             "recent_requests": float(len(predictions)),
             "mean_abs_logit_shift": _finite(float(moved.mean())),

@@ -19,6 +19,7 @@ from martlet.manifest import (
     encode_manifest,
 )
 from martlet.row_encoding import RowEncoding
+from martlet.signature import TensorSpec
 from martlet.table_blobs import TableBase, TableDelta, encode_base, encode_delta, encode_dense
 from martlet.table_chain import predecessor
 from trainer_svc.table.cut import TableCut
@@ -26,10 +27,15 @@ from trainer_svc.table.cut import TableCut
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """What every version of a lineage has in common."""
+    """What every version of a lineage has in common.
+
+    Attributes:
+        outputs: of the graph, behind `score` and `logit`.
+    """
 
     model: str
     spec: FeatureSpec
+    outputs: tuple[TensorSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class VersionBuilder:
             graph=self._store.put(payload.graph),
             dense=self._store.put(encode_dense(payload.dense)),
             tables=tuple(self._table(table) for table in payload.tables),
-            signature=signature_of(identity.spec),
+            signature=signature_of(identity.spec, identity.outputs),
             feature_spec=identity.spec,
             provenance=payload.provenance,
             metrics=payload.metrics,

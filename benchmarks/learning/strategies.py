@@ -1,8 +1,8 @@
 """`python -m benchmarks.learning.strategies`: update strategies on real and made-up logs: quality, time, freshness.
 
 Each log is cut into a history and blocks behind it. After every block each strategy updates its model, and the next
-block is scored by it: NDCG@10 of each user's items there, and log-loss. The old cohort is a tenth of the first half of
-the history, which nobody learned: what an update forgets shows there. All read the log once, in its order.
+block is scored by it: NDCG@10 of each user's items there, and log-loss. The old cohort is an eleventh of the first half
+of the history, which nobody learned: what an update forgets shows there. All read the log once, in its order.
 """
 
 import os

@@ -28,7 +28,7 @@ Int64s = npt.NDArray[np.int64]
 
 FIXED: Final = ("frozen", "incremental", "full_retrain", "fine_tune")
 AUTO: Final = StrategyConfig("auto", every_hours=1.0, least_examples=1, drift_nats=0.02, budget_share=1.0)
-_HOLD_OUT: Final = 10  # of the first half of the history each tenth example is kept for the old cohort
+_HOLD_OUT: Final = 11  # of the history's first half so many-th are kept for the old cohort; odd: labels may alternate
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from martlet.events import Outcome, Prediction
 from martlet.feature_encoding import concatenate
 from martlet.feature_spec import FeatureBlock
 from martlet.manifest import Manifest
+from martlet.signature import LOGIT
 from martlet.table_blobs import decode_dense
 from martlet.table_chain import read_table
 from martlet.wire.events import decode_event
@@ -72,7 +73,7 @@ def frozen_scores(store: FolderStore, manifest: Manifest, recorded: Recorded, st
     scorer = OnnxScorer(store.get(manifest.graph), version_arrays(store, manifest))
     learner = Learner(MODEL, 64)  # only for its feature spec
     parts = [
-        scorer.scores(learner, concatenate(recorded.blocks[at : at + BATCH]))[1]
+        scorer.outputs(learner, concatenate(recorded.blocks[at : at + BATCH]))[LOGIT]
         for at in range(start, len(recorded), BATCH)
     ]
     return np.concatenate(parts).astype(np.float64)

@@ -55,9 +55,15 @@ class BlockingServingClient:
         exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
+        task_weights: Mapping[str, float] | None = None,
     ) -> BlockingAnswer:
-        """Orders the candidates for the user, best first. A mapping gives each candidate's features (`item.*`)."""
-        request = requests.rank_request(model, user_id, candidates, context, exploration, session_id, version)
+        """Orders the candidates for the user, best first. A mapping gives each candidate's features (`item.*`).
+
+        `task_weights`: of a version of several tasks, what the score of each counts; None: as the version has it.
+        """
+        request = requests.rank_request(
+            model, user_id, candidates, context, exploration, session_id, version, task_weights
+        )
         return self._answer(self._call(self._serving.Rank, request))
 
     def recommend(
@@ -72,6 +78,7 @@ class BlockingServingClient:
         exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
+        task_weights: Mapping[str, float] | None = None,
     ) -> BlockingAnswer:
         """The k best of the items on offer, best first; fewer if fewer are allowed.
 
@@ -85,9 +92,10 @@ class BlockingServingClient:
             exploration: None: as the replica is configured.
             session_id: keeps a session with one version; empty: the user is the session.
             version: 0: the traffic split chooses.
+            task_weights: of a version of several tasks, what the score of each counts; None: as the version has it.
         """
         request = requests.recommend_request(
-            model, user_id, k, context, exclude, only, exploration, session_id, version
+            model, user_id, k, context, exclude, only, exploration, session_id, version, task_weights
         )
         return self._answer(self._call(self._serving.Recommend, request))
 

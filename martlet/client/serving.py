@@ -59,9 +59,15 @@ class ServingClient:
         exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
+        task_weights: Mapping[str, float] | None = None,
     ) -> Answer:
-        """Orders the candidates for the user, best first. A mapping gives each candidate's features (`item.*`)."""
-        request = requests.rank_request(model, user_id, candidates, context, exploration, session_id, version)
+        """Orders the candidates for the user, best first. A mapping gives each candidate's features (`item.*`).
+
+        `task_weights`: of a version of several tasks, what the score of each counts; None: as the version has it.
+        """
+        request = requests.rank_request(
+            model, user_id, candidates, context, exploration, session_id, version, task_weights
+        )
         return self._answer(await self._call(self._serving.Rank, request))
 
     async def recommend(
@@ -76,6 +82,7 @@ class ServingClient:
         exploration: Exploration | None = None,
         session_id: str = "",
         version: int = 0,
+        task_weights: Mapping[str, float] | None = None,
     ) -> Answer:
         """The k best of the items on offer, best first; fewer if fewer are allowed.
 
@@ -89,9 +96,10 @@ class ServingClient:
             exploration: None: as the replica is configured.
             session_id: keeps a session with one version; empty: the user is the session.
             version: 0: the traffic split chooses.
+            task_weights: of a version of several tasks, what the score of each counts; None: as the version has it.
         """
         request = requests.recommend_request(
-            model, user_id, k, context, exclude, only, exploration, session_id, version
+            model, user_id, k, context, exclude, only, exploration, session_id, version, task_weights
         )
         return self._answer(await self._call(self._serving.Recommend, request))
 

@@ -25,11 +25,12 @@ def rank_request(
     exploration: Exploration | None,
     session_id: str,
     version: int,
+    task_weights: Mapping[str, float] | None = None,
 ) -> serving_pb2.RankRequest:
     """Bare candidates have no features of their own."""
     known = candidates if isinstance(candidates, Mapping) else {item: {} for item in candidates}
     asked = RankInput(user_id, context or {}, list(known), list(known.values()))
-    return wire.rank_request(RankQuery(model, session_id, version, asked, exploration))
+    return wire.rank_request(RankQuery(model, session_id, version, asked, exploration, task_weights or {}))
 
 
 def recommend_request(
@@ -42,10 +43,13 @@ def recommend_request(
     exploration: Exploration | None,
     session_id: str,
     version: int,
+    task_weights: Mapping[str, float] | None = None,
 ) -> serving_pb2.RecommendRequest:
     """What may be recommended: `only` what the filter lets through, nothing of `exclude`."""
     context = dict(context or {})
-    query = RecommendQuery(model, session_id, version, user_id, context, k, frozenset(exclude), only, exploration)
+    query = RecommendQuery(
+        model, session_id, version, user_id, context, k, frozenset(exclude), only, exploration, task_weights or {}
+    )
     return wire.recommend_request(query)
 
 

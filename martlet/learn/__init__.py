@@ -1,6 +1,7 @@
 """The public door for a user's own model: `import martlet.learn as ml`. Needs torch."""
 
-from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Text, Vector
+from martlet.learn.fusion import Fusion, Product, WeightedSum
+from martlet.learn.inputs import Buckets, Id, IdList, Input, Number, Position, Text, Vector
 from martlet.learn.labels import (
     ESDFM,
     FNC,
@@ -19,7 +20,7 @@ from martlet.learn.labels import (
 )
 from martlet.learn.loading import load
 from martlet.learn.model import Model, ModelTable
-from martlet.learn.models import DCNv2, DeepFM, Linear, linear, model_of
+from martlet.learn.models import DCNv2, DeepFM, Ensemble, Linear, linear, model_of
 from martlet.learn.optimizers import (
     FTRL,
     SGD,
@@ -45,6 +46,7 @@ from martlet.learn.optimizers import (
     StepDecay,
     WarmUp,
 )
+from martlet.learn.overriding import overridden
 
 __all__ = [
     "ESDFM",
@@ -64,7 +66,9 @@ __all__ = [
     "DelayedFeedback",
     "Dense",
     "Dwell",
+    "Ensemble",
     "Exponential",
+    "Fusion",
     "Id",
     "IdList",
     "Input",
@@ -79,6 +83,8 @@ __all__ = [
     "Number",
     "OnPlateau",
     "Outcome",
+    "Position",
+    "Product",
     "RMSProp",
     "Regression",
     "RowAdaGrad",
@@ -94,9 +100,11 @@ __all__ = [
     "Vector",
     "Wait",
     "WarmUp",
+    "WeightedSum",
     "label_of",
     "linear",
     "load",
     "model_of",
+    "overridden",
     "plain_label",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from martlet.errors import InvalidInput
+from martlet.feature_spec import POSITION
 from martlet.normalising import MOST_WORDS, NUMBER_WORDS, VECTOR_WORDS, bounds_of, buckets_word, words_word
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -201,7 +202,38 @@ class Vector:
             raise InvalidInput(f"normalise of {self.source!r} must be one of {VECTOR_WORDS}, not {self.normalise!r}")
 
 
-IdInput = Id | IdList | Text | Buckets
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place at which an item was shown, from 0, as an id: what places do to clicks is learned apart from the items.
+
+    In learning it is the item's place in the prediction record; places from 99 on are one. In serving it is 0 for every
+    candidate: items are ranked as if each stood first, and the scores are those of the first place.
+    """
+
+    space: str = ""
+
+    @property
+    def source(self) -> str:
+        """No caller names it."""
+        return POSITION
+
+    @property
+    def min_count(self) -> int:
+        """Every place has a row."""
+        return 1
+
+    @property
+    def ttl(self) -> str:
+        """A place stays."""
+        return ""
+
+    @property
+    def max_rows(self) -> int:
+        """As many as there are."""
+        return 0
+
+
+IdInput = Id | IdList | Text | Buckets | Position
 NumberInput = Number | Vector
 Input = IdInput | NumberInput
 

@@ -10,6 +10,8 @@ from martlet.errors import InvalidInput
 from martlet.feature_encoding import ITEM_ID, MASK_SUFFIX
 from martlet.feature_spec import Feature, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt
+from martlet.learn.fusion import Fusion
+from martlet.learn.heads import Head, head_of
 from martlet.learn.inputs import Buckets, IdInput, IdList, Input, Number, Text, Vector, seconds
 from martlet.learn.objective import Label
 from martlet.learn.optimizers import Adam, Dense, Rows, RowWiseAdaGrad
@@ -40,6 +42,7 @@ class Model:
         inputs: for each parameter of the network's `forward` what it reads.
         dense: how the dense weights learn; Adam unless told otherwise.
         rows: how the rows of ids learn; row-wise AdaGrad unless told otherwise.
+        score: of several tasks, how their scores become the one that ranks; the main task's unless told otherwise.
 
     Raises:
         InvalidInput: something cannot work; the message names the layer or the input.
@@ -54,6 +57,7 @@ class Model:
         label: Label,
         dense: Dense | None = None,
         rows: Rows | None = None,
+        score: Fusion | None = None,
     ) -> None:
         if not name:
             raise InvalidInput("a model needs a name")
@@ -63,7 +67,10 @@ class Model:
         self.label = label
         self.dense: Dense = dense or Adam()
         self.rows: Rows = rows or RowWiseAdaGrad()
-        found = probe(self.net, inputs)
+        self.inputs = dict(inputs)
+        self.head = head_of(label, score)
+        _check_outputs(inputs, self.head)
+        found = probe(self.net, inputs, self.head)
         self.weights = found.weights
         _check_weights(self.net, self.weights, set(found.layers.values()))
         self.spec = _spec(inputs, found)
@@ -88,6 +95,12 @@ def _check_names(inputs: Mapping[str, Input]) -> None:
     for name in inputs:
         if not name.isidentifier() or name in _RESERVED or name in masks:
             raise InvalidInput(f"an input cannot be called {name!r}")
+
+
+def _check_outputs(inputs: Mapping[str, Input], head: Head) -> None:
+    taken = sorted(inputs.keys() & {output.name for output in head.more})
+    if taken:
+        raise InvalidInput(f"an input cannot be called {taken[0]!r}, as an output of this label is")
 
 
 def _check_weights(net: nn.Module, used: tuple[str, ...], embeddings: set[str]) -> None:

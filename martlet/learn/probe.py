@@ -15,7 +15,9 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from martlet.errors import InvalidInput
 from martlet.feature_encoding import MASK_SUFFIX
+from martlet.learn.heads import Head
 from martlet.learn.inputs import IdInput, IdList, Input, Vector
+from martlet.learn.layer_calls import calls_of, first_to_part
 from martlet.learn.rows_in import with_embeddings_replaced, with_rows_in
 
 _ROWS: Final = 3
@@ -38,8 +40,8 @@ class Probe:
     weights: tuple[str, ...]
 
 
-def probe(net: nn.Module, inputs: Mapping[str, Input]) -> Probe:
-    """Runs the network in both forms and checks that all runs give the same.
+def probe(net: nn.Module, inputs: Mapping[str, Input], head: Head) -> Probe:
+    """Runs the network in both forms and checks that all runs give the same, and what the head wants.
 
     Raises:
         InvalidInput: the network cannot work; the message names the layer or the input.
@@ -51,18 +53,25 @@ def probe(net: nn.Module, inputs: Mapping[str, Input]) -> Probe:
     recording = with_embeddings_replaced(net, watch.recorder).eval()
     watch.follow(recording)
     with torch.no_grad(), watch:
-        expected = _run(recording, values, watch)
-        again = _run(recording, values, watch)
-    _check_output(expected)
+        expected = _run(recording, values, watch, head)
+        again = _run(recording, values, watch, head)
+    rows = {name: watch.rows[name] for name in ids if name in watch.rows}
     if not torch.equal(expected, again):
-        raise InvalidInput("the network scores the same inputs differently the second time: it must keep no state")
+        place = _unsteady_layer(net, {**values, **rows})
+        raise InvalidInput(f"{place} gives other numbers for the same inputs the second time: it must keep no state")
     _check_all_used(values, watch)
-    rows = {name: watch.rows[name] for name in ids}
     with torch.no_grad():
-        actual = with_rows_in(net).eval()(**{**values, **rows})
+        actual = head.joined(with_rows_in(net).eval()(**{**values, **rows}))
     if not torch.equal(expected, actual):
         raise InvalidInput("the network looks at the shape of ids: it must only pass them to nn.Embedding")
     return Probe(dict(watch.layers), {name: row.shape[-1] for name, row in rows.items()}, watch.weights_used(recording))
+
+
+def _unsteady_layer(net: nn.Module, values: Mapping[str, torch.Tensor]) -> str:
+    """The layer that gives something else the second time, for a message."""
+    steady = with_rows_in(net).eval()
+    one, other = (calls_of(steady, lambda layer: layer(**values)) for _ in range(2))
+    return first_to_part(one, other) or "the network"
 
 
 class _Recorder(nn.Module):
@@ -159,16 +168,18 @@ class _Watch(TorchFunctionMode):
         self._stack.pop()
 
 
-def _run(net: nn.Module, values: Mapping[str, torch.Tensor], watch: _Watch) -> torch.Tensor:
+def _run(net: nn.Module, values: Mapping[str, torch.Tensor], watch: _Watch, head: Head) -> torch.Tensor:
     try:
         result = net(**values)
     except InvalidInput:
         raise
     except Exception as error:
         raise InvalidInput(f"{watch.place} fails on a batch of {_ROWS}: {error}") from error
-    if not isinstance(result, torch.Tensor):
-        raise InvalidInput(f"the network must give one tensor of logits, not {type(result).__name__}")
-    return result
+    if isinstance(result, torch.Tensor):
+        _check_output(result, head)
+    joined = head.joined(result)
+    _check_output(joined, head)
+    return joined
 
 
 def _values(inputs: Mapping[str, Input]) -> dict[str, torch.Tensor]:
@@ -199,10 +210,12 @@ def _check_parameters(net: nn.Module, inputs: Mapping[str, Input]) -> None:
         raise InvalidInput(f"forward takes {', '.join(map(repr, extra))}, which the model's inputs do not name")
 
 
-def _check_output(output: torch.Tensor) -> None:
-    if output.dtype != torch.float32 or tuple(output.shape) not in {(_ROWS,), (_ROWS, 1)}:
-        shape = ["B" if size == _ROWS else size for size in output.shape]
-        raise InvalidInput(f"the network must give float32 logits of shape [B] or [B, 1], not {output.dtype} {shape}")
+def _check_output(output: torch.Tensor, head: Head) -> None:
+    shapes = {(_ROWS,), (_ROWS, 1)} if head.columns == 1 else {(_ROWS, head.columns)}
+    if output.dtype != torch.float32 or tuple(output.shape) not in shapes:
+        shape = ["B" if size == _ROWS and axis == 0 else size for axis, size in enumerate(output.shape)]
+        wanted = "logits of shape [B] or [B, 1]" if head.columns == 1 else head.wanted
+        raise InvalidInput(f"the network must give float32 {wanted}, not {output.dtype} {shape}")
 
 
 def _check_all_used(values: Mapping[str, torch.Tensor], watch: _Watch) -> None:

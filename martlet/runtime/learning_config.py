@@ -82,11 +82,11 @@ class DriftConfig:
 
     detectors: tuple[Literal["adwin", "page_hinkley", "kswin"], ...] = ()
     features: tuple[str, ...] = ()
-    adwin_delta: float = 1e-5
+    adwin_delta: float = 0.002
     adwin_clock: int = 32
-    page_hinkley_threshold: float = 50.0
+    page_hinkley_threshold: float = 75.0
     page_hinkley_delta: float = 0.005
-    kswin_alpha: float = 1e-8
+    kswin_alpha: float = 1e-7
     kswin_window: int = 500
     kswin_stat: int = 100
     rate_boost: float = 1.0

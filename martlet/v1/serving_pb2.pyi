@@ -118,6 +118,26 @@ class RankRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class TaskWeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
@@ -125,6 +145,7 @@ class RankRequest(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     EXPLORATION_FIELD_NUMBER: _builtins.int
+    TASK_WEIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     session_id: _builtins.str
     """Pins the user session to one version; empty: the user is the session."""
@@ -142,6 +163,12 @@ class RankRequest(_message.Message):
     def exploration(self) -> Global___Exploration:
         """Absent: as the replica is configured."""
 
+    @_builtins.property
+    def task_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Of a version of several tasks: items are ranked by the sum of the tasks' scores times these weights, and that is
+        their score. One task with weight 1 is that task alone. Empty: as the version has it.
+        """
+
     def __init__(
         self,
         *,
@@ -152,10 +179,11 @@ class RankRequest(_message.Message):
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
         version: _builtins.int = ...,
         exploration: Global___Exploration | None = ...,
+        task_weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["exploration", b"exploration", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "context", b"context", "exploration", b"exploration", "model", b"model", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "context", b"context", "exploration", b"exploration", "model", b"model", "session_id", b"session_id", "task_weights", b"task_weights", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,6 +442,26 @@ class RecommendRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class TaskWeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MODEL_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
@@ -423,6 +471,7 @@ class RecommendRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     EXPLORATION_FIELD_NUMBER: _builtins.int
+    TASK_WEIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     session_id: _builtins.str
     k: _builtins.int
@@ -441,6 +490,12 @@ class RecommendRequest(_message.Message):
     def exploration(self) -> Global___Exploration:
         """Absent: as the replica is configured."""
 
+    @_builtins.property
+    def task_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Of a version of several tasks: items are ranked by the sum of the tasks' scores times these weights, and that is
+        their score. One task with weight 1 is that task alone. Empty: as the version has it.
+        """
+
     def __init__(
         self,
         *,
@@ -453,10 +508,11 @@ class RecommendRequest(_message.Message):
         version: _builtins.int = ...,
         filter: Global___ItemFilter | None = ...,
         exploration: Global___Exploration | None = ...,
+        task_weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["exploration", b"exploration", "filter", b"filter", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exclude", b"exclude", "exploration", b"exploration", "filter", b"filter", "k", b"k", "model", b"model", "session_id", b"session_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exclude", b"exclude", "exploration", b"exploration", "filter", b"filter", "k", b"k", "model", b"model", "session_id", b"session_id", "task_weights", b"task_weights", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,6 +1,7 @@
 """Serving's messages to values and back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ class RankQuery:
 
     Attributes:
         exploration: None: as the replica is configured.
+        task_weights: of a version of several tasks, what the score of each counts; none: as the version has it.
     """
 
     model: str
@@ -28,6 +30,7 @@ class RankQuery:
     version: int
     input: RankInput
     exploration: Exploration | None = None
+    task_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class RecommendQuery:
     Attributes:
         filter: which items may be answered; None: all on offer.
         exploration: None: as the replica is configured.
+        task_weights: of a version of several tasks, what the score of each counts; none: as the version has it.
     """
 
     model: str
@@ -48,6 +52,7 @@ class RecommendQuery:
     exclude: frozenset[ItemId]
     filter: ItemFilter | None = None
     exploration: Exploration | None = None
+    task_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def rank_query(message: serving_pb2.RankRequest) -> RankQuery:
     """Decodes a request.
 
     Raises:
-        InvalidInput: an empty or repeated candidate id, an empty feature value, or a bad exploration.
+        InvalidInput: an empty or repeated candidate id, an empty feature value, a bad exploration or weight.
     """
     items = [id_of(candidate.item_id, "a candidate's item_id") for candidate in message.candidates]
     if not items:
@@ -98,6 +103,7 @@ def rank_query(message: serving_pb2.RankRequest) -> RankQuery:
             [values_of(candidate.features) for candidate in message.candidates],
         ),
         _exploration_of(message),
+        _task_weights_of(message),
     )
 
 
@@ -119,7 +125,16 @@ def recommend_query(message: serving_pb2.RecommendRequest) -> RecommendQuery:
         frozenset(id_of(item, "an excluded item_id") for item in message.exclude),
         item_filter_of(message.filter) if message.HasField("filter") else None,
         _exploration_of(message),
+        _task_weights_of(message),
     )
+
+
+def _task_weights_of(message: serving_pb2.RankRequest | serving_pb2.RecommendRequest) -> dict[str, float]:
+    weights = dict(message.task_weights)
+    for task, weight in weights.items():
+        if not np.isfinite(weight):
+            raise InvalidInput(f"task_weights: the weight of {task!r} must be a number, not {weight}")
+    return weights
 
 
 def rank_response(ranking: Ranking) -> serving_pb2.RankResponse:
@@ -170,6 +185,7 @@ def rank_request(query: RankQuery) -> serving_pb2.RankRequest:
         candidates=candidates,
         version=query.version,
         exploration=_exploration_message(query.exploration),
+        task_weights=query.task_weights,
     )
 
 
@@ -185,6 +201,7 @@ def recommend_request(query: RecommendQuery) -> serving_pb2.RecommendRequest:
         version=query.version,
         filter=None if query.filter is None else item_filter_message(query.filter),
         exploration=_exploration_message(query.exploration),
+        task_weights=query.task_weights,
     )
 
 

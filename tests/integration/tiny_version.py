@@ -208,7 +208,7 @@ def composed_model(buckets: int) -> ModelProto:
     output = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"])
     graph = helper.make_graph(g.nodes, "dense", inputs, [output], [*g.constants, *weights])
     dense = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    return compose(SPEC, (TableSpec(TABLE, WIDTH, buckets, ID_FEATURES),), dense, "sigmoid")
+    return compose(SPEC, (TableSpec(TABLE, WIDTH, buckets, ID_FEATURES),), dense)
 
 
 def _lookup(g: _Graph, keys: str, buckets: int) -> tuple[str, str]:

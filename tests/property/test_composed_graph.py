@@ -20,6 +20,8 @@ from onnx.reference import ReferenceEvaluator
 from martlet.feature_encoding import MASK_SUFFIX, feed, list_mask, signature_of
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec, Side
 from martlet.keys import space_salt, wrap_int64
+from martlet.learn import Product, WeightedSum
+from martlet.learn.heads import IDENTITY, SIGMOID, SOFTMAX, Head, TaskHead
 from martlet.signature import LOGIT, SCORE
 from trainer_svc.export.compose import TableSpec, compose, materialise
 from trainer_svc.table import EmbeddingTable
@@ -213,7 +215,9 @@ ONE_OF_EACH = (
 
 def test_the_signature_is_that_of_the_spec() -> None:
     stage = Stage.of(ONE_OF_EACH, 0)
-    graph = compose(stage.spec, stage.specs, dense_part(dense_shapes(stage.spec)), "identity").graph
+    graph = compose(
+        stage.spec, stage.specs, dense_part(dense_shapes(stage.spec)), Head((TaskHead("", 0, 1, "identity"),))
+    ).graph
     signature = signature_of(stage.spec)
     assert [value.name for value in graph.input] == [tensor.name for tensor in signature.inputs]
     assert [value.name for value in graph.output] == [tensor.name for tensor in signature.outputs]
@@ -267,11 +271,58 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     shapes = dense_shapes(stage.spec)
     with pytest.raises(ValueError, match="opset 17"):
         compose(stage.spec, stage.specs, dense_part(shapes, opset=17))
-    with pytest.raises(ValueError, match="link 'softmax'"):
-        compose(stage.spec, stage.specs, dense_part(shapes), "softmax")
     with pytest.raises(ValueError, match=r"dense part's inputs \['stranger'\]"):
         compose(stage.spec, stage.specs, dense_part({**shapes, "stranger": (1,)}))
     dense = dense_part(shapes)
     dense.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "t3.rows"))
     with pytest.raises(ValueError, match=r"two things in one graph: t3\.rows"):
         compose(stage.spec, stage.specs, dense)
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> Head:
+    """Tasks of every kind, fused or not; or a label that is the only one."""
+    kinds = [(SIGMOID, 1), (IDENTITY, 1), (SOFTMAX, 2), (SOFTMAX, 4)]
+    chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4))
+    named = len(chosen) > 1 or draw(st.booleans())
+    tasks: list[TaskHead] = []
+    for number, (link, columns) in enumerate(chosen):
+        tasks.append(TaskHead(f"k{number}" if named else "", sum(task.columns for task in tasks), columns, link))
+    weights = st.floats(-2, 2, width=32)
+    sums = st.dictionaries(st.sampled_from([task.name for task in tasks]), weights, min_size=1).map(WeightedSum)
+    positive = [task.name for task in tasks if task.link != IDENTITY]
+    choices = [st.none()] + [sums] * named
+    if named and positive:
+        powers = st.dictionaries(st.sampled_from(positive), st.floats(0, 2, width=32), min_size=1)
+        choices.append(powers.map(Product))
+    return Head(tuple(tasks), draw(st.one_of(choices)))
+
+
+@given(heads(), st.integers(0, 5), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=60)
+def test_a_head_serves_what_it_says(head: Head, n: int, seed: int) -> None:
+    """Here the dense part gives its input back: the logits are known."""
+    spec = FeatureSpec((Feature("v", "v", FeatureKind.VECTOR, Side.ITEM, max_len=head.columns),), {})
+    shape = ["n"] if head.columns == 1 else ["n", head.columns]
+    flat = helper.make_node("Reshape", ["v", "flat"], ["answer"])
+    node = flat if head.columns == 1 else helper.make_node("Identity", ["v"], ["answer"])
+    minus_one = helper.make_node("Constant", [], ["flat"], value_ints=[-1])
+    dense = helper.make_model(
+        helper.make_graph(
+            [minus_one, node],
+            "dense",
+            [helper.make_tensor_value_info("v", TensorProto.FLOAT, ["n", head.columns])],
+            [helper.make_tensor_value_info("answer", TensorProto.FLOAT, shape)],
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    graph = compose(spec, (), dense, head)
+    onnx.checker.check_model(graph, full_check=True)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    logits = np.random.default_rng(seed).normal(0, 5, (n, head.columns)).astype(np.float32)
+    names = [output.name for output in signature_of(spec, head.more).outputs]
+    assert [output.name for output in session.get_outputs()] == names
+    found = dict(zip(names, session.run(names, {"v": logits, "row_of_user": np.zeros(n, np.int64)}), strict=True))
+    for name, wanted in head.outputs(logits).items():
+        np.testing.assert_allclose(np.asarray(found[name]), wanted, rtol=2e-5, atol=2e-6, err_msg=name)

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import martlet.learn as ml
 from benchmarks.training.crash_trainer import BREAKS
 from martlet.errors import Corrupt
 from martlet.events import Outcome
+from martlet.learn.labels import LabelRule
 from martlet.wire.events import decode_event
 from tests.unit.trainer.streams import Label, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, INEXACT, World, until_quiet
@@ -22,8 +24,16 @@ from trainer_svc.outcome_account import AccountState
 from trainer_svc.training_loop import TrainingLoop
 
 SEED, EVENTS = 11, 70
-LABELS = {"explicit": Label(), "window": Label("rating", 20_000_000, explicit=False)}
-BEGANS = {"explicit": BEGAN, "window": INEXACT}
+LABELS: dict[str, LabelRule] = {
+    "explicit": Label(),
+    "window": Label("rating", 20_000_000, explicit=False),
+    "sampled": ml.Binary("rating", "20s", negatives=0.4, takes_back="view"),
+    "fnw": ml.Binary("rating", "20s", delayed=ml.FNW()),
+    "es-dfm": ml.Binary("rating", "20s", delayed=ml.ESDFM("1s", buckets=64)),
+    "fnc": ml.Binary("rating", "20s", delayed=ml.FNC("1s", buckets=64)),
+    "tasks": ml.MultiTask({"first": ml.Binary("rating", "9s"), "second": ml.Regression(("rating", "view"), "20s")}),
+}
+BEGANS = {label: INEXACT if label == "window" else BEGAN for label in LABELS}
 
 
 def told_and_unreadable() -> tuple[set[str], int]:
@@ -105,7 +115,7 @@ def check_same(deaths: frozenset[int], label: str, root: Path) -> None:
 
 @pytest.mark.parametrize("label", LABELS)
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_trainer_killed_anywhere_goes_on_as_if_it_had_not_been(
     label: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -135,7 +145,7 @@ def test_a_commit_in_a_broken_order_is_noticed(broken: str, tmp_path: Path, monk
 
 @pytest.mark.parametrize("label", LABELS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_a_killed_trainer_did_is_what_its_journal_says(
     label: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -4,7 +4,9 @@ import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from martlet.errors import Corrupt
 from martlet.eventlog.file_log import FileEventReader
 from martlet.events import Outcome
 from martlet.wire.events import decode_event
+from tests.unit.trainer.everything import EVERYTHING
 from tests.unit.trainer.fakes import LinearLearner
 from tests.unit.trainer.streams import Label, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, INEXACT, World, until_quiet
@@ -72,8 +75,9 @@ def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def learned_state(loop: TrainingLoop) -> dict[str, bytes]:
-    learner, *_ = loop.state.learning()
-    return {name: np.asarray(array).tobytes() for name, array in learner.items() if not name.endswith("marks")}
+    learner, *_, treatment = loop.state.learning()
+    both = learner | {f"treatment/{name}": array for name, array in treatment.items()}
+    return {name: np.asarray(array).tobytes() for name, array in both.items() if not name.endswith("marks")}
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -121,9 +125,11 @@ def outcome_in(payload: bytes) -> Outcome | None:
     return event if isinstance(event, Outcome) else None
 
 
-def test_what_was_taken_back_leaves_no_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("learning", [{}, EVERYTHING], ids=["plain", "treated"])
+def test_what_was_taken_back_leaves_no_trace(learning: dict[str, Any], tmp_path: Path) -> None:
     """The learner ends as one that went back is: as its pin's, plus what came after the alarm."""
     world = World(tmp_path)
+    world.began = msgspec.structs.replace(BEGAN, learning=learning)
     events = messy_events(3, 80)
     write_log(tmp_path / "events", events[:60])
     states: dict[str, dict[str, bytes]] = {}

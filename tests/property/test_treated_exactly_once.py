@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from martlet.errors import Corrupt
 from martlet.runtime.learning_config import LearningConfig, learning_of, plain_learning
+from martlet.wire.recorded import user_key_of
+from tests.property import test_rewinds
 from tests.unit.trainer.everything import EVERYTHING
 from tests.unit.trainer.streams import Label, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, World, until_quiet
@@ -130,3 +132,33 @@ def _forgetful(restore: Any) -> Any:
             restore(self, {**state, "counts": np.zeros(2, np.int64)})
 
     return wrong
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rewind_takes_back_what_examples_have_taught_and_no_outcome_is_lost(
+    label: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit learns everything again, rewinds included, and must come to the same bits and figures."""
+    began = msgspec.structs.replace(test_rewinds.BEGANS[label], learning=EVERYTHING)
+    monkeypatch.setitem(test_rewinds.BEGANS, label, began)
+    test_rewinds.check_one_place(test_rewinds.run(tmp_path, label, seed), seed)
+
+
+def test_a_forgotten_user_is_in_no_reservoir_and_no_cohort(tmp_path: Path) -> None:
+    world = world_of(tmp_path, "explicit")
+    write_log(world.root / "events", messy_events(SEED, EVENTS))
+
+    def live(loop: TrainingLoop) -> None:
+        until_quiet(world, loop)
+        kept = {name: array for name, array in loop.state.state().items() if name.endswith("/users")}
+        known = {user for user in range(25) for array in kept.values() if np.uint64(user_key_of(user)) in array}
+        assert len(known) > 3
+        for user in sorted(known):
+            loop.forget(user)
+            until_quiet(world, loop)
+        arrays = loop.state.state()
+        for user in known:
+            assert not any(np.uint64(user_key_of(user)) in arrays[name] for name in kept)
+
+    assert world.life(live)

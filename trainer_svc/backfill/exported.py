@@ -41,7 +41,7 @@ def write_examples(path: Path, spec: FeatureSpec, steps: Iterable[list[LabelledR
     """Writes examples, a row group for each step; returns how many. The file appears whole.
 
     Raises:
-        InvalidInput: pyarrow is not installed.
+        InvalidInput: pyarrow is not installed, or the model has several tasks.
     """
     pa = arrow()
 
@@ -100,6 +100,8 @@ def _schema(pa: Any, spec: FeatureSpec) -> Any:
 
 def _columns(step: list[LabelledRows], spec: FeatureSpec) -> dict[str, Any]:
     batch = batch_of(step, spec.layout)
+    if batch.labels.ndim != 1:
+        raise InvalidInput("examples of a model with several tasks cannot be exported yet")
     block, rows = batch.block, [len(group) for group in step]
 
     def repeated(values: list[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer_svc.drift.detector import Arrays, Doubles
+from trainer_svc.drift.detector import Alarms, Arrays, Doubles
 from trainer_svc.table.compiling import kernel
 
 _SIZES: Final = 48
@@ -53,9 +53,9 @@ class Adwin:
         """Numbers in the window."""
         return int(self._sums[2])
 
-    def update(self, values: Doubles, /) -> npt.NDArray[np.bool_]:
+    def update(self, values: Doubles, /) -> Alarms:
         """See `Detector`."""
-        alarms = np.zeros(values.shape[0], np.bool_)
+        alarms = np.zeros(values.shape[0], np.int8)
         _update(values, alarms, self._totals, self._variances, self._counts, self._sums, self._ticks, self._settings)
         return alarms
 
@@ -78,7 +78,7 @@ class Adwin:
 @kernel
 def _update(
     values: Doubles,
-    alarms: npt.NDArray[np.bool_],
+    alarms: Alarms,
     totals: Doubles,
     variances: Doubles,
     counts: npt.NDArray[np.int64],
@@ -108,9 +108,10 @@ def _update(
         tick += 1
         if tick % clock == 0 and width > grace:
             sums[0], sums[1], sums[2] = total, variance, width
-            alarmed = _shrink(totals, variances, counts, sums, settings)
+            if _shrink(totals, variances, counts, sums, settings):
+                alarmed = True
+                alarms[i] = 1 if sums[0] / sums[2] >= total / width else -1
             total, variance, width = sums[0], sums[1], sums[2]
-            alarms[i] = alarmed
     sums[0], sums[1], sums[2] = total, variance, width
     ticks[0], ticks[2] = tick, alarmed
 

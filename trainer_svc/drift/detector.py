@@ -8,13 +8,14 @@ import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Doubles = npt.NDArray[np.float64]
+Alarms = npt.NDArray[np.int8]
 
 
 class Detector(Protocol):
     """Watches one series of numbers. Not thread-safe."""
 
-    def update(self, values: Doubles, /) -> npt.NDArray[np.bool_]:
-        """Takes numbers in; says behind which of them a change was noticed, bool[n]."""
+    def update(self, values: Doubles, /) -> Alarms:
+        """Takes numbers in; says behind which of them a change was noticed: int8[n], 1 or -1 by where the mean went."""
         ...
 
     def state(self) -> Arrays:

@@ -26,7 +26,7 @@ class DriftWatch:
     """Each detector that the settings name, on each series. Not thread-safe.
 
     Attributes:
-        alarms: by "series/detector", how often a change was noticed.
+        alarms: by "series/detector", how often a change was noticed: of the loss, a rise.
 
     Raises:
         InvalidInput: a setting names a feature that is no number.
@@ -47,8 +47,11 @@ class DriftWatch:
         self.alarms = {f"{series}/{kind}": 0 for series, kind in self._detectors}
 
     def tested(self, losses: Doubles) -> bool:
-        """Losses of examples that were scored before they were learned, in their order; says whether one alarmed."""
-        return self._update(LOSS, np.minimum(losses, MOST_LOSS) / MOST_LOSS)
+        """Losses of examples that were scored before they were learned, in their order; says whether one alarmed.
+
+        That a loss has fallen is no alarm: the learner has learned.
+        """
+        return self._update(LOSS, np.minimum(losses, MOST_LOSS) / MOST_LOSS, rises=True)
 
     def came(self, block: FeatureBlock) -> bool:
         """The values of a batch; says whether a detector alarmed."""
@@ -73,11 +76,12 @@ class DriftWatch:
         for (series, kind), detector in self._detectors.items():
             detector.restore({name: state[f"{kind}/{series}/{name}"] for name in detector.state()})
 
-    def _update(self, series: str, values: Doubles) -> bool:
+    def _update(self, series: str, values: Doubles, *, rises: bool = False) -> bool:
         alarmed = False
         for (watched, kind), detector in self._detectors.items():
             if watched == series:
-                count = int(detector.update(values).sum())
+                alarms = detector.update(values)
+                count = int(np.count_nonzero(alarms > 0 if rises else alarms))
                 self.alarms[f"{series}/{kind}"] += count
                 alarmed |= count > 0
         return alarmed

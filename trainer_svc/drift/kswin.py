@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.errors import InvalidInput
-from trainer_svc.drift.detector import Arrays, Doubles
+from trainer_svc.drift.detector import Alarms, Arrays, Doubles
 from trainer_svc.drift.mersenne_twister import Words, pool_limit, sample, seeded
 from trainer_svc.table.compiling import kernel
 
@@ -48,9 +48,9 @@ class Kswin:
         self._window = np.zeros(window, np.float64)  # a ring
         self._ticks = np.zeros(2, np.int64)  # numbers since the beginning, whether the last was an alarm
 
-    def update(self, values: Doubles, /) -> npt.NDArray[np.bool_]:
+    def update(self, values: Doubles, /) -> Alarms:
         """See `Detector`."""
-        alarms = np.zeros(values.shape[0], np.bool_)
+        alarms = np.zeros(values.shape[0], np.int8)
         _update(values, alarms, self._window, self._ticks, self._words, self._fresh, self._settings)
         return alarms
 
@@ -83,7 +83,7 @@ def critical_distance(size: int, alpha: float) -> int:
 @kernel
 def _update(
     values: Doubles,
-    alarms: npt.NDArray[np.bool_],
+    alarms: Alarms,
     window: Doubles,
     ticks: npt.NDArray[np.int64],
     words: Words,
@@ -105,8 +105,9 @@ def _update(
         for k in range(stat):
             drawn[k] = window[(ticks[0] + chosen[k]) % length]
             recent[k] = window[(ticks[0] + length - stat + k) % length]
-        alarms[i] = _distance(drawn, recent) >= critical
-        ticks[1] = alarms[i]
+        if _distance(drawn, recent) >= critical:
+            alarms[i] = 1 if recent.sum() >= drawn.sum() else -1
+            ticks[1] = 1
 
 
 @kernel

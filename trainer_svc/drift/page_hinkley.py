@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer_svc.drift.detector import Arrays, Doubles
+from trainer_svc.drift.detector import Alarms, Arrays, Doubles
 from trainer_svc.table.compiling import kernel
 
 # count, mean, u, its least, d, its most, whether the last number was an alarm
@@ -38,9 +38,9 @@ class PageHinkley:
         self._settings = np.array([threshold, delta, alpha, least], np.float64)
         self._memory = np.array(_FRESH, np.float64)
 
-    def update(self, values: Doubles, /) -> npt.NDArray[np.bool_]:
+    def update(self, values: Doubles, /) -> Alarms:
         """See `Detector`."""
-        alarms = np.zeros(values.shape[0], np.bool_)
+        alarms = np.zeros(values.shape[0], np.int8)
         _update(values, alarms, self._memory, self._settings)
         return alarms
 
@@ -54,7 +54,7 @@ class PageHinkley:
 
 
 @kernel
-def _update(values: Doubles, alarms: npt.NDArray[np.bool_], memory: Doubles, settings: Doubles) -> None:
+def _update(values: Doubles, alarms: Alarms, memory: Doubles, settings: Doubles) -> None:
     threshold, delta, alpha, least = settings[0], settings[1], settings[2], settings[3]
     count, mean, up, lowest, down, highest, alarmed = (
         memory[0], memory[1], memory[2], memory[3], memory[4], memory[5], memory[6] > 0,
@@ -69,7 +69,8 @@ def _update(values: Doubles, alarms: npt.NDArray[np.bool_], memory: Doubles, set
         down = alpha * down + deviation + delta
         lowest, highest = min(lowest, up), max(highest, down)
         alarmed = count >= least and (up - lowest > threshold or highest - down > threshold)
-        alarms[i] = alarmed
+        if alarmed:
+            alarms[i] = 1 if up - lowest > threshold else -1
     memory[0], memory[1], memory[2], memory[3], memory[4], memory[5], memory[6] = (
         count, mean, up, lowest, down, highest, alarmed,
     )  # fmt: skip

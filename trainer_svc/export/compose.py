@@ -15,33 +15,36 @@ from onnx import helper
 
 from martlet.feature_encoding import signature_of
 from martlet.feature_spec import FeatureSpec
-from martlet.signature import LOGIT, SCORE, TensorSpec
+from martlet.learn.heads import SIGMOID, Head, TaskHead
+from martlet.signature import LOGIT, Signature, TensorSpec
 from trainer_svc.export.graph_builder import ELEMENT_TYPES, GraphBuilder, array_of, external_tensor
+from trainer_svc.export.heads import add_heads
 from trainer_svc.export.id_inputs import TableSpec, add_id_inputs, spread
 
 __all__ = ["TableSpec", "compose", "materialise"]
 
 DENSE: Final = "dense/"
-_LINKS: Final = {"sigmoid": "Sigmoid", "identity": "Identity"}
+ONE_PROBABILITY: Final = Head((TaskHead("", 0, 1, SIGMOID),))
 _FIRST_OPSET: Final = 18  # BitwiseXor, and Split into equal parts
 
 
 def compose(
-    spec: FeatureSpec, tables: Sequence[TableSpec], dense: onnx.ModelProto, link: str = "sigmoid"
+    spec: FeatureSpec, tables: Sequence[TableSpec], dense: onnx.ModelProto, head: Head = ONE_PROBABILITY
 ) -> onnx.ModelProto:
     """Joins lookups and dense part; weights and tables stand outside the graph, under their names.
 
     Args:
         spec: the features and their salts.
         tables: every id feature of the spec belongs to exactly one.
-        dense: inputs are named after the features (rows, a list's rows and `<name>_mask`, numbers as [n, 1]); the one
-            output is float32[n]; its float32 initializers are the weights.
-        link: from logit to score, "sigmoid" or "identity".
+        dense: inputs are named after the features (rows, a list's rows and `<name>_mask`, numbers as [n, 1], vectors as
+            [n, size]); the one output is float32[n], or [n, columns] as the head wants it; its float32 initializers
+            are the weights.
+        head: what is made of the output.
 
     Raises:
         ValueError: the parts do not fit together; says which.
     """
-    _check(dense, link)
+    _check(dense)
     graph = GraphBuilder("lookup")
     ready: dict[str, str] = {}
     for table in tables:
@@ -50,13 +53,15 @@ def compose(
     lacking = [value.name for value in dense.graph.input if value.name not in ready]
     if lacking:
         raise ValueError(f"no feature gives the dense part's inputs {lacking}")
-    nodes, weights = _dense_part(dense, ready)
-    initializers = [*graph.initializers, *weights]
-    _check_names(spec, initializers)
-    score = helper.make_node(_LINKS[link], [LOGIT], [SCORE], name=SCORE)
-    signature = signature_of(spec)
+    output = LOGIT if head.is_plain else DENSE + "output"
+    nodes, weights = _dense_part(dense, ready, output)
+    heads = GraphBuilder("head")
+    add_heads(heads, head, output)
+    initializers = [*graph.initializers, *weights, *heads.initializers]
+    signature = signature_of(spec, head.more)
+    _check_names(signature, initializers)
     onnx_graph = helper.make_graph(
-        [*graph.nodes, *nodes, score],
+        [*graph.nodes, *nodes, *heads.nodes],
         "martlet",
         [_value_info(tensor) for tensor in signature.inputs],
         [_value_info(tensor) for tensor in signature.outputs],
@@ -75,9 +80,7 @@ def materialise(model: bytes, arrays: Mapping[str, npt.NDArray[np.generic]], fol
     return path
 
 
-def _check(dense: onnx.ModelProto, link: str) -> None:
-    if link not in _LINKS:
-        raise ValueError(f"link {link!r} is none of {sorted(_LINKS)}")
+def _check(dense: onnx.ModelProto) -> None:
     opset = max((entry.version for entry in dense.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < _FIRST_OPSET:
         raise ValueError(f"the dense part is of opset {opset}; the lookup needs {_FIRST_OPSET}")
@@ -88,8 +91,7 @@ def _check(dense: onnx.ModelProto, link: str) -> None:
         raise ValueError(f"the dense part has outputs {outputs}; one that a node makes is wanted")
 
 
-def _check_names(spec: FeatureSpec, initializers: Sequence[onnx.TensorProto]) -> None:
-    signature = signature_of(spec)
+def _check_names(signature: Signature, initializers: Sequence[onnx.TensorProto]) -> None:
     names = [tensor.name for tensor in (*signature.inputs, *signature.outputs)] + [t.name for t in initializers]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -106,7 +108,7 @@ def _numbers(graph: GraphBuilder, spec: FeatureSpec) -> dict[str, str]:
 
 
 def _dense_part(
-    dense: onnx.ModelProto, ready: Mapping[str, str]
+    dense: onnx.ModelProto, ready: Mapping[str, str], answer: str
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """The dense graph with its values renamed out of the way; its weights become external, under their own names."""
     constants = {tensor.name for tensor in dense.graph.initializer}
@@ -114,7 +116,7 @@ def _dense_part(
 
     def renamed(name: str) -> str:
         if name == output:
-            return LOGIT
+            return answer
         return ready.get(name) or (name if name in constants or not name else DENSE + name)
 
     nodes: list[onnx.NodeProto] = []

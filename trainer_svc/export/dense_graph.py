@@ -7,7 +7,7 @@ weight is folded, here.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -26,6 +26,7 @@ from trainer_svc.dense_model import DenseModel
 from trainer_svc.export.constant_folding import simplify
 
 _SAMPLE_ROWS: Final = 3  # neither 0 nor 1: torch would take those as fixed
+_MOST_ROWS: Final = 64
 _BATCH: Final = "n"
 _INPUT: Final = "input/"
 _OUTPUT: Final = "output/logit"
@@ -41,10 +42,10 @@ def dense_graph(spec: FeatureSpec, dense: DenseModel) -> onnx.ModelProto:
     Raises:
         InvalidInput: the network cannot be exported, or a weight does not stand in the graph.
     """
-    samples = tuple(_sample(name, spec) for name in dense.input_names)
+    samples = tuple(torch.zeros(_SAMPLE_ROWS, *size) for size in _sizes(spec, dense))
     dense.eval()
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 dense,
                 samples,
@@ -92,16 +93,26 @@ def check_dense_graph(model: onnx.ModelProto, dense: DenseModel) -> None:
         raise InvalidInput(f"the exported graph is not valid: {_first_cause(error)}") from error
 
 
-def _sample(name: str, spec: FeatureSpec) -> torch.Tensor:
+def sample_inputs(dense: DenseModel, rows: int) -> tuple[torch.Tensor, ...]:
+    """Made-up inputs of the dense part; the first rows of more are those of fewer."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = _sizes(dense.spec, dense)
+    return tuple(torch.randn(_MOST_ROWS, *size, generator=generator)[:rows].clone() for size in sizes)
+
+
+def _sizes(spec: FeatureSpec, dense: DenseModel) -> list[tuple[int, ...]]:
+    """What each input of the dense part has behind its batch dimension."""
     features: dict[str, Feature] = {feature.name: feature for feature in spec.features}
+    return [_size(name, features) for name in dense.input_names]
+
+
+def _size(name: str, features: Mapping[str, Feature]) -> tuple[int, ...]:
     feature = features.get(name)
     if feature is None:
-        return torch.ones(_SAMPLE_ROWS, features[name.removesuffix(MASK_SUFFIX)].max_len)
-    if not feature.is_id:
-        return torch.zeros(_SAMPLE_ROWS, feature.max_len)
+        return (features[name.removesuffix(MASK_SUFFIX)].max_len,)
     if feature.kind is FeatureKind.ID_LIST and not feature.pool:
-        return torch.zeros(_SAMPLE_ROWS, feature.max_len, feature.width)
-    return torch.zeros(_SAMPLE_ROWS, feature.width)
+        return feature.max_len, feature.width
+    return (feature.width if feature.is_id else feature.max_len,)
 
 
 def _strip(model: onnx.ModelProto) -> None:
@@ -147,7 +158,7 @@ def _first_cause(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter's own deprecations and its remarks on libraries that are not there are nobody's business here."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

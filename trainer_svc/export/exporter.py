@@ -61,4 +61,4 @@ class Exporter:
             TableSpec(table.name, table.width, size, table.features, dtype)
             for table, (size, dtype) in zip(model.tables, sizes, strict=True)
         )
-        return compose(model.spec, tables, self._dense, model.label.link)
+        return compose(model.spec, tables, self._dense, model.head)

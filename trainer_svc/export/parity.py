@@ -12,7 +12,6 @@ import onnxruntime as ort
 
 from martlet.feature_encoding import feed
 from martlet.feature_spec import FeatureBlock
-from martlet.signature import LOGIT, SCORE
 from trainer_svc.export.compose import materialise
 from trainer_svc.learner import Learner
 
@@ -28,12 +27,14 @@ class Parity:
     Attributes:
         rows: examples compared.
         score: of probabilities, absolute.
-        logit: of logits, over max(1, |logit|).
+        logit: of logits and of scores that are no probabilities, over max(1, |value|).
+        worst: the output that differs most, in its bound.
     """
 
     rows: int
     score: float
     logit: float
+    worst: str = ""
 
     @property
     def holds(self) -> bool:
@@ -54,26 +55,26 @@ class OnnxScorer:
             path = materialise(graph, arrays, Path(folder))
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def scores(self, learner: Learner, block: FeatureBlock) -> tuple[Floats, Floats]:
-        """Scores and logits of a block laid out by the learner's spec."""
-        score, logit = self._session.run([SCORE, LOGIT], feed(learner.spec, block))
-        return score, logit
+    def outputs(self, learner: Learner, block: FeatureBlock) -> dict[str, Floats]:
+        """All outputs for a block laid out by the learner's spec, by name."""
+        names = [str(output.name) for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, feed(learner.spec, block)), strict=True))
 
 
 def check(learner: Learner, scorer: OnnxScorer, blocks: Iterable[FeatureBlock]) -> Parity:
-    """Compares the learner's answers with the graph's."""
-    rows, worst_score, worst_logit = 0, 0.0, 0.0
+    """Compares what the learner's head makes of its logits with the graph's outputs."""
+    rows, worst = 0, {True: (0.0, ""), False: (0.0, "")}
+    head = learner.model.head
     for block in blocks:
-        expected = learner.predict(block).astype(np.float64)
-        score, logit = scorer.scores(learner, block)
-        with np.errstate(over="ignore"):
-            probability = 1.0 / (1.0 + np.exp(-expected))
-        # NaN must win: a comparison with it would be false and hide it.
-        worst_score = _worse(worst_score, np.abs(score - probability))
-        worst_logit = _worse(worst_logit, np.abs(logit - expected) / np.maximum(1.0, np.abs(expected)))
+        expected, found = head.outputs(learner.logits(block)), scorer.outputs(learner, block)
+        for name, wanted in expected.items():
+            probability = head.is_probability(name)
+            scale = 1.0 if probability else np.maximum(1.0, np.abs(wanted))
+            # NaN must win: a comparison with it would be false and hide it.
+            largest = float(np.max(np.abs(found[name] - wanted) / scale, initial=0.0))
+            if not largest <= worst[probability][0]:
+                worst[probability] = largest, name
         rows += block.rows
-    return Parity(rows, worst_score, worst_logit)
-
-
-def _worse(worst: float, differences: npt.NDArray[np.float64]) -> float:
-    return float(np.max(differences, initial=worst))
+    (score, score_name), (logit, logit_name) = worst[True], worst[False]
+    over = logit / MAX_LOGIT_DIFFERENCE > score / MAX_SCORE_DIFFERENCE
+    return Parity(rows, score, logit, logit_name if over else score_name)

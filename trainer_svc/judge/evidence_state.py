@@ -47,6 +47,7 @@ class EvidenceState:
         self._producer = producer
         self._model = rules.model
         self._label = rules.label
+        self._is_judged = rules.label.link == "sigmoid"
         self._source = source
         self.intake = Intake(rules, source.payload, mature=True)
         self._gaps = OpenGaps(rules.label.window_us)
@@ -70,7 +71,9 @@ class EvidenceState:
             self._gaps.labelled(group.prediction.prediction_id)
         self._gaps.advance(self.intake.watermark_us)
         self.step += 1
-        return self._report(rows_of([group for group in examples if not self._is_stale(group, ended_us)]))
+        # The judge compares log-losses: of numbers and classes there is no evidence (`registry.quality: health`).
+        rows = [group for group in examples if not self._is_stale(group, ended_us)] if self._is_judged else []
+        return self._report(rows_of(rows))
 
     def state(self) -> Arrays:
         """Everything, for a checkpoint."""
@@ -97,7 +100,7 @@ class EvidenceState:
         return not self._label.explicit and group.prediction.time_us + self._label.window_us <= ended_us
 
     def _report(self, rows: tuple[EvidenceRow, ...]) -> EvidenceBatch | None:
-        watermark_us, gap = self.intake.watermark_us, self._gaps.total
+        watermark_us, gap = self.intake.watermark_us, self._gaps.total if self._is_judged else 0.0
         due = watermark_us >= self._reported_us + REPORT_INTERVAL_US and gap != self._reported_gap
         if not rows and not due:
             return None

@@ -8,6 +8,7 @@ import torch
 
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec
 from martlet.learn import Linear, Model
+from martlet.learn.labels import Importance
 from martlet.normalising import LOG, signed_log
 from trainer_svc.batch import Batch
 from trainer_svc.dense_inputs import list_counts, numbers_of
@@ -16,6 +17,7 @@ from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.passes.linear_losses import SummedLoss
 from trainer_svc.passes.port import Passed
+from trainer_svc.passes.weighing import weights_of
 from trainer_svc.table.compiling import kernel
 
 Floats = npt.NDArray[np.float32]
@@ -42,8 +44,10 @@ class LinearPasses:
         dense: DenseModel,
         parameters: FlatParameters,
         loss: SummedLoss,
+        importance: Importance | None = None,
     ) -> None:
         self.learns_as_it_scores = True
+        self._importance = importance
         self._spec = spec
         self._features = [feature for lookup in lookups for feature in lookup.features]
         self._lengths = np.array([feature.max_len for feature in self._features], np.int64)
@@ -54,6 +58,7 @@ class LinearPasses:
         self._normalised = [self._numbers.index(name) for name in dense.numbers.running]
         self._parameters = parameters
         self._loss = loss
+        self._shifted = dense.head.shifted
         self._named = dict(dense.named_parameters())
 
     def score(self, block: FeatureBlock, gathered: list[torch.Tensor]) -> Floats:
@@ -64,7 +69,9 @@ class LinearPasses:
         """Forward and backward."""
         shares, values = self._shares(batch.block), self._values(batch.block)
         logits, slopes = self._logits(gathered, shares, values), np.empty(batch.size, np.float32)
-        total = self._loss(logits, batch.labels, batch.weights, slopes)
+        offsets = batch.fitted_offsets(self._shifted)
+        fitted = logits if offsets is None else logits + offsets
+        total = self._loss(fitted, batch.labels, weights_of(batch, logits, self._importance), slopes)
         self._parameters.gradients.zero_()
         add_dense_gradients(slopes, values, self._gradient(_WEIGHTS), self._gradient(_BIAS))
         gradients = [np.empty(tuple(rows.shape), np.float32) for rows in gathered]

@@ -18,7 +18,7 @@ class Passed:
     """What a forward and a backward pass gave. The dense gradients stand in the parameters.
 
     Attributes:
-        logits: float32[n].
+        logits: float32[n], or [n, columns] of the model's head.
         total: the loss, summed over the examples with their weights.
         gradients: for each table of its gathered rows, of the total.
     """
@@ -37,7 +37,10 @@ class Passes(Protocol):
         ...
 
     def score(self, block: FeatureBlock, gathered: list[torch.Tensor]) -> Floats:
-        """Logits, float32[n], from the rows of each table: float32[N, width] in the order of `TableLookup.spread`."""
+        """Logits, float32[n] or [n, columns], from the rows of each table.
+
+        `gathered`: float32[N, width], in the order of `TableLookup.spread`.
+        """
         ...
 
     def learn(self, batch: Batch, gathered: list[torch.Tensor]) -> Passed:

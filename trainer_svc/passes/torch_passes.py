@@ -8,6 +8,7 @@ import torch
 
 from martlet.feature_encoding import MASK_SUFFIX
 from martlet.feature_spec import FeatureBlock, FeatureKind, FeatureSpec
+from martlet.learn.labels import Importance
 from martlet.learn.losses import Loss
 from trainer_svc.batch import Batch
 from trainer_svc.dense_inputs import dense_inputs, owned
@@ -15,6 +16,7 @@ from trainer_svc.dense_model import DenseModel
 from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.passes.port import Passed
+from trainer_svc.passes.weighing import weights_of
 
 Floats = npt.NDArray[np.float32]
 _TRIAL_ROWS: Final = 5
@@ -34,12 +36,15 @@ class TorchPasses:
         dense: DenseModel,
         parameters: FlatParameters,
         loss: Loss,
+        importance: Importance | None = None,
     ) -> None:
+        self._importance = importance
         self._spec = spec
         self._lookups = lookups
         self._dense = dense
         self._parameters = parameters
         self._loss = loss
+        self._shifted = dense.head.shifted
         self._buffers = list(dense.net.buffers())
         self._kept: list[torch.Tensor] = []
         self.learns_as_it_scores = _learns_as_it_scores(dense, spec)
@@ -58,7 +63,10 @@ class TorchPasses:
         if not self.learns_as_it_scores:  # switching the mode of every layer costs as much as a small layer
             self._dense.train(batch.size > 1)
         logits = self._dense(*dense_inputs(self._spec, self._lookups, batch.block, leaves))
-        total = self._loss.total(logits, owned(batch.labels), owned(batch.weights))
+        weights = weights_of(batch, logits.detach().numpy(), self._importance)
+        offsets = batch.fitted_offsets(self._shifted)
+        fitted = logits if offsets is None else logits + owned(offsets)
+        total = self._loss.total(fitted, owned(batch.labels), owned(weights))
         total.backward()  # type: ignore[no-untyped-call]
         if not self.learns_as_it_scores:
             self._dense.eval()

@@ -56,6 +56,7 @@ class StoredExamples:
             "weights": np.zeros(capacity, np.float32),
             "offsets": np.zeros(capacity, np.float32),
             "insertions": np.zeros(capacity, np.uint8),
+            "late": np.ones(capacity, np.float32),
             "users": np.zeros(capacity, np.uint64),
             "times_us": np.zeros(capacity, np.int64),
         }
@@ -83,6 +84,7 @@ class StoredExamples:
             "weights": batch.weights[rows],
             "offsets": 0 if batch.offsets is None else batch.offsets[rows],
             "insertions": 0 if batch.insertions is None else batch.insertions[rows],
+            "late": 1 if batch.late is None else batch.late[rows],
             "users": origins.users[rows],
             "times_us": origins.times_us[rows],
         }
@@ -98,7 +100,8 @@ class StoredExamples:
         )
         offsets = got["offsets"] if got["offsets"].any() else None
         insertions = got["insertions"] if got["insertions"].any() else None
-        batch = Batch(block, got["labels"], got["weights"], offsets, insertions)
+        late = got["late"] if (got["late"] != 1).any() else None
+        batch = Batch(block, got["labels"], got["weights"], offsets, insertions, late)
         return batch, Origins(got["users"], got["times_us"])
 
     def forget(self, user: int) -> None:
@@ -149,6 +152,7 @@ def joined(batch: Batch, more: Batch) -> Batch:
         weights=np.concatenate([batch.weights, more.weights]),
         offsets=_beside(batch, batch.offsets, more, more.offsets),
         insertions=_beside(batch, batch.insertions, more, more.insertions),
+        late=_beside(batch, batch.late, more, more.late, 1),
     )
 
 
@@ -168,6 +172,7 @@ def rows_of(batch: Batch, rows: npt.NDArray[np.int64]) -> Batch:
         weights=batch.weights[rows],
         offsets=None if batch.offsets is None else batch.offsets[rows],
         insertions=None if batch.insertions is None else batch.insertions[rows],
+        late=None if batch.late is None else batch.late[rows],
     )
 
 
@@ -176,12 +181,13 @@ def main_labels(batch: Batch) -> npt.NDArray[np.float32]:
     return batch.labels if batch.labels.ndim == 1 else batch.labels[:, 0]
 
 
-def _beside(one: Batch, own: Column | None, other: Batch, more: Column | None) -> Column | None:
-    """Two optional columns as one; zeros for what one of them lacks."""
+def _beside(one: Batch, own: Column | None, other: Batch, more: Column | None, lacking: int = 0) -> Column | None:
+    """Two optional columns as one; `lacking` for what one of them lacks."""
     given = own if own is not None else more
     if given is None:
         return None
     parts = (
-        np.zeros(batch.size, given.dtype) if column is None else column for batch, column in ((one, own), (other, more))
+        np.full(batch.size, lacking, given.dtype) if column is None else column
+        for batch, column in ((one, own), (other, more))
     )
     return np.concatenate([*parts])

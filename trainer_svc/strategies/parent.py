@@ -65,7 +65,7 @@ def restore_parent(
     reader = FileEventReader(folder)
     try:
         journal = ReadOnlyJournal(reader)
-        builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec))
+        builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec, model.head.more))
         restorer = Restorer(
             journal, FolderCheckpoints(folder / checkpoints, 1), make_state, builder.build, FoundingFolder(folder)
         )

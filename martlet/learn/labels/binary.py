@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from martlet.errors import InvalidInput
-from martlet.learn.labels.delayed import FNC, FNW, DelayedFeedback, Wait, wait_us
+from martlet.learn.labels.delayed import DelayedFeedback, Wait, wait_us
 from martlet.learn.labels.outcomes import Events, outcomes_of, window_us
 from martlet.learn.labels.rule import Reading, TaskRule
 from martlet.learn.losses import BinaryCrossEntropy, Loss
@@ -44,13 +44,12 @@ class Binary:
         waits = wait_us(self.delayed)
         if waits is not None and waits >= window:
             raise InvalidInput("the wait must be shorter than the window")
-        special = [bool(self.takes_back), self.negatives < 1, waits is not None]
-        if self.explicit and any(special):
+        special = [bool(self.takes_back), self.negatives < 1]
+        if self.explicit and (waits is not None or any(special)):
             raise InvalidInput("takes_back, negatives and delayed are for labels that are not explicit")
-        if waits is not None and sum(special) > 1:
-            raise InvalidInput(
-                "takes_back and negatives need the method Wait: the others' weights know nothing of them"
-            )
+        special.append(any(outcome.weight != 1 for outcome in outcomes))
+        if waits is not None and any(special):
+            raise InvalidInput("weights, takes_back and negatives need the method Wait: others know nothing of them")
 
     @property
     def window_us(self) -> int:
@@ -75,8 +74,7 @@ class Binary:
             rest=None if self.explicit else 0.0,
             once=not self.explicit,
             takes_back=self.takes_back,
-            wait_us=wait_us(self.delayed),
-            enters_all=isinstance(self.delayed, FNW | FNC),
+            delayed=self.delayed,
             keep=self.negatives,
         )
         return (rule,)

@@ -22,13 +22,20 @@ class FNW:
     """Fake negative weighted (Ktena et al. 2019, arXiv 1907.06558): weights by the learner's own probability.
 
     Attributes:
-        wait: how long after a prediction its items enter as negatives; "" means at once.
+        wait: how long after a prediction its items enter, those without a positive as negatives; "" means at once, and
+            all as negatives, as in the paper. With a wait the weights need the share of positives that come after it,
+            item by item: a small classifier learns that along, from what is known at the window's end.
+        rate: that classifier's learning rate (AdaGrad).
+        buckets: its weights, which ids are hashed to.
     """
 
     wait: str = ""
+    rate: float = 0.15
+    buckets: int = 1 << 16
 
     def __post_init__(self) -> None:
         seconds(self.wait)
+        _check_classifier(self.rate, self.buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +46,16 @@ class FNC:
     is fitted by the likelihood of b, so what is served is σ(f), a probability, with nothing to correct behind it.
 
     Attributes:
-        wait: how long after a prediction its items enter as negatives; "" means at once.
+        wait, rate, buckets: as `FNW` has them.
     """  # noqa: RUF002
 
     wait: str = ""
+    rate: float = 0.15
+    buckets: int = 1 << 16
 
     def __post_init__(self) -> None:
         seconds(self.wait)
+        _check_classifier(self.rate, self.buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +76,17 @@ class ESDFM:
     def __post_init__(self) -> None:
         if seconds(self.wait) == 0:
             raise InvalidInput("ES-DFM needs a wait, such as 15m; without one, take FNW")
-        if not 0 < self.rate < 10:  # noqa: PLR2004  beyond any sense
-            raise InvalidInput(f"the rate must be between 0 and 10, not {self.rate}")
-        if self.buckets < 2:  # noqa: PLR2004  one is for the bias
-            raise InvalidInput(f"there must be 2 buckets at least, not {self.buckets}")
+        _check_classifier(self.rate, self.buckets)
 
 
 DelayedFeedback = Wait | FNW | FNC | ESDFM
+
+
+def _check_classifier(rate: float, buckets: int) -> None:
+    if not 0 < rate < 10:  # noqa: PLR2004  beyond any sense
+        raise InvalidInput(f"the rate must be between 0 and 10, not {rate}")
+    if buckets < 2:  # noqa: PLR2004  one is for the bias
+        raise InvalidInput(f"there must be 2 buckets at least, not {buckets}")
 
 
 def wait_us(method: DelayedFeedback) -> int | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from martlet.errors import InvalidInput
 from martlet.learn.labels.outcomes import Events, outcomes_of, window_us
 from martlet.learn.labels.rule import Reading, TaskRule
-from martlet.learn.losses import Loss
+from martlet.learn.losses import Loss, SoftmaxCrossEntropy
 
 _FEWEST = 2
 
@@ -69,12 +69,8 @@ class MultiClass:
 
     @property
     def loss(self) -> Loss:
-        """What it is learned with.
-
-        Raises:
-            InvalidInput: not yet.
-        """
-        raise InvalidInput("a label of several classes cannot be learned yet")
+        """What it is learned with."""
+        return SoftmaxCrossEntropy()
 
     @property
     def link(self) -> str:

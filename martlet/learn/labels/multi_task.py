@@ -9,7 +9,7 @@ from martlet.learn.labels.delayed import Wait
 from martlet.learn.labels.multi_class import MultiClass
 from martlet.learn.labels.regression import Regression
 from martlet.learn.labels.rule import TaskRule
-from martlet.learn.losses import Loss
+from martlet.learn.losses import Loss, TaskLosses
 
 SingleLabel = Binary | Regression | MultiClass
 
@@ -68,12 +68,10 @@ class MultiTask:
 
     @property
     def loss(self) -> Loss:
-        """What it is learned with.
-
-        Raises:
-            InvalidInput: not yet.
-        """
-        raise InvalidInput("a label of several tasks cannot be learned yet")
+        """What it is learned with: the sum of the tasks' losses."""
+        labels = self.labels.values()
+        columns = [label.size if isinstance(label, MultiClass) else 1 for label in labels]
+        return TaskLosses(tuple(label.loss for label in labels), tuple(columns))
 
     @property
     def link(self) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from martlet.learn.labels.delayed import DelayedFeedback, Wait, wait_us
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -49,8 +51,7 @@ class TaskRule:
             repetitions; else each outcome makes one.
         by_rank: labels come at the window's end only: the greatest number (from 1) of a reading that came, else `rest`.
         takes_back: an outcome of this type makes a positive item negative again; "" means none does.
-        wait_us: when items enter as negatives (see `martlet.learn.labels.delayed`); None: at the window's end.
-        enters_all: those that are positive by then enter, too.
+        delayed: what is done about outcomes that come late.
         keep: the share of negatives that is learned.
     """
 
@@ -60,9 +61,13 @@ class TaskRule:
     once: bool = True
     by_rank: bool = False
     takes_back: str = ""
-    wait_us: int | None = None
-    enters_all: bool = False
+    delayed: DelayedFeedback = Wait()  # noqa: RUF009  immutable
     keep: float = 1.0
+
+    @property
+    def wait_us(self) -> int | None:
+        """When items enter as negatives, after the prediction; None: at the window's end."""
+        return wait_us(self.delayed)
 
     @property
     def judged_at_end(self) -> bool:
@@ -81,6 +86,11 @@ class LabelRule(Protocol):
     @property
     def explicit(self) -> bool:
         """Whether examples come from outcomes alone."""
+        ...
+
+    @property
+    def link(self) -> str:
+        """How the main task's logit becomes a score: "sigmoid", "identity" or "softmax"."""
         ...
 
     @property

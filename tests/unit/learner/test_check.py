@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import martlet.learn as ml
+from martlet.errors import InvalidInput
 from tests.unit.learn.shop import MODEL as SHOP
 from tests.unit.learner.samples import LABEL
 from trainer_svc.check import check
@@ -60,3 +61,66 @@ def test_a_model_that_cannot_be_served_fails(
     assert not report.passed
     assert report.findings[-1].name == failing, report.render()
     assert "cannot be served as it is" in report.render()
+
+
+class Deep(nn.Module):
+    """A layer of a test's own, inside a layer, inside the network."""
+
+    def __init__(self, odd: nn.Module) -> None:
+        super().__init__()
+        self.item = nn.Embedding(1, 4)
+        self.tower = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), odd), nn.Linear(4, 1))
+
+    def forward(self, item: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.tower(self.item(item))
+        return logits
+
+
+class Centred(nn.Module):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows - rows.mean(0)
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return rows * self.calls
+
+
+class OfSeven(nn.Module):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows if rows.shape[0] != 7 else rows * 2
+
+
+class Branching(nn.Module):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows if rows.sum() > 0 else rows * 2
+
+
+class Drawing(nn.Module):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows + torch.rand(1)
+
+
+@pytest.mark.parametrize(
+    ("odd", "finding", "message"),
+    [
+        (Centred(), "independence", r"layer 'tower.1.1' (Centred) looks at the rows beside it"),
+        (Counting(), "determinism", r"layer 'tower.1.1' (Counting) keeps a state that is no buffer"),
+        (OfSeven(), "parity", r"layer 'tower.1.1' (OfSeven) gives other numbers in onnxruntime"),
+        (Branching(), "export", r"layer 'tower.1.1' (Branching) cannot be exported by itself"),
+    ],
+)
+def test_the_layer_is_named(odd: nn.Module, finding: str, message: str) -> None:
+    report = check(ml.Model("odd", Deep(odd), inputs={"item": ml.Id("item_id")}, label=LABEL))
+    assert report.findings[-1].name == finding, report.render()
+    assert message in report.findings[-1].detail
+
+
+def test_a_layer_that_draws_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"layer 'tower.1.1' \(Drawing\) gives other numbers for the same inputs"):
+        ml.Model("odd", Deep(Drawing()), inputs={"item": ml.Id("item_id")}, label=LABEL)

@@ -66,7 +66,8 @@ class LinearLearner:
                 self.table.grow()
                 self._generation += 1
         logits = self._logits(batch.block, self.table.gather(rows))
-        error = (batch.weights * (1.0 / (1.0 + np.exp(-logits)) - batch.labels)).astype(np.float32)
+        labels = batch.labels if batch.labels.ndim == 1 else np.nansum(batch.labels, 1)  # one label in each row
+        error = (batch.weights * (1.0 / (1.0 + np.exp(-logits)) - labels)).astype(np.float32)
         gradients = np.zeros((rows.shape[0], 2), np.float32)
         gradients[:, 0] = np.concatenate([error, error])
         self.table.update(rows, gradients, RowUpdate(RowWiseAdaGrad(), 0.1 * batch.rate))

@@ -28,6 +28,7 @@ class Label:
     window_us: int = 30 * SECOND
     explicit: bool = True
     threshold: float = 4.0
+    link: str = "sigmoid"
 
     @property
     def tasks(self) -> tuple[TaskRule, ...]:

@@ -25,6 +25,7 @@ class Desk:
     def __init__(self, label: Label) -> None:
         self.log: dict[Place, bytes] = {}
         self.account = OutcomeAccount()
+        self.label = label
         self.joiner = Joiner(label, lambda place: RecordedPrediction(self.log[place]), self.account)
         self.now = START
         self.examples: list[tuple[str, int, float, bool]] = []
@@ -46,7 +47,7 @@ class Desk:
 
     def restart(self) -> "Desk":
         state = self.joiner.state()
-        self.joiner = Joiner(self.joiner._label, self.joiner._fetch, self.account)
+        self.joiner = Joiner(self.label, self.joiner._fetch, self.account)
         self.joiner.restore(state)
         return self
 

@@ -173,7 +173,8 @@ class NoBoard:
     def update(self, state: Any, quality: dict[str, float]) -> None: ...
 
 
-def run_thread(loop: StubLoop) -> tuple[LoopThread, list[str]]:
+def run_thread(loop: StubLoop, turns: int = 0) -> tuple[LoopThread, list[str]]:
+    """Lets it live for a moment, and until it has turned so often."""
     ending, told = threading.Event(), list[str]()
     thread = LoopThread(
         cast("Any", loop), cast("Any", NoBoard()), SystemClock(), 0.001, ending,
@@ -181,6 +182,10 @@ def run_thread(loop: StubLoop) -> tuple[LoopThread, list[str]]:
     )  # fmt: skip
     thread.start()
     asyncio.run(asyncio.sleep(0.05))
+    for _ in range(500):
+        if loop.turns >= turns:
+            break
+        asyncio.run(asyncio.sleep(0.01))
     ending.set()
     thread.join(5)
     return thread, told
@@ -188,7 +193,7 @@ def run_thread(loop: StubLoop) -> tuple[LoopThread, list[str]]:
 
 def test_the_thread_turns_until_it_is_to_end_and_closes() -> None:
     loop = StubLoop([])
-    thread, told = run_thread(loop)
+    thread, told = run_thread(loop, turns=4)
     assert (thread.failure, told, loop.closed) == (None, ["recovered"], True)
     assert loop.turns > 3
 

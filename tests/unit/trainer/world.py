@@ -9,6 +9,7 @@ import msgspec
 
 from martlet.eventlog.erasure import FileEventEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.learn.labels import LabelRule
 from martlet.manifest import BlobRef
 from martlet.versions import LineageState, VersionRecord
 from martlet.wire.recorded import RecordedPrediction
@@ -165,10 +166,10 @@ class World:
     """Everything outside the process. `life` is one process."""
 
     def __init__(
-        self, root: Path, label: Label | None = None, now_us: int = START + 1000 * SECOND, interval_s: float = 0.0
+        self, root: Path, label: LabelRule | None = None, now_us: int = START + 1000 * SECOND, interval_s: float = 0.0
     ) -> None:
         self.root = root
-        self.label = label or Label()
+        self.label: LabelRule = label or Label()
         self.clock = StillClock(now_us)
         self.store = MemoryStore()
         self.registry = FakeRegistry(self.store)

@@ -1,0 +1,165 @@
+"""`python -m benchmarks.learning.negatives`: is a score still a probability when few negatives are learned?
+
+A made-up stream of slates whose law is known: an impression is clicked with probability σ(b + user + item), two or
+three in a hundred, users and items of Zipf's frequencies. The joiner keeps negatives at the rates 1, 0.1 and 0.01; they
+are learned with the offset -log r. In the end the learner's scores of fresh impressions are held against the law's
+probabilities: expected calibration error over 15 bins of equal size, and predicted over true clicks.
+"""  # noqa: RUF002
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+import martlet.learn as ml
+from benchmarks.figures import Figures, Target, at_most
+from benchmarks.learning.impressions import PARTITION, START_US, Course, Hours, learn
+from martlet.eventlog.file_log import FileEventWriter
+from martlet.events import Arm, Event, Outcome, Prediction
+from martlet.feature_spec import FeatureBlock
+from martlet.manifest import spec_digest
+from martlet.wire.events import encode_event
+
+Floats = npt.NDArray[np.float64]
+USERS: Final = 200
+ITEMS: Final = 200
+SLATE: Final = 50
+STRETCH: Final = 20  # slates that the trainer reads at once: a step learns its clicks first, then its negatives
+FRESH: Final = 400_000
+BINS: Final = 15
+RATES: Final = {"1": 1.0, "01": 0.1, "001": 0.01}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many slates are learned."""
+
+    slates: int
+
+
+SPACING_US: Final = 20_000  # so that a window is a small part of the stream
+BATCH: Final = 64
+QUICK: Final = Size(20_000)
+FULL: Final = Size(80_000)
+
+
+class Law:
+    """Who clicks on what."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self._users, self._items = random.normal(0, 0.5, USERS), random.normal(0, 0.7, ITEMS)
+        self._often = 1 / np.arange(1, ITEMS + 1)
+        self._often /= self._often.sum()
+
+    def drawn(self, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Users, int64[count], and a slate of items for each, int64[count, SLATE]."""
+        users = self._random.integers(0, USERS, count)
+        return users, self._random.choice(ITEMS, (count, SLATE), p=self._often)
+
+    def probabilities(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Floats:
+        """Of a click: float64, of the items' shape."""
+        return np.asarray(1 / (1 + np.exp(4.2 - self._users[users][:, None] - self._items[items])))
+
+
+def model(rate: float) -> ml.Model:
+    """Logistic regression of user and item; both optimizers' steps grow smaller with what they have seen."""
+    inputs = {"user": ml.Id("user_id"), "item": ml.Id("item_id")}
+    label = ml.Binary("click", "1s", negatives=rate)
+    return ml.model_of(
+        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.05)
+    )
+
+
+def negatives(figures: Figures, size: Size) -> None:
+    """All figures."""
+    random = np.random.default_rng(11)
+    law = Law(random)
+    with tempfile.TemporaryDirectory() as folder:
+        hours = write(Path(folder), law, random, size)
+        users, items = law.drawn(FRESH // SLATE)
+        truth = law.probabilities(users, items).reshape(-1)
+        for name, rate in RATES.items():
+            course = learn(model(rate), hours, BATCH)
+            add(figures, name, course, scored(course, users, items), truth)
+
+
+def add(figures: Figures, name: str, course: Course, predicted: Floats, truth: Floats) -> None:
+    """The figures of one rate."""
+    figures.add(f"negatives.ece_at_{name}", calibration_error(predicted, truth), "", at_most(0.005))
+    within = Target(0.01, "within", lambda value: abs(value - 1) <= 0.01)  # noqa: PLR2004
+    figures.add(f"negatives.predicted_over_true_at_{name}", float(predicted.sum() / truth.sum()), "", within)
+    figures.add(f"negatives.examples_at_{name}", course.state.examples, "")
+    figures.add(f"negatives.prequential_logloss_at_{name}", course.state.quality()["logloss"], "nats")
+
+
+def calibration_error(predicted: Floats, truth: Floats) -> float:
+    """Mean distance of predicted and true means, over bins of equal size by prediction."""
+    order = np.argsort(predicted, kind="stable")
+    parts = [order[a:b] for a, b in pairwise(np.linspace(0, len(order), BINS + 1).astype(int))]
+    return float(np.mean([abs(predicted[part].mean() - truth[part].mean()) for part in parts]))
+
+
+def scored(course: Course, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Floats:
+    """The learner's probabilities of slates."""
+    rows = np.repeat(np.arange(len(users)), SLATE)
+    none = np.zeros((len(users), 0), np.float32), np.zeros((items.size, 0), np.float32)
+    block = FeatureBlock(users[:, None], none[0], items.reshape(-1, 1), none[1], rows)
+    return np.asarray(1 / (1 + np.exp(-course.learner.predict(block).astype(np.float64))))
+
+
+def write(root: Path, law: Law, random: np.random.Generator, size: Size) -> Hours:
+    """The log: slates in equal distances, clicks at once."""
+    writer = FileEventWriter(root, PARTITION, queue_limit=1 << 22)
+    ends, blocks = [], []
+    for stretch in range(size.slates // STRETCH):
+        position = None
+        for event in _events(law, random, stretch * STRETCH, STRETCH):
+            position = writer.append(encode_event(event))
+            if isinstance(event, Prediction):
+                last = event
+        assert position is not None
+        ends.append(position.result().offset)
+        blocks.append(last.features)
+    writer.close()
+    return Hours(root, ends, blocks, STRETCH * SPACING_US)
+
+
+def _events(law: Law, random: np.random.Generator, first: int, count: int) -> Iterator[Event]:
+    users, items = law.drawn(count)
+    clicked = random.random(items.shape) < law.probabilities(users, items)
+    for number in range(count):
+        now = START_US + (first + number) * SPACING_US
+        yield _slate(f"p{first + number}", now, int(users[number]), items[number])
+        for place in np.flatnonzero(clicked[number]).tolist():
+            yield Outcome(f"e{first + number}-{place}", f"p{first + number}", place, "click", 1.0, now)
+
+
+def _slate(name: str, now: int, user: int, items: npt.NDArray[np.int64]) -> Prediction:
+    """The caller's item ids are the places: an item may stand in a slate twice."""
+    none = np.zeros((1, 0), np.float32), np.zeros((SLATE, 0), np.float32)
+    block = FeatureBlock(np.array([[user]]), none[0], items[:, None], none[1], np.zeros(SLATE, np.int64))
+    return Prediction(
+        name, "negatives", now, 1, 1, "salt", 5, 9000, Arm.LIVE, 1, "mt1-x", user, "", tuple(range(SLATE)), None,
+        {1: np.zeros(SLATE, np.float32)}, SPEC, block,
+    )  # fmt: skip
+
+
+SPEC: Final = spec_digest(model(1.0).spec)
+
+
+def main() -> None:
+    """Prints the figures, and writes out/bench/learning_negatives.json."""
+    figures = Figures()
+    negatives(figures, QUICK if os.environ.get("QUICK", "") not in {"", "0"} else FULL)
+    figures.write(Path("out/bench/learning_negatives.json"))
+
+
+if __name__ == "__main__":
+    main()
