@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 USERS: Final = 200
 ITEMS: Final = 200
 SLATE: Final = 50
-STRETCH: Final = 20  # slates that the trainer reads at once: a step learns its clicks first, then its negatives
+STRETCH: Final = 5  # slates that the trainer reads at once: a step learns its clicks first, then its negatives
 BINS: Final = 15
 RATES: Final = {"1": 1.0, "01": 0.1, "001": 0.01}
 
@@ -73,7 +73,7 @@ def model(rate: float) -> ml.Model:
     inputs = {"user": ml.Id("user_id"), "item": ml.Id("item_id")}
     label = ml.Binary("click", "1s", negatives=rate)
     return ml.model_of(
-        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.1)
+        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.2)
     )
 
 
