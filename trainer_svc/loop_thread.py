@@ -108,4 +108,5 @@ class LoopThread(threading.Thread):
 
     def _show(self) -> None:
         self._shown = self._clock.monotonic()
-        self._board.update(self._loop.state, self._loop.state.quality())
+        state = self._loop.state
+        self._board.update(state, state.quality() | state.running_quality())

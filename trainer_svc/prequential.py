@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from trainer_svc.evaluation.running import RunningQuality
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -51,6 +53,12 @@ class Prequential:
         self._labels: Floats = np.zeros(window, np.float32)
         self._weights: Floats = np.ones(window, np.float32)
         self._count = 0
+        self._running = RunningQuality(numbers=link != "sigmoid")
+        self._now_us = 0
+
+    def advance(self, now_us: int) -> None:
+        """Event time has come so far: what is tested next is tested then."""
+        self._now_us = now_us
 
     def update(self, logits: Floats, labels: Floats, weights: Floats | None = None) -> None:
         """Adds tested examples. `weights`: how many each stands for; None: itself."""
@@ -59,6 +67,7 @@ class Prequential:
         self._logits[at], self._labels[at] = logits[-window:], labels[-window:]
         self._weights[at] = 1 if weights is None else weights[-window:]
         self._count += logits.shape[0]
+        self._running.update(logits, labels, self._now_us, weights)
 
     def get(self) -> dict[str, float]:
         """`logloss` (or `squared_error`), `auc` and `examples` of the window; a figure without a value is left out."""
@@ -74,10 +83,20 @@ class Prequential:
         auc = area_under_curve(logits, labels)  # of negatives chosen by a hash, it needs no weights
         return figures if np.isnan(auc) else figures | {"auc": auc}
 
+    def running(self) -> dict[str, float]:
+        """Figures over a window of event time, and fading ones (see `RunningQuality`)."""
+        return self._running.get()
+
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays, not copies."""
         count = np.array([self._count], np.int64)
-        return {"logits": self._logits, "labels": self._labels, "weights": self._weights, "count": count}
+        own: dict[str, npt.NDArray[np.generic]] = {
+            "logits": self._logits,
+            "labels": self._labels,
+            "weights": self._weights,
+            "count": count,
+        }
+        return {**own, **{f"running/{name}": array for name, array in self._running.state().items()}}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over (copies)."""
@@ -85,3 +104,5 @@ class Prequential:
         self._labels = np.array(state["labels"], np.float32)
         self._weights = np.array(state.get("weights", np.ones(self._labels.shape)), np.float32)
         self._count = int(state["count"][0])
+        running = {name.removeprefix("running/"): array for name, array in state.items() if "/" in name}
+        self._running.restore(running)

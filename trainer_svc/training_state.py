@@ -163,6 +163,7 @@ class TrainingState:
                     self._recent.append(place)
             self.positions[wanted.partition] = wanted.end
         joined = self.intake.finish(entry.cut, entry.now_us)
+        self._prequential.advance(self.intake.watermark_us)
         for examples in self.batches(self._hold_out(joined.examples)):
             self._test_and_learn(examples)
         self._judge(joined.unlearned)
@@ -311,6 +312,10 @@ class TrainingState:
     def treatment(self) -> TreatmentFigures:
         """What was done about values, events and drift."""
         return self._treatment.figures()
+
+    def running_quality(self) -> dict[str, float]:
+        """Prequential quality over a window of event time, and fading; no part of a version's manifest."""
+        return self._prequential.running()
 
     def predict(self, predictions: Sequence[RecordedPrediction]) -> Floats:
         """The learner's logits for all rows of recorded predictions."""

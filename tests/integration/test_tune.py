@@ -13,7 +13,8 @@ from martlet.runtime.config import Config, load_config
 from tests.unit.evaluation.click_log import SECOND, START, ClickLog
 from trainer_svc.__main__ import main
 from trainer_svc.app import load_model
-from trainer_svc.tuning.trials import Stage, Trial, model_with, run_trial
+from trainer_svc.tuning.settings import configured
+from trainer_svc.tuning.trials import Stage, Trial, run_trial
 
 MODEL = "tests.unit.evaluation.click_log:MODEL"
 LOG = ClickLog(answers=400, users=30, taste=0.0, bias=1.5)
@@ -126,8 +127,7 @@ def test_a_failing_trial_is_a_result(folder: Path, settings: dict[str, Any], tol
 def test_settings_reach_the_models_own_parts() -> None:
     config = replace(Config(), trainer=replace(Config().trainer, model=MODEL))
     model = load_model(config)
-    learning = replace(config.learning, rows={"rate": 0.7}, optimizer={"rate": 0.2}, label={"window": "9s"})
-    tuned = model_with(model, replace(config, learning=learning))
+    tuned = load_model(configured(config, {"rows.rate": 0.7, "optimizer.rate": 0.2, "label.window": "9s"}))
     assert (tuned.rows.rate, tuned.dense.rate, tuned.label.window_us) == (0.7, 0.2, 9 * SECOND)
     assert tuned.spec == model.spec
     assert model.label.window_us == 60 * SECOND

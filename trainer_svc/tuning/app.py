@@ -22,7 +22,7 @@ from trainer_svc.tuning.results import ResultsFile, SearchHead, check_same
 from trainer_svc.tuning.search import search_of
 from trainer_svc.tuning.settings import TRAINER_SETTINGS, configured, full_path
 from trainer_svc.tuning.space import Space
-from trainer_svc.tuning.trials import Stage, TrialResult, model_with
+from trainer_svc.tuning.trials import Stage, TrialResult
 from trainer_svc.tuning.tuning import Effort, tuned
 
 _READ_BYTES: Final = 4 << 20
@@ -56,7 +56,7 @@ def tune(
         NotFound: the log is empty.
     """
     model = load_model(config)
-    _check(plan.space, config, model)
+    _check(plan.space, config)
     numbers = model.label.main.link == "identity"
     metric = plan.metric or ("rmse" if numbers else "logloss")
     more_is_better = direction(metric, numbers=numbers)
@@ -70,11 +70,11 @@ def tune(
     return head, tuned(search, plan.effort, stage, engine, file, shown)
 
 
-def _check(space: Space, config: Config, model: ml.Model) -> None:
+def _check(space: Space, config: Config) -> None:
     """A setting that does not exist fails before the first trial, not in each of them."""
     for path in space.axes:
         full_path(path)
-    model_with(model, configured(config, space.drawn(0, 0)))
+    load_model(configured(config, space.drawn(0, 0)))
 
 
 def _head(config: Config, plan: Plan, metric: str, model: ml.Model, begun: SearchHead | None) -> SearchHead:

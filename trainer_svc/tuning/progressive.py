@@ -1,9 +1,9 @@
 """One pass over the log as a trainer and a server would have made it together: score, then join, then learn.
 
 An answer of the log is scored by the model as it stood when the answer was given, before anything of its step is
-learned: what users would have been told. Its labels come from a joiner of the judge's kind with the label that stands
-in the model's code, so that settings of the label (how late outcomes or negatives are learned) are compared by the
-same truth.
+learned: what users would have been told. Its labels come from a joiner of the judge's kind with the label as it is
+without the settings that are searched, so that settings of the label (how late outcomes or negatives are learned) are
+compared by the same truth.
 """
 
 from collections import deque

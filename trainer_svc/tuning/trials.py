@@ -1,17 +1,14 @@
 """One trial: a model with its settings passes over the log, and its folds are measured. A failure is a result, too."""
 
-import dataclasses
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
-import martlet.learn as ml
 from martlet.clock import SystemClock
-from martlet.errors import InvalidInput
 from martlet.runtime.config import Config
 from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, beginning, load_model, make_state
 from trainer_svc.audit import NoLetters
@@ -92,44 +89,10 @@ def run_trial(trial: Trial) -> TrialResult:
     return TrialResult(trial.number, trial.settings, middle, spread, told)
 
 
-def model_with(model: ml.Model, config: Config) -> ml.Model:
-    """The model with the settings of its label and optimizers as `learning` says.
-
-    Raises:
-        InvalidInput: a setting that they have not.
-    """
-    learning, changed = config.learning, dict[str, Any]()
-    parts = (
-        ("label", "label", learning.label),
-        ("dense", "optimizer", learning.optimizer),
-        ("rows", "rows", learning.rows),
-    )
-    for attribute, section, settings in parts:
-        if settings:
-            changed[attribute] = _replaced(getattr(model, attribute), section, settings)
-    if not changed:
-        return model
-    tuned: ml.Model = ml.Model.__new__(ml.Model)
-    tuned.__dict__.update({**model.__dict__, **changed})
-    return tuned
-
-
-def _replaced(part: Any, section: str, settings: Mapping[str, Any]) -> Any:
-    known = {one.name for one in dataclasses.fields(part)}
-    for name in settings:
-        if name not in known:
-            raise InvalidInput(f"{section}.{name}: {type(part).__name__} has no such setting")
-    try:
-        return replace(part, **settings)
-    except TypeError as error:
-        raise InvalidInput(f"{section}: {error}") from error
-
-
 def _passed(trial: Trial) -> FoldRows:
     stage = trial.stage
     config = configured(stage.config, trial.settings)
-    plain = load_model(config)
-    model, label, batch = model_with(plain, config), plain.label.main, config.trainer.batch_examples
+    model, label, batch = load_model(config), load_model(stage.config).label.main, config.trainer.batch_examples
     with log_readers(config, SystemClock(), 4) as readers:
         weigh = weigher(model.spec.layout, model.label.main)
         source = EventSource(readers[0], readers[1], config.trainer.read_bytes, CACHE_BYTES, weigh)

@@ -84,3 +84,18 @@ def test_the_scoreboard_adds_up_what_each_row_lost() -> None:
     (version, figures) = (board.state().sums[0][0], board.state().sums[0][1:])
     assert version == 4
     assert figures == (4, pytest.approx(losses.sum()), pytest.approx((losses**2).sum()))
+
+
+def test_running_quality_is_in_event_time_and_survives_a_restart() -> None:
+    tested = Prequential(10)
+    z, y = np.array([0.5, -1.0], np.float32), np.array([1.0, 0.0], np.float32)
+    tested.advance(1_000_000)
+    tested.update(z, y)
+    tested.advance(2 * 3_600_000_000)
+    tested.update(-z, y)
+    restored = Prequential(10)
+    restored.restore(tested.state())
+    for one in (tested, restored):
+        figures = one.running()
+        assert figures["window_logloss"] == pytest.approx(float(log_losses(-z, y).mean()), abs=1e-6)
+        assert figures["window_logloss"] > figures["fading_logloss"]

@@ -158,6 +158,9 @@ class StubLoop:
     def quality(self) -> dict[str, float]:
         return {}
 
+    def running_quality(self) -> dict[str, float]:
+        return {}
+
     def turn(self, pause: Callable[[], None]) -> bool:
         self.turns += 1
         if self.failures:

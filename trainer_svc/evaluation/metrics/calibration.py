@@ -52,7 +52,7 @@ def mean(values: Floats, weights: Floats | None = None) -> float:
     if weights is None:
         return ratio(float(values.sum(dtype=np.float64)), float(values.shape[0]))
     own = weights.astype(np.float64)
-    return ratio(float(own @ values.astype(np.float64)), float(own.sum()))
+    return ratio(float((own * values).sum()), float(own.sum()))  # a dot product would wake threads for each of many
 
 
 def log_loss(logits: Floats, labels: Floats, weights: Floats | None = None) -> float:
