@@ -142,6 +142,7 @@ class Joiner:
         self._waiting: dict[str, list[Waiting]] = {}
         self._waiting_dues: list[tuple[int, str]] = []
         self._made = Made()
+        self._traces: list[str] = []
         self._letters: list[DeadLetter] = []
         self.expired = 0
 
@@ -207,8 +208,8 @@ class Joiner:
 
     def take(self) -> Joined:
         """What came since the last call."""
-        joined = Joined(self._made.learned, self._letters, self._made.unlearned)
-        self._made, self._letters = Made(), []
+        joined = Joined(self._made.learned, self._letters, self._traces, self._made.unlearned)
+        self._made, self._letters, self._traces = Made(), [], []
         return joined
 
     def state(self) -> Arrays:
@@ -273,7 +274,7 @@ class Joiner:
         if None in fates:
             self._count_learned(prediction)
             if prediction.trace:
-                self._joined.traces.append(prediction.trace)
+                self._traces.append(prediction.trace)
         elif fates[0] is not None:
             self._account.excluded[fates[0]] += 1
 
