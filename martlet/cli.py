@@ -1,8 +1,8 @@
 """The `martlet` command.
 
-`serve`, `registry`, `train`, `check`, `audit`, `evaluate`, `tune` and `replay` become the program that does it, with
-the remaining arguments; `up` starts the three services together; the others ask the running services and show what
-they say.
+`serve`, `registry`, `train`, `check`, `audit`, `evaluate`, `tune`, `encode` and `replay` become the program that does
+it, with the remaining arguments; `up` starts the three services together; the others ask the running services and show
+what they say.
 """
 
 import argparse
@@ -36,6 +36,7 @@ BECOMES: Final[Mapping[str, Sequence[str]]] = {
     "backfill": ("trainer_svc", "backfill"),
     "export": ("trainer_svc", "export"),
     "evaluate": ("trainer_svc", "evaluate"),
+    "encode": ("trainer_svc", "encode"),
     "publish": ("trainer_svc", "publish"),
     "tune": ("trainer_svc", "tune"),
     "replay": ("martlet.replay",),
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="martlet",
         description="A recommender that never stops learning.",
-        epilog="serve, registry, train, check, audit, evaluate, tune and replay tell more with --help.",
+        epilog="serve, registry, train, check, audit, evaluate, tune, encode and replay tell more with --help.",
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         ("export", "joined examples as Parquet: martlet export examples FILE --model shop:MODEL"),
         ("audit", "re-score served answers with the trainer's own state"),
         ("evaluate", "what versions' recorded scores were worth: martlet evaluate shop:MODEL"),
+        ("encode", "announce items with vectors of their texts: martlet encode MODEL items.jsonl"),
         ("tune", "which settings would have learned best: martlet tune shop:MODEL --space space.yaml"),
         ("replay", "send a data set to serving as a live stream: martlet replay DATASET"),
     ):

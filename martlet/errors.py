@@ -52,6 +52,10 @@ class Forbidden(MartletError):
     """The caller is known but may not do this."""
 
 
+class Untrusted(Forbidden):
+    """No publisher who is trusted here signed this version."""
+
+
 class Corrupt(MartletError):
     """Stored or received bytes are not what their digest or format says."""
 

@@ -38,6 +38,7 @@ class Prediction:
         scores: {version: float32[n] logits}, the answering version's among them.
         spec_digest: the feature spec that lays `features` out.
         head: the live lane's head at that moment; 0: none apart from the pin.
+        trace: the trace context of the answer, as in W3C's traceparent header; "": it was not traced.
     """
 
     prediction_id: str
@@ -59,6 +60,7 @@ class Prediction:
     spec_digest: str
     features: FeatureBlock
     head: int = 0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from martlet.decoding import UNREADABLE
 from martlet.digest import PREFIX
 from martlet.errors import Corrupt
 from martlet.feature_spec import FeatureSpec
@@ -149,7 +150,7 @@ def decode_manifest(encoded: bytes) -> Manifest:
         if head.get("format") != MANIFEST_FORMAT:
             raise Corrupt(f"manifest format {head.get('format')!r} is not known here (known: {MANIFEST_FORMAT})")
         manifest = msgspec.json.decode(encoded, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Corrupt(f"manifest: {error}") from error
     if encode_manifest(manifest) != encoded:
         raise Corrupt("the manifest's JSON is not canonical, or has unknown fields")

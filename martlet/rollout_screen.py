@@ -192,6 +192,7 @@ def _decisions(decisions: Sequence[DecisionView], now_us: int, most: int) -> Tab
     for decision in condensed(decisions, most):
         spoken = SPOKEN.fullmatch(decision.detail)
         what, who = (spoken["what"], spoken["who"]) if spoken else (decision.detail, "registry")
+        what = f"{what} [{decision.caller}]" if decision.who and decision.caller else what
         lines.add_row(
             _stamp(decision.time_us, now_us),
             age((now_us - decision.time_us) / 1e6),

@@ -33,6 +33,8 @@ class DecisionView:
     detail: str
     time_us: int
     epoch: int
+    who: str = ""
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,13 +58,17 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class AspiredVersion:
-    """One version that should be loaded. `weight` counts buckets of 10,000; a shadow scores but does not answer."""
+    """One version that should be loaded. `weight` counts buckets of 10,000; a shadow scores but does not answer.
+
+    `trace`: the trace context in which it was published, or "".
+    """
 
     version: int
     digest: str
     role: Role
     weight: int
     shadow: bool = False
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,14 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from martlet.clock import SystemClock
+from martlet.manifest_signatures import TrustedKeys
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.runtime.tracing import tracer_of
+from martlet.signed_versions import SignatureChecks
 from martlet.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server, add_RolloutServiceServicer_to_server
 from martlet.versions import AspiredSet
 from registry_svc.admission import AdmissionPolicy
@@ -34,6 +37,7 @@ from registry_svc.policy_file import load_policies
 from registry_svc.registry import Registry, Threads
 from registry_svc.retention import Retention
 from registry_svc.rollouts import Rollouts
+from registry_svc.rpc.publish_traces import PublishTraces
 from registry_svc.rpc.rollout_servicer import RolloutServicer
 from registry_svc.rpc.servicer import RegistryServicer
 from registry_svc.tending import tend_forever
@@ -80,7 +84,7 @@ class RegistryApp:
             catalog,
             SqlMeasurementLog(self._engine, self._lease.check),
             artifacts,
-            BlobChecks(artifacts),
+            BlobChecks(artifacts, config.graphs.rules),
             self._controller,
             self._retention,
             self._watchers,
@@ -89,14 +93,17 @@ class RegistryApp:
             self._metrics,
             self._threads,
             settings.max_versions_listed,
+            SignatureChecks(artifacts, TrustedKeys([Path(path) for path in config.signing.trusted])),
         )
         operator = OperatorDesk(catalog, self._controller, policies)
         rollouts = Rollouts(catalog, operator, desk, policies, self._threads.catalog)
-        servicer, rollout_servicer = RegistryServicer(registry), RolloutServicer(rollouts)
+        self._tracer = tracer_of(config.tracing, config.tls, "registry")
+        traces = PublishTraces(self._tracer) if self._tracer is not None else None
+        servicer, rollout_servicer = RegistryServicer(registry, traces), RolloutServicer(rollouts)
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
         tls = server_tls(config.tls, settings.host)
         authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
-        self.server = Server("registry", listen, collectors, authorizer, tls)
+        self.server = Server("registry", listen, collectors, authorizer, tls, self._tracer)
         self.server.add("martlet.v1.RegistryService", lambda to: add_RegistryServiceServicer_to_server(servicer, to))
         self.server.add(
             "martlet.v1.RolloutService", lambda to: add_RolloutServiceServicer_to_server(rollout_servicer, to)
@@ -144,6 +151,8 @@ class RegistryApp:
                 await self._beat
         for executor in (self._threads.admission, self._threads.catalog):
             await asyncio.to_thread(executor.shutdown)
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
         self._engine.dispose()
 
 

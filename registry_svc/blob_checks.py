@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from martlet.allowed_operators import GraphRules, check_operators
 from martlet.artifacts import ArtifactStore
 from martlet.errors import Corrupt, Unavailable
 from martlet.manifest import BlobRef, Manifest, TableManifest
@@ -39,8 +40,9 @@ class BlobChecks:
     What a model's last fit version claimed is not read again: a chain grows by a delta at a time.
     """
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
+    def __init__(self, artifacts: ArtifactStore, graphs: GraphRules = GraphRules()) -> None:  # noqa: B008  frozen
         self._artifacts = artifacts
+        self._graphs = graphs
         self._fit: dict[str, frozenset[Claim]] = {}
 
     def check(self, manifest: Manifest) -> None:
@@ -49,7 +51,7 @@ class BlobChecks:
         Raises:
             Corrupt: a blob is damaged, not finite, or does not fit its place.
             NotFound: a blob is absent.
-            InvalidInput: a blob's name is no digest.
+            InvalidInput: a blob's name is no digest, or the graph holds what is not allowed.
             Unavailable: the store cannot be read; this says nothing about the version.
         """
         claims = claims_of(manifest)
@@ -64,7 +66,9 @@ class BlobChecks:
             data = self._artifacts.get(claim.blob)
         except OSError as error:
             raise Unavailable(f"the artifact store cannot be read: {error.strerror or error}") from error
-        if claim.kind == "dense":
+        if claim.kind == "graph":
+            check_operators(data, self._graphs)
+        elif claim.kind == "dense":
             _check_dense(data)
         elif claim.kind == "base":
             _check_base(data, claim)

@@ -35,11 +35,13 @@ class Offer:
     """A version that asks for a place in the catalog. Its record has no number yet.
 
     `in_lineage`: it goes on where its parent stood: same lineage, feature spec and settings. Others are structural.
+    `caller`: who offers it, as verified.
     """
 
     record: VersionRecord
     manifest: bytes
     in_lineage: bool = True
+    caller: str = ""
 
 
 class Controller:
@@ -151,8 +153,10 @@ class Controller:
         """
         self._decide(model, lambda standing: lane_rules.acknowledge(standing.lane, epoch, digest, self._clock.now_us()))
 
-    def obey(self, model: str, who: str, decide: Callable[[Lane, int], Decision]) -> None:
+    def obey(self, model: str, who: str, decide: Callable[[Lane, int], Decision], caller: str = "") -> None:
         """Does what somebody decides, given the lane and the time; who it was stands in the journal.
+
+        `who` is what they say of themselves, `caller` what was verified.
 
         Raises:
             NotFound: no such model.
@@ -161,7 +165,7 @@ class Controller:
         def obey(standing: Standing) -> Decision:
             if standing.lane.pin == NOBODY:
                 raise NotFound(f"no model {model!r}")
-            return replace(decide(standing.lane, self._clock.now_us()), who=who)
+            return replace(decide(standing.lane, self._clock.now_us()), who=who, caller=caller)
 
         self._decide(model, obey)
 
@@ -241,7 +245,8 @@ class Controller:
         def number(standing: Standing) -> Decision | None:
             if self._catalog.find(model, digest) is not None:
                 return None
-            return decide(standing, replace(offer.record, version=standing.newest + 1))
+            decision = decide(standing, replace(offer.record, version=standing.newest + 1))
+            return replace(decision, caller=offer.caller)
 
         decision = self._decide(model, number, offer.manifest)
         if decision is not None and decision.added is not None:

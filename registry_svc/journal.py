@@ -63,6 +63,8 @@ class Decision:
         evidence: where the judge's processes stood.
         batches: how many batches of evidence had been judged.
         who: the operator whose word it was, or "".
+        caller: whose token or certificate it came with, as verified; "" where nobody is asked, and for what the
+            registry decides by itself.
     """
 
     kind: DecisionKind
@@ -74,6 +76,7 @@ class Decision:
     evidence: tuple[EvidencePath, ...] = ()
     batches: int = 0
     who: str = ""
+    caller: str = ""
 
 
 LEGAL: Final[Mapping[CatalogState, frozenset[CatalogState]]] = {

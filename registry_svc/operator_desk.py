@@ -13,10 +13,11 @@ from registry_svc.policy import EvidencePolicy, Policies
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Who, and why."""
+    """Who, and why; and the caller as verified, or ""."""
 
     who: str
     why: str
+    caller: str = ""
 
 
 class OperatorDesk:
@@ -34,7 +35,10 @@ class OperatorDesk:
             Conflict: the version is neither.
         """
         self._controller.obey(
-            model, word.who, lambda lane, now_us: operator_rules.promoted(lane, version, word.why, now_us)
+            model,
+            word.who,
+            lambda lane, now_us: operator_rules.promoted(lane, version, word.why, now_us),
+            word.caller,
         )
 
     def abort(self, model: str, word: Word) -> None:
@@ -48,7 +52,7 @@ class OperatorDesk:
             rules = self._policies.of(model).evidence or EvidencePolicy()
             return operator_rules.aborted(lane, suspects_of(self._catalog, lane), word.why, now_us, rules)
 
-        self._controller.obey(model, word.who, decide)
+        self._controller.obey(model, word.who, decide, word.caller)
 
     def pin(self, model: str, version: int, word: Word) -> None:
         """Goes back to an older version.
@@ -64,7 +68,7 @@ class OperatorDesk:
             gone = [one.version for one in newer if one.state in STANDING and one.version != lane.head.version]
             return operator_rules.pinned(lane, record, gone, word.why, now_us)
 
-        self._controller.obey(model, word.who, decide)
+        self._controller.obey(model, word.who, decide, word.caller)
 
     def thaw(self, model: str, word: Word) -> None:
         """Lets a frozen model be published again.
@@ -72,4 +76,6 @@ class OperatorDesk:
         Raises:
             Conflict: it is not frozen.
         """
-        self._controller.obey(model, word.who, lambda lane, now_us: operator_rules.thawed(lane, word.why, now_us))
+        self._controller.obey(
+            model, word.who, lambda lane, now_us: operator_rules.thawed(lane, word.why, now_us), word.caller
+        )

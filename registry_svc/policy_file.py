@@ -50,20 +50,26 @@ def load_policies(settings: RegistryConfig) -> Policies:
     return _File(Path(settings.rollout)).policies(base) if settings.rollout else Policies(base)
 
 
+MOST_NODES: Final = 100_000
+
+
 class _File:
     """One file, with the line of each of its keys."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lines: dict[Place, int] = {}
+        self._nodes = 0
         try:
             node = yaml.compose(path.read_text(), yaml.SafeLoader)
+            self._content = {} if node is None else self._read(node, ())
         except OSError as error:
             raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise InvalidInput(f"{path}:{line}: not YAML: {error.problem}") from error
-        self._lines: dict[Place, int] = {}
-        self._content = {} if node is None else self._read(node, ())
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # no UTF-8, no date, no number, no end
+            raise InvalidInput(f"{path}: not YAML: {str(error).splitlines()[0]}") from error
 
     def policies(self, base: LanePolicy) -> Policies:
         """Everything in it."""
@@ -130,9 +136,14 @@ class _File:
 
     def _read(self, node: yaml.Node, place: Place) -> Any:
         self._lines.setdefault(place, node.start_mark.line + 1)
+        self._nodes += 1
+        if self._nodes > MOST_NODES:  # an alias of aliases of aliases is longer than it looks
+            raise self._bad(place, f"more than {MOST_NODES} values")
         if isinstance(node, yaml.MappingNode):
             content = {}
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise self._bad(place, "a knob's name is a word")
                 name = yaml.SafeLoader("").construct_object(key)
                 self._lines[*place, name] = key.start_mark.line + 1
                 content[name] = self._read(value, (*place, name))

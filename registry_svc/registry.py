@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.manifest import Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
+from martlet.signed_versions import SignatureChecks
 from martlet.versions import AspiredSet, CatalogState, Expiry, LineageState, ServableStatus, VersionRecord
 from registry_svc.admission import (
     LONGEST_NAME,
@@ -71,6 +73,7 @@ class Registry:
         metrics: RegistryMetrics,
         threads: Threads,
         listing_limit: int,
+        signatures: SignatureChecks | None = None,
     ) -> None:
         self._catalog = catalog
         self._measurements = measurements
@@ -84,13 +87,19 @@ class Registry:
         self._metrics = metrics
         self._threads = threads
         self._listing_limit = listing_limit
+        self._signatures = signatures
         self._batches = 0
 
-    async def publish(self, encoded: bytes) -> VersionRecord:
+    async def publish(self, encoded: bytes, caller: str = "") -> VersionRecord:
         """Offers a version. The same again gets the record that stands; one that may not be served is REJECTED.
+
+        Args:
+            encoded: the manifest.
+            caller: who offers it, as verified; stands in the journal.
 
         Raises:
             Corrupt, InvalidInput: what came is no manifest that could be recorded.
+            Untrusted: no trusted publisher signed it. It is not recorded: signed, the same version may come again.
             Conflict: the lineage's head or epoch is another.
         """
         arrived = self._clock.monotonic()
@@ -99,12 +108,13 @@ class Registry:
         known, parent = await self._in_catalog(lambda: self._look_up(manifest, digest))
         if known is not None:
             return known
+        await self._in_admission(lambda: self._check_signature(digest))
         answers = await self._in_catalog(lambda: self._controller.answers(manifest.model))
         # Where the version answers nobody its moves hurt nobody: the judge looks at it. A newborn model moves far,
         # and a structural version begins in the shadow.
         policy = self._policy if answers and goes_on(manifest, parent) else AdmissionPolicy(math.inf)
         objection = await self._in_admission(lambda: self._objection(manifest, parent, encoded, policy))
-        offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent))
+        offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent), caller=caller)
         if objection:
             logger.warning("%s: version %s refused: %s", manifest.model, digest, objection)
             return await self._in_catalog(lambda: self._controller.refuse(offer, objection))
@@ -227,6 +237,13 @@ class Registry:
             raise Unavailable(f"the artifact store does not take the manifest: {error.strerror or error}") from error
         return ""
 
+    def _check_signature(self, digest: str) -> None:
+        try:
+            if self._signatures is not None:
+                self._signatures.check(digest)
+        except OSError as error:
+            raise Unavailable(f"the artifact store cannot be read: {error.strerror or error}") from error
+
     def _record(self, manifest: Manifest, digest: str) -> VersionRecord:
         """The version's record, before it has a number."""
         return VersionRecord(
@@ -249,10 +266,10 @@ class Registry:
         return added
 
     async def _in_catalog(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.catalog, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.catalog, copy_context().run, work)
 
     async def _in_admission(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.admission, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.admission, copy_context().run, work)
 
 
 def _check_name(what: str, name: str) -> None:

@@ -25,12 +25,13 @@ EXPIRABLE: Final = frozenset(state for state, after in LEGAL.items() if CatalogS
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Versions of `model` below this number are to expire; who says so, and why."""
+    """Versions of `model` below this number are to expire; who says so, and why; and the caller as verified."""
 
     model: str
     below: int
     who: str
     why: str
+    caller: str = ""
 
 
 def expirable(records: Iterable[VersionRecord], lane: Lane, below: int) -> tuple[int, ...]:
@@ -89,7 +90,9 @@ class Retention:
         records = self._records(order.model)
         versions = expirable(records, lane, order.below)
         if versions:
-            self._controller.obey(order.model, order.who, lambda lane, now_us: _decided(records, lane, order, now_us))
+            self._controller.obey(
+                order.model, order.who, lambda lane, now_us: _decided(records, lane, order, now_us), order.caller
+            )
         removed = self._remove(order, frozenset(versions))
         logger.info("%s: %d versions expired, %d artifacts removed", order.model, len(versions), removed.artifacts)
         return removed

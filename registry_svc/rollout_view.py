@@ -35,7 +35,8 @@ def rollout_view(
         paths=(*evidence.findings.paths, *(trial.findings.paths if lane.trial is not None else ())),
         awaited=(*_lane_awaits(lane, evidence, policy), *_trial_awaits(lane, trial, policy)),
         decisions=tuple(
-            DecisionView(number, one.kind.value, _told(one), one.time_us, one.lane.epoch) for number, one in newest
+            DecisionView(number, one.kind.value, _told(one), one.time_us, one.lane.epoch, one.who, one.caller)
+            for number, one in newest
         ),
     )
 

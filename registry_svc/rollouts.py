@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from typing import Final, TypeVar
 
 from martlet.errors import InvalidInput, NotFound
@@ -72,7 +73,7 @@ class Rollouts:
         )
 
     async def _run(self, work: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, work)
 
 
 def _check(word: Word) -> None:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from martlet.client.registry import RegistryClient
 from martlet.clock import Clock
 from martlet.exploration import Exploration
+from martlet.manifest_signatures import TrustedKeys
 from martlet.oip import open_inference_pb2_grpc
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
@@ -24,8 +25,10 @@ from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
+from martlet.runtime.tracing import tracer_of
+from martlet.signed_versions import SignatureChecks
 from martlet.v1 import events_pb2_grpc, serving_pb2_grpc
-from martlet.versions import ServableStatus
+from martlet.versions import AspiredModel, ServableStatus
 from martlet.wire.events import encode_event
 from martlet.wire.item_events import decode_item_event
 from serving_svc.answering import Answering
@@ -55,6 +58,7 @@ from serving_svc.source import RegistrySource
 from serving_svc.tables_here import table_views
 from serving_svc.tensor_inference import TensorInference
 from serving_svc.tensor_statistics import TensorStatistics
+from serving_svc.traced import LiveSpans, TracedBatcher, TracedRecords
 from serving_svc.warm_up import RecentRequests, warm_up
 
 SCORING_THREADS = 2
@@ -87,6 +91,8 @@ class ServingApp:
         self._event_log = event_log(config, clock)
         self._writer = self._event_log.writer(config.serving.replica, config.serving.prediction_queue)
         self._reader = self._event_log.reader()
+        self._tracer = tracer_of(config.tracing, config.tls, "serving")
+        self._live = LiveSpans(self._tracer, config.serving.replica) if self._tracer is not None else None
         self._registry = RegistryClient(
             config.serving.registry, own_token(config.auth), tls=channel_security(config.tls)
         )
@@ -98,7 +104,7 @@ class ServingApp:
         self._changed, self._ready = asyncio.Event(), asyncio.Event()
         self.manager = self._make_manager()
         self.source = RegistrySource(
-            self._registry, config.serving.replica, clock, aspire=self.manager.aspire, synced=self.manager.synced
+            self._registry, config.serving.replica, clock, aspire=self._aspire, synced=self.manager.synced
         )
         self._reporter = HealthReporter(
             self._registry,
@@ -107,21 +113,9 @@ class ServingApp:
             self._meter,
             self.manager.statuses,
         )
-        self.batcher = Batcher(
-            self._executors["scoring"],
-            clock,
-            max_batch_rows=config.serving.max_batch_rows,
-            max_pending_rows=config.serving.max_pending_rows,
-        )
+        self.batcher = self._make_batcher()
         self._predictions = PredictionLog(self._writer, encode_event, collectors)
-        self.shadow = ShadowScoring(
-            self.manager,
-            self._predictions,
-            self._executors["scoring"],
-            ShadowMetrics(collectors),
-            share=config.serving.shadow_share,
-            max_rows=config.serving.shadow_queue,
-        )
+        self.shadow = self._make_shadow()
         self.retriever = Retriever(
             self._items,
             self.manager,
@@ -184,6 +178,8 @@ class ServingApp:
             await asyncio.to_thread(executor.shutdown)
         self._reader.close()
         await asyncio.to_thread(self._event_log.close)
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
     async def _watch_readiness(self) -> None:
         while True:
@@ -203,7 +199,15 @@ class ServingApp:
             tables = SharedTables(Path(config.serving.tables))
         else:
             tables = table_views(config, folder / "tables")
-        loaders = OnnxLoaders(artifacts, tables, folder / "graphs", config.serving.intra_op_threads)
+        signatures = SignatureChecks(artifacts, TrustedKeys([Path(path) for path in config.signing.trusted]))
+        loaders = OnnxLoaders(
+            artifacts,
+            tables,
+            folder / "graphs",
+            config.serving.intra_op_threads,
+            config.graphs.rules,
+            signatures.check,
+        )
         trial = Trial(self._warm_up, self._gate)
         return Manager(loaders, trial, self._executors["loader"], changed=self._on_change, retired=self._on_retired)
 
@@ -235,7 +239,7 @@ class ServingApp:
         )
         tls = server_tls(self._config.tls, config.host)
         authorizer = Authorizer(self._config.auth, mutual=tls is not None and tls.mutual)
-        server = Server("serving", listen, self._collectors, authorizer, tls)
+        server = Server("serving", listen, self._collectors, authorizer, tls, self._tracer)
         server.add(
             "martlet.v1.ServingService", lambda to: serving_pb2_grpc.add_ServingServiceServicer_to_server(serving, to)
         )
@@ -247,6 +251,20 @@ class ServingApp:
             lambda to: open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, to),
         )
         return server
+
+    def _make_batcher(self) -> Batcher:
+        config = self._config.serving
+        limits = {"max_batch_rows": config.max_batch_rows, "max_pending_rows": config.max_pending_rows}
+        if self._tracer is None:
+            return Batcher(self._executors["scoring"], self._clock, **limits)
+        return TracedBatcher(self._executors["scoring"], self._clock, **limits, tracer=self._tracer)
+
+    def _make_shadow(self) -> ShadowScoring:
+        config = self._config.serving
+        parts = (self.manager, self._predictions, self._executors["scoring"], ShadowMetrics(self._collectors))
+        if self._tracer is None:
+            return ShadowScoring(*parts, share=config.shadow_share, max_rows=config.shadow_queue)
+        return TracedRecords(*parts, share=config.shadow_share, max_rows=config.shadow_queue, tracer=self._tracer)
 
     def _make_answering(self) -> Answering:
         return Answering(
@@ -289,9 +307,16 @@ class ServingApp:
     def _statuses(self) -> tuple[ServableStatus, ...]:
         return self._meter.with_counts(self.manager.statuses())
 
+    def _aspire(self, aspired: AspiredModel) -> None:
+        if self._live is not None:
+            self._live.aspired(aspired)
+        self.manager.aspire(aspired)
+
     def _on_change(self) -> None:
         self._changed.set()
         self._reporter.changed()
+        if self._live is not None:
+            self._live.changed(self.manager.statuses())
 
     def _on_retired(self, servable: ServableId) -> None:
         self._meter.forget(servable)

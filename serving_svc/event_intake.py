@@ -13,6 +13,9 @@ from martlet.feature_encoding import ItemId, Value
 from serving_svc.item_store import ItemStore
 
 RECENT_IDS = 100_000
+MAX_EVENTS = 10_000  # of one request
+MAX_EVENT_BYTES = 1 << 20
+LONGEST_TEXT = 1024  # characters of an id or a type: ids are remembered
 Append = Future[LogPosition]
 
 
@@ -43,11 +46,14 @@ class EventIntake:
         """Writes outcomes; gives the position behind the last of them.
 
         Raises:
-            InvalidInput: there are none.
+            InvalidInput: there are none or too many, or a text is too long; nothing was written.
             OverCapacity: the log's queue is full; sending all of them again does no harm.
         """
         if not outcomes:
             raise InvalidInput("outcomes is empty")
+        _check_count(len(outcomes))
+        for outcome in outcomes:
+            _check_texts(outcome)
         appends = [self._append_once(outcome) for outcome in outcomes]
         position = await _durable(appends)
         for outcome in outcomes:
@@ -70,7 +76,12 @@ class EventIntake:
         return await self._write_items([ItemDelete(model, item, now_us) for item in items])
 
     async def _write_items(self, events: Sequence[ItemUpsert | ItemDelete]) -> LogPosition:
-        position = await _durable([self._writer.append(self._encode(event)) for event in events])
+        _check_count(len(events))
+        payloads = [self._encode(event) for event in events]
+        largest = max(map(len, payloads))
+        if largest > MAX_EVENT_BYTES:
+            raise InvalidInput(f"an event of {largest} bytes is over the limit of {MAX_EVENT_BYTES}")
+        position = await _durable([self._writer.append(payload) for payload in payloads])
         for event in events:
             self._items.apply(event)
         return position
@@ -89,6 +100,18 @@ class EventIntake:
         """Event time that never repeats here, so that of two changes of an item the later one wins."""
         self._last_item_time_us = max(self._clock.now_us(), self._last_item_time_us + 1)
         return self._last_item_time_us
+
+
+def _check_count(events: int) -> None:
+    if events > MAX_EVENTS:
+        raise InvalidInput(f"{events} events are too many for one request: at most {MAX_EVENTS} are taken")
+
+
+def _check_texts(outcome: Outcome) -> None:
+    item = outcome.item_id if isinstance(outcome.item_id, str) else ""
+    longest = max(len(outcome.event_id), len(outcome.prediction_id), len(outcome.type), len(item))
+    if longest > LONGEST_TEXT:
+        raise InvalidInput(f"an outcome's text of {longest} characters is over the limit of {LONGEST_TEXT}")
 
 
 async def _durable(appends: Sequence[Append | LogPosition]) -> LogPosition:

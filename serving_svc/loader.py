@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
 from martlet.errors import MartletError, NotFound, NotReady, OverCapacity, Unavailable
+from martlet.redaction import without_paths
 from martlet.versions import VersionState
 from serving_svc.servable import Servable, ServableId
 
@@ -196,7 +197,7 @@ class LoaderHarness:
             try:
                 return await self._run(self._loader.load)
             except _MAY_PASS as error:
-                self.reason = f"trying again: {error}"
+                self.reason = without_paths(f"trying again: {error}")
                 await asyncio.sleep(pause)
                 if self.abandoned:
                     raise SupersededError(str(error)) from error
@@ -227,6 +228,8 @@ class LoaderHarness:
 
     def _fail(self, error: Exception) -> None:
         self.superseded = isinstance(error, SupersededError)
-        self.reason = str(error) if isinstance(error, MartletError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, MartletError) else f"{type(error).__name__}: {error}"
+        self.reason = without_paths(reason)  # it travels: to the registry, and to whoever asks
         self._move(VersionState.FAILED)
-        _log.error("version %d of %s cannot serve: %s", self.id.version, self.id.model, self.reason)
+        about = {"model": self.id.model, "version": self.id.version, "digest": self.id.digest}
+        _log.error("version %d of %s cannot serve: %s", self.id.version, self.id.model, reason, extra=about)

@@ -6,21 +6,19 @@ Field numbers: onnx/onnx.proto (ModelProto.graph 7, GraphProto.initializer 5, Te
 external_data 13, data_location 14}).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from martlet.allowed_operators import is_plain_name
 from martlet.errors import Corrupt
+from martlet.protobuf_reader import fields, messages, packed
 
 _GRAPH, _INITIALIZER = 7, 5
 _DIMS, _DATA_TYPE, _NAME, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 13, 14
 _KEY, _VALUE = 1, 2
 _EXTERNAL: Final = 1
 _DTYPES: Final = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_VARINT: Final = 10
-
-Value = int | memoryview
+_INT32: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,8 @@ def external_initializers(graph: bytes) -> dict[str, Initializer]:
     """
     found: dict[str, Initializer] = {}
     try:
-        for body in _messages(memoryview(graph), _GRAPH):
-            for tensor in _messages(body, _INITIALIZER):
+        for body in messages(memoryview(graph), _GRAPH):
+            for tensor in messages(body, _INITIALIZER):
                 initializer = _initializer(tensor)
                 if initializer is not None:
                     found[initializer.name] = initializer
@@ -54,67 +52,24 @@ def external_initializers(graph: bytes) -> dict[str, Initializer]:
 def _initializer(tensor: memoryview) -> Initializer | None:
     dims: list[int] = []
     name, dtype, location, external = "", 0, "", False
-    for field, value in _fields(tensor):
+    for field, value in fields(tensor):
         if field == _DIMS:
-            dims.extend([value] if isinstance(value, int) else _packed(value))
+            dims.extend([value] if isinstance(value, int) else packed(value))
         elif field == _DATA_TYPE and isinstance(value, int):
             dtype = value
         elif field == _NAME and isinstance(value, memoryview):
             name = bytes(value).decode()
         elif field == _DATA_LOCATION:
-            external = value == _EXTERNAL
+            external = isinstance(value, int) and value & _INT32 == _EXTERNAL
         elif field == _EXTERNAL_DATA and isinstance(value, memoryview):
             location = _entry(value).get("location", location)
     if not external:
         return None
-    if not location or location in (".", "..") or "/" in location or "\\" in location or "\0" in location:
+    if not is_plain_name(location):
         raise Corrupt(f"initializer {name!r} names the file {location!r}: it must stand beside the graph")
     return Initializer(name, _DTYPES.get(dtype, f"type {dtype}"), tuple(dims), location)
 
 
 def _entry(message: memoryview) -> dict[str, str]:
-    parts = {field: bytes(value).decode() for field, value in _fields(message) if isinstance(value, memoryview)}
+    parts = {field: bytes(value).decode() for field, value in fields(message) if isinstance(value, memoryview)}
     return {parts.get(_KEY, ""): parts.get(_VALUE, "")}
-
-
-def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    for field, value in _fields(message):
-        if field == wanted and isinstance(value, memoryview):
-            yield value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-        elif kind in (_BYTES, _FIXED64, _FIXED32):
-            size = {_FIXED64: 8, _FIXED32: 4}.get(kind, 0)
-            if kind == _BYTES:
-                size, at = _varint(message, at)
-            if at + size > len(message):
-                raise IndexError("a field reaches beyond its message")
-            yield tag >> 3, message[at : at + size]
-            at += size
-        else:
-            raise ValueError(f"wire type {kind}")
-
-
-def _packed(values: memoryview) -> Iterator[int]:
-    at = 0
-    while at < len(values):
-        value, at = _varint(values, at)
-        yield value
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for i in range(_MAX_VARINT):
-        byte = message[at + i]
-        value |= (byte & 0x7F) << (7 * i)
-        if byte < 0x80:  # noqa: PLR2004  the bit that says "more follows"
-            return value, at + i + 1
-    raise ValueError("a number of more than 10 bytes")

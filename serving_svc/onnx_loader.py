@@ -4,7 +4,7 @@ With `onnx_values` the only room that knows onnxruntime. The external files that
 each initializer is overridden by an array whose dtype and shape are checked here, since onnxruntime does not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from martlet.allowed_operators import GraphRules, check_operators
 from martlet.artifacts import ArtifactStore
 from martlet.errors import Corrupt, InvalidInput
 from martlet.feature_encoding import feed, is_signature_of
@@ -131,10 +132,22 @@ class OnnxLoaders:
 
     Args:
         folder: for graphs and placeholders; what it holds may be lost while no loader is at work.
+        rules: what a graph may hold.
+        check_signature: passes a version's digest, or raises Untrusted.
     """
 
-    def __init__(self, artifacts: ArtifactStore, tables: Tables, folder: Path, intra_op_threads: int) -> None:
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        tables: Tables,
+        folder: Path,
+        intra_op_threads: int,
+        rules: GraphRules = GraphRules(),  # noqa: B008  frozen
+        check_signature: Callable[[str], None] = lambda _digest: None,
+    ) -> None:
         self.artifacts = artifacts
+        self.check_signature = check_signature
+        self._rules = rules
         self.tables = tables
         self.intra_op_threads = intra_op_threads
         self._folder = folder
@@ -150,6 +163,7 @@ class OnnxLoaders:
         if known is not None and known[0].exists():
             return known
         data = self.artifacts.get(blob)
+        check_operators(data, self._rules)
         initializers = external_initializers(data)
         folder = self._folder / blob.digest
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +187,8 @@ class OnnxLoader:
         self._dense_bytes = 0
 
     def load(self) -> OnnxServable:
-        """Verifies all blobs, opens the tables and makes the session."""
+        """Verifies signature and blobs, opens the tables and makes the session."""
+        self._shared.check_signature(self._id.digest)
         manifest = decode_manifest(self._shared.artifacts.get_manifest(self._id.digest))
         _check_manifest(manifest, self._id)
         try:

@@ -64,7 +64,8 @@ class PredictionLog:
         try:
             return self._writer.offer(self._encode(prediction))
         except Exception:  # noqa: BLE001  one record must not take the others with it
-            _log.exception("prediction %s cannot be recorded", prediction.prediction_id)
+            about = {"prediction": prediction.prediction_id, "model": prediction.model, "version": prediction.version}
+            _log.exception("prediction %s cannot be recorded", prediction.prediction_id, extra=about)
             return False
 
 

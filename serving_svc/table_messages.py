@@ -9,6 +9,7 @@ from typing import Final, cast
 
 import msgspec
 
+from martlet.decoding import UNREADABLE
 from martlet.errors import Corrupt, InvalidInput, MartletError, NotFound, OverCapacity, Unavailable
 from martlet.manifest import TableManifest
 
@@ -101,7 +102,7 @@ def request_of(body: bytes) -> Request:
     """
     try:
         return cast("Request", _requests.decode(body))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Corrupt(f"not a request: {error}") from error
 
 
@@ -113,7 +114,7 @@ def reply_of(body: bytes) -> Reply:
     """
     try:
         return cast("Reply", _replies.decode(body))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Corrupt(f"not an answer: {error}") from error
 
 

@@ -4,6 +4,8 @@
 
 `evaluate`: what were versions worth? `tune`: with which settings would learning have been best? `publish`: a frozen
 ONNX model becomes a version. `backfill`, `export`: history in, joined examples out.
+
+`encode`: announce items with vectors of their texts.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from trainer_svc.check import check
 from trainer_svc.evaluation.command import add_evaluate, run_evaluate
 from trainer_svc.frozen.command import add_publish, run_publish
 from trainer_svc.run_app import end_with_parent, run_strategy
+from trainer_svc.text.command import add_encode_items, run_encode_items
 from trainer_svc.tuning.command import add_tune, run_tune
 
 PROGRAM = "martlet-trainer"
@@ -93,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     audited.add_argument("--answers", type=int, default=10_000, help="about so many answers are scored again")
     audited.add_argument("--out", type=Path, help="write the report here, as JSON")
     add_evaluate(commands, common)
+    add_encode_items(commands, common)
     add_publish(commands)
     add_backfill(commands, common)
     add_export(commands, common)
@@ -123,6 +127,7 @@ def _audit(config: Config, options: argparse.Namespace) -> int:
 _ACTIONS: Final[Mapping[str, Callable[[Config, argparse.Namespace], int]]] = {
     "audit": _audit,
     "backfill": _backfill,
+    "encode": run_encode_items,
     "evaluate": run_evaluate,
     "export": _export,
     "retrain": _retrain,

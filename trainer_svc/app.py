@@ -18,6 +18,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 import martlet.learn as ml
+from martlet.artifacts.port import SignatureStore
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock, SystemClock
 from martlet.errors import Conflict, InvalidInput, NotFound, NotReady
@@ -35,6 +36,9 @@ from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.strategy_config import strategy_config
+from martlet.runtime.tracing import tracer_of
+from martlet.said import Said
+from martlet.signed_versions import signed_with
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.wire.trainer import Erasure
 from trainer_svc.audit import (
@@ -50,7 +54,7 @@ from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.dead_letters import DeadLetterLog
 from trainer_svc.dense_model import DenseModel
 from trainer_svc.erasure.eraser import Eraser, Shelf
-from trainer_svc.erasure.erasures import Erasing
+from trainer_svc.erasure.erasures import Erasing, said_of
 from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.hand_over import HandOver
@@ -64,7 +68,7 @@ from trainer_svc.lineage_parts import LETTER_PARTITION, LineageParts
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import LoopThread
 from trainer_svc.publish_policy import ChainLimits
-from trainer_svc.publisher import Offer, Publisher
+from trainer_svc.publisher import Offer, Publisher, RegistryPort
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.rpc.servicer import TrainerServicer
@@ -75,6 +79,7 @@ from trainer_svc.strategies.lineage_settings import settings_of
 from trainer_svc.strategies.live_view import LiveView, Standing
 from trainer_svc.strategies.run_process import launcher
 from trainer_svc.strategies.strategist import Strategist, StrategistThread
+from trainer_svc.traced import TracedPublishing, TracedSteps
 from trainer_svc.training_loop import TrainingLoop
 from trainer_svc.training_ports import AsTheyAre, LetterPort, Preparing
 from trainer_svc.training_state import TrainingState
@@ -131,8 +136,12 @@ class TrainerApp:
         self._judge_readers = [log.reader() for log in (self._events, self._events, journal)]
         self._erasing_readers = [log.reader() for log in (self._events, letters)]
         self._evidence_metrics = EvidenceMetrics(collectors, self._model.name)
+        tracer = self._tracer = tracer_of(config.tracing, config.tls, "trainer")
         self._registry = BlockingRegistryClient(
-            settings.registry, own_token(config.auth), tls=channel_security(config.tls)
+            settings.registry,
+            own_token(config.auth),
+            tls=channel_security(config.tls),
+            trace=None if tracer is None else tracer.current,
         )
         # One thread each: versions go out in order, checkpoints too, and neither waits for the other.
         self._executors = {
@@ -145,9 +154,10 @@ class TrainerApp:
             self._executors["report"],
         )
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
+        self._traced = (tracer, TracedSteps(self._board, tracer, self._model.name)) if tracer is not None else None
         tls = server_tls(config.tls, settings.host)
         authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
-        self.server = Server("trainer", listen, collectors, authorizer, tls)
+        self.server = Server("trainer", listen, collectors, authorizer, tls, tracer)
         self._loop: TrainingLoop | None = None
         strategy = strategy_config(config.learning.strategy)
         view = LiveView(self._standing, self._log_ends, self._erasures, strategy.fine_tune_hours, clock)
@@ -196,11 +206,11 @@ class TrainerApp:
             raise NotReady("the trainer is still starting")
         return self._loop.readmit(epoch)
 
-    def _forget(self, user_id: ItemId) -> "Future[Erasure]":
+    def _forget(self, user_id: ItemId, said: Said) -> "Future[Erasure]":
         if self._loop is None:
             raise NotReady("the trainer is still starting")
         self._events.eraser()  # what cannot be carried through is not begun
-        return self._loop.forget(user_id)
+        return self._loop.forget(user_id, said=said)
 
     def _erasures(self) -> list[Erasure]:
         return [] if self._loop is None else self._loop.erasures()
@@ -272,8 +282,8 @@ class TrainerApp:
             self._readers[0], self._readers[1], settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait
         )
         letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
-        identity = ModelIdentity(model.name, model.spec, model.head.more)
-        builder = VersionBuilder(artifact_store(config, cached=False), identity)
+        store = artifact_store(config, cached=False)
+        builder = VersionBuilder(store, ModelIdentity(model.name, model.spec, model.head.more))
         restorer = Restorer(
             lineage.journal,
             lineage.checkpoints,
@@ -288,11 +298,11 @@ class TrainerApp:
             restorer=restorer,
             begin=lambda: beginning(model, config, f"{model.name}-{secrets.token_hex(4)}"),
             source=source,
-            publisher=Publisher(builder, self._registry, self._executors["publisher"], self._ending.wait),
+            publisher=Publisher(builder, self._publishing(store), self._executors["publisher"], self._ending.wait),
             background=self._executors["checkpoint"],
             pace=pace_of(config),
             clock=self._clock,
-            observer=self._board,
+            observer=self._board if self._traced is None else self._traced[1],
             erasing=self._make_erasing(lineage),
             kin=OtherLineages(self._folders, lineage.name),
             head=live.head,
@@ -306,13 +316,18 @@ class TrainerApp:
             return
         words = self._folders.forgotten_since(live.previous, live.since)
         known = {one.user_id for one in self._folders.forgotten_since(live.lineage, 0)}
-        asked = [loop.forget(word.user_id, word.until) for word in words if word.user_id not in known]
+        asked = [loop.forget(word.user_id, word.until, said_of(word)) for word in words if word.user_id not in known]
         done = msgspec.structs.replace(live, previous=None)
         if not asked:
             self._folders.set_live(done)
         for future in asked:  # in their order, so all are done when the last one is
             if future is asked[-1]:
                 future.add_done_callback(lambda _: self._folders.set_live(done))
+
+    def _publishing(self, store: SignatureStore) -> RegistryPort:
+        """The registry, as versions are published there: signed, if there is a key; traced, if there is a tracer."""
+        signed = signed_with(self._config.signing.key, self._registry, store)
+        return signed if self._traced is None else TracedPublishing(signed, *self._traced)
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
@@ -343,6 +358,8 @@ class TrainerApp:
         for executor in self._executors.values():
             executor.shutdown(cancel_futures=True)
         self._registry.close()
+        if self._tracer is not None:
+            self._tracer.close()
         self._lineage.close()
         self._judge_journal.close()
         for reader in (*self._readers, *self._judge_readers, *self._erasing_readers):

@@ -90,6 +90,7 @@ class Joined:
 
     examples: list[LabelledRows] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)  # of the predictions that got a label, where they were traced
     unlearned: list[LabelledRows] = field(default_factory=list)
 
 
@@ -141,6 +142,7 @@ class Joiner:
         self._waiting: dict[str, list[Waiting]] = {}
         self._waiting_dues: list[tuple[int, str]] = []
         self._made = Made()
+        self._traces: list[str] = []
         self._letters: list[DeadLetter] = []
         self.expired = 0
 
@@ -206,8 +208,8 @@ class Joiner:
 
     def take(self) -> Joined:
         """What came since the last call."""
-        joined = Joined(self._made.learned, self._letters, self._made.unlearned)
-        self._made, self._letters = Made(), []
+        joined = Joined(self._made.learned, self._letters, self._traces, self._made.unlearned)
+        self._made, self._letters, self._traces = Made(), [], []
         return joined
 
     def state(self) -> Arrays:
@@ -271,6 +273,8 @@ class Joiner:
                 fates.append(reader.read(slot, prediction, row, outcome, entered=entered, made=self._made))
         if None in fates:
             self._count_learned(prediction)
+            if prediction.trace:
+                self._traces.append(prediction.trace)
         elif fates[0] is not None:
             self._account.excluded[fates[0]] += 1
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from martlet.decoding import UNREADABLE
 from martlet.errors import Corrupt, NotReady
 from martlet.eventlog.erasure import is_erased
 from martlet.eventlog.port import EventReader, EventWriter
@@ -129,18 +130,28 @@ class Forgot(msgspec.Struct, frozen=True, tag="forgot"):
         start: of the journal, before this entry; names it.
         until: partition → position.
         now_us: wall time of the decision.
+        who, why, caller: on whose word, see `martlet.said.Said`.
     """
 
     start: int
     user_id: int | str
     until: dict[str, int]
     now_us: int
+    who: str = ""
+    why: str = ""
+    caller: str = ""
 
 
 class Erased(msgspec.Struct, frozen=True, tag="erased"):
-    """The log holds nothing of a forgotten user any more. `start` names the entry that forgot."""
+    """The log holds nothing of a forgotten user any more. `start` names the entry that forgot.
+
+    On whose word (`who`, `why`, `caller`) is said again: the entry that forgot is erased itself at last.
+    """
 
     start: int
+    who: str = ""
+    why: str = ""
+    caller: str = ""
 
 
 class Founded(msgspec.Struct, frozen=True, tag="founded"):
@@ -274,7 +285,7 @@ def decode_entry(payload: bytes) -> Entry:
     """
     try:
         entry: Entry = _ENTRIES.decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Corrupt(f"journal: {error}") from error
     if isinstance(entry, Began) and entry.format != JOURNAL_FORMAT:
         raise Corrupt(f"journal format {entry.format} is not known here (known: {JOURNAL_FORMAT})")

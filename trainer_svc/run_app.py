@@ -21,6 +21,7 @@ from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.strategy_config import strategy_config
+from martlet.signed_versions import signed_with
 from trainer_svc.app import (
     CACHE_BYTES,
     beginning,
@@ -123,10 +124,8 @@ class ComposedRun:
         self._source = EventSource(
             BoundedReader(tail, run.until), BoundedReader(lookup, run.until), settings.read_bytes, CACHE_BYTES, weigh
         )
-        builder = VersionBuilder(
-            artifact_store(config, cached=False),
-            ModelIdentity(self._model.name, self._model.spec, self._model.head.more),
-        )
+        store = artifact_store(config, cached=False)
+        builder = VersionBuilder(store, ModelIdentity(self._model.name, self._model.spec, self._model.head.more))
         committed = Committed(self._lineage.journal, self._fresh, lambda: self._beginning(name))
         self.retraining = Retraining(
             run=run,
@@ -141,7 +140,7 @@ class ComposedRun:
             found=self._foundation,
             source=self._source,
             builder=builder,
-            registry=self._registry,
+            registry=signed_with(config.signing.key, self._registry, store),
             pace=pace_of(self._config),
         )
 

@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from martlet.clock import Clock
 from martlet.feature_encoding import ItemId
 from martlet.manifest import encode_manifest, manifest_digest
+from martlet.said import NOBODY, Said
 from martlet.wire.trainer import Erasure
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.checkpoints.folder import CheckpointStore
@@ -158,9 +159,9 @@ class TrainingLoop:
         """Offers the head with a suspect range learned again (see `Readmissions.ask`). From any thread."""
         return self._readmissions.ask(epoch)
 
-    def forget(self, user_id: ItemId, until: Mapping[str, int] | None = None) -> "Future[Erasure]":
+    def forget(self, user_id: ItemId, until: Mapping[str, int] | None = None, said: Said = NOBODY) -> "Future[Erasure]":
         """Forgets a user (see `Erasures.ask`). From any thread."""
-        return self._erasures.ask(user_id, until)
+        return self._erasures.ask(user_id, until, said)
 
     def abandon(self) -> None:
         """Learning goes on in another lineage: who asked for something here has to ask again."""

@@ -91,11 +91,13 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Stepping:
-    """What one step did."""
+    """What one step did. `traces`: of the predictions that it learned of, each once; it decides nothing."""
 
     examples: int
     letters: int
     report: MeasurementBatch | None
+    step: int = 0
+    traces: tuple[str, ...] = ()
 
 
 class TrainingState:
@@ -170,7 +172,8 @@ class TrainingState:
         self.step += 1
         self._letters.write(self.step, joined.letters)
         report = self._scoreboard.report(self.intake.watermark_us)
-        return Stepping(count(joined.examples), len(joined.letters), report)
+        traces = tuple(dict.fromkeys(joined.traces))
+        return Stepping(count(joined.examples), len(joined.letters), report, self.step, traces)
 
     def take_off(self, entry: Published) -> VersionPayload:
         """Copies what a version is made of."""

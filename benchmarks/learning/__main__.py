@@ -21,8 +21,8 @@ FIGURES: Final = Path("out/bench/learning.json")
 PARTS: Final = (
     "ml100k",
     "online",
-    "incremental",
     "strategies",
+    "retraining",
     "delayed",
     "negatives",
     "drift",

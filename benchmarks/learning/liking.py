@@ -25,11 +25,13 @@ class Liking:
     Attributes:
         batch: examples in a batch when much is learned at once.
         users: int64[n], whose the examples are.
+        groups: int64[n], which examples are ranked among one another.
     """
 
     model: ml.Model
     stream: Stream
     users: Int64s
+    groups: Int64s
     batch: int = 64
 
 
@@ -38,7 +40,7 @@ def liking(tested: float, seed: int) -> Liking:
     log = movielens()
     model = _model(seed)
     examples = Examples(model.spec, columns_of(log), (log.ratings >= LIKED).astype(np.float32))
-    return Liking(model, Stream(examples, log.times, int(len(examples) * (1 - tested))), log.users)
+    return Liking(model, Stream(examples, log.times, int(len(examples) * (1 - tested))), log.users, log.users)
 
 
 def columns_of(log: RatingLog) -> dict[str, Column]:

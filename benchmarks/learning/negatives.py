@@ -2,13 +2,13 @@
 
 A made-up stream of slates whose law is known: an impression is clicked with probability σ(b + user + item), two or
 three in a hundred, users and items of Zipf's frequencies. The joiner keeps negatives at the rates 1, 0.1 and 0.01; they
-are learned with the offset -log r. In the end the learner's scores of fresh impressions are held against the law's
-probabilities: expected calibration error over 15 bins of equal size, and predicted over true clicks.
+are learned with the offset -log r. Each step's impressions are scored by what has learned those before; in the second
+half of the stream the scores are held against the law's probabilities: expected calibration error over 15 bins of equal
+size, and predicted over true clicks.
 """  # noqa: RUF002
 
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,8 @@ import martlet.learn as ml
 from benchmarks.figures import Figures, Target, at_most
 from benchmarks.learning.impressions import PARTITION, START_US, Course, Hours, learn
 from martlet.eventlog.file_log import FileEventWriter
-from martlet.events import Arm, Event, Outcome, Prediction
+from martlet.events import Arm, Outcome, Prediction
+from martlet.feature_encoding import concatenate
 from martlet.feature_spec import FeatureBlock
 from martlet.manifest import spec_digest
 from martlet.wire.events import encode_event
@@ -30,8 +31,7 @@ Floats = npt.NDArray[np.float64]
 USERS: Final = 200
 ITEMS: Final = 200
 SLATE: Final = 50
-STRETCH: Final = 20  # slates that the trainer reads at once: a step learns its clicks first, then its negatives
-FRESH: Final = 400_000
+STRETCH: Final = 5  # slates that the trainer reads at once: a step learns its clicks first, then its negatives
 BINS: Final = 15
 RATES: Final = {"1": 1.0, "01": 0.1, "001": 0.01}
 
@@ -73,7 +73,7 @@ def model(rate: float) -> ml.Model:
     inputs = {"user": ml.Id("user_id"), "item": ml.Id("item_id")}
     label = ml.Binary("click", "1s", negatives=rate)
     return ml.model_of(
-        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.05)
+        "negatives", ml.Linear, inputs=inputs, label=label, dense=ml.AdaGrad(0.5), rows=ml.RowAdaGrad(0.2)
     )
 
 
@@ -82,12 +82,11 @@ def negatives(figures: Figures, size: Size) -> None:
     random = np.random.default_rng(11)
     law = Law(random)
     with tempfile.TemporaryDirectory() as folder:
-        hours = write(Path(folder), law, random, size)
-        users, items = law.drawn(FRESH // SLATE)
-        truth = law.probabilities(users, items).reshape(-1)
+        hours, truth = write(Path(folder), law, random, size)
+        half = truth.shape[0] // 2
         for name, rate in RATES.items():
             course = learn(model(rate), hours, BATCH)
-            add(figures, name, course, scored(course, users, items), truth)
+            add(figures, name, course, 1 / (1 + np.exp(-course.logits[half:])), truth[half:])
 
 
 def add(figures: Figures, name: str, course: Course, predicted: Floats, truth: Floats) -> None:
@@ -106,49 +105,42 @@ def calibration_error(predicted: Floats, truth: Floats) -> float:
     return float(np.mean([abs(predicted[part].mean() - truth[part].mean()) for part in parts]))
 
 
-def scored(course: Course, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Floats:
-    """The learner's probabilities of slates."""
-    rows = np.repeat(np.arange(len(users)), SLATE)
-    none = np.zeros((len(users), 0), np.float32), np.zeros((items.size, 0), np.float32)
-    block = FeatureBlock(users[:, None], none[0], items.reshape(-1, 1), none[1], rows)
-    return np.asarray(1 / (1 + np.exp(-course.learner.predict(block).astype(np.float64))))
-
-
-def write(root: Path, law: Law, random: np.random.Generator, size: Size) -> Hours:
-    """The log: slates in equal distances, clicks at once."""
+def write(root: Path, law: Law, random: np.random.Generator, size: Size) -> tuple[Hours, Floats]:
+    """The log, slates in equal distances, clicks at once; and the probability of each impression's click."""
     writer = FileEventWriter(root, PARTITION, queue_limit=1 << 22)
-    ends, blocks = [], []
-    for stretch in range(size.slates // STRETCH):
-        position = None
-        for event in _events(law, random, stretch * STRETCH, STRETCH):
-            position = writer.append(encode_event(event))
-            if isinstance(event, Prediction):
-                last = event
-        assert position is not None
+    ends, blocks, truth = [], [], []
+    for first in range(0, size.slates, STRETCH):
+        users, items = law.drawn(STRETCH)
+        chances = law.probabilities(users, items)
+        slates = [_slate(first + number, int(users[number]), items[number]) for number in range(STRETCH)]
+        for slate, clicked in zip(slates, random.random(items.shape) < chances, strict=True):
+            position = writer.append(encode_event(slate))
+            for place in np.flatnonzero(clicked).tolist():
+                click = Outcome(
+                    f"{slate.prediction_id}-{place}", slate.prediction_id, place, "click", 1.0, slate.time_us
+                )
+                position = writer.append(encode_event(click))
         ends.append(position.result().offset)
-        blocks.append(last.features)
+        blocks.append(concatenate([slate.features for slate in slates]))
+        truth.append(chances.reshape(-1))
     writer.close()
-    return Hours(root, ends, blocks, STRETCH * SPACING_US)
+    return Hours(root, ends, blocks, STRETCH * SPACING_US), np.concatenate(truth)
 
 
-def _events(law: Law, random: np.random.Generator, first: int, count: int) -> Iterator[Event]:
-    users, items = law.drawn(count)
-    clicked = random.random(items.shape) < law.probabilities(users, items)
-    for number in range(count):
-        now = START_US + (first + number) * SPACING_US
-        yield _slate(f"p{first + number}", now, int(users[number]), items[number])
-        for place in np.flatnonzero(clicked[number]).tolist():
-            yield Outcome(f"e{first + number}-{place}", f"p{first + number}", place, "click", 1.0, now)
-
-
-def _slate(name: str, now: int, user: int, items: npt.NDArray[np.int64]) -> Prediction:
+def _slate(number: int, user: int, items: npt.NDArray[np.int64]) -> Prediction:
     """The caller's item ids are the places: an item may stand in a slate twice."""
     none = np.zeros((1, 0), np.float32), np.zeros((SLATE, 0), np.float32)
     block = FeatureBlock(np.array([[user]]), none[0], items[:, None], none[1], np.zeros(SLATE, np.int64))
     return Prediction(
-        name, "negatives", now, 1, 1, "salt", 5, 9000, Arm.LIVE, 1, "mt1-x", user, "", tuple(range(SLATE)), None,
+        f"p{number}", "negatives", START_US + number * SPACING_US, 1, 1,
+        "salt", 5, 9000, Arm.LIVE, 1, "mt1-x", user, "", tuple(range(SLATE)), None,
         {1: np.zeros(SLATE, np.float32)}, SPEC, block,
     )  # fmt: skip
+
+
+def _click(slate: Prediction, place: int) -> Outcome:
+    """At once."""
+    return Outcome(f"{slate.prediction_id}-{place}", slate.prediction_id, place, "click", 1.0, slate.time_us)
 
 
 SPEC: Final = spec_digest(model(1.0).spec)

@@ -39,7 +39,8 @@ def retail(tested: float, seed: int) -> Liking | None:
     model = _model(seed)
     examples, times = Examples(model.spec, columns, labels), np.repeat(log.times, 2)
     start = int(np.searchsorted(times, times[int(2 * n * (1 - tested))]))  # no invoice is cut in two
-    return Liking(model, Stream(examples, times, start), columns["user"], _BATCH)
+    invoices = np.unique(np.column_stack([columns["user"], times]), axis=0, return_inverse=True)[1].reshape(-1)
+    return Liking(model, Stream(examples, times, start), columns["user"], invoices, _BATCH)
 
 
 def recently_bought(users: Int64s, items: Int64s, times: Int64s) -> Lists:

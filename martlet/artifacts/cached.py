@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from typing_extensions import Buffer
 
 from martlet.artifacts.folder import FolderStore
-from martlet.artifacts.port import ClearableStore, ResumableStore, UploadSession
+from martlet.artifacts.port import ClearableStore, ResumableStore, SignatureStore, UploadSession
 from martlet.errors import Corrupt, NotFound
 from martlet.manifest import BlobRef
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SHARE_KEPT: Final = 0.9
 
 
-class FullStore(ResumableStore, ClearableStore, Protocol):
+class FullStore(ResumableStore, ClearableStore, SignatureStore, Protocol):
     """A store that can do everything."""
 
 
@@ -70,6 +70,14 @@ class CachedStore:
     def get_manifest(self, digest: str) -> bytes:
         """See the store."""
         return self._store.get_manifest(digest)
+
+    def put_signature(self, digest: str, encoded: bytes) -> None:
+        """See the store."""
+        self._store.put_signature(digest, encoded)
+
+    def get_signature(self, digest: str) -> bytes:
+        """See the store: a signature may be replaced, so there is no copy."""
+        return self._store.get_signature(digest)
 
     def delete(self, blob: BlobRef) -> bool:
         """Removes a blob, and this machine's copy."""

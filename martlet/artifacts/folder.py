@@ -13,7 +13,7 @@ from martlet.manifest import BlobRef, manifest_digest
 
 
 class FolderStore:
-    """Blobs in `blobs/ab/<digest>`, manifests in `manifests/<digest>.json`.
+    """Blobs in `blobs/ab/<digest>`, manifests in `manifests/<digest>.json`, signatures in `signatures/<digest>.json`.
 
     Thread-safe and safe across processes: a file appears whole (written aside, fsynced, renamed) and never changes.
     What an interrupted upload of a large blob has stored waits in `uploads/<digest>`.
@@ -69,12 +69,24 @@ class FolderStore:
             raise Corrupt(f"manifest {digest} does not match its digest")
         return encoded
 
+    def put_signature(self, digest: str, encoded: bytes) -> None:
+        """Stores a manifest's signature durably."""
+        write_durably(self._signature_path(digest), memoryview(encoded))
+
+    def get_signature(self, digest: str) -> bytes:
+        """A manifest's signature."""
+        try:
+            return self._signature_path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"manifest {digest} is not signed") from None
+
     def delete(self, blob: BlobRef) -> bool:
         """Removes a blob. Who has it open or mapped keeps what it sees."""
         return _remove(self.blob_path(blob.digest))
 
     def delete_manifest(self, digest: str) -> bool:
-        """Removes a manifest."""
+        """Removes a manifest, and its signature."""
+        _remove(self._signature_path(digest))
         return _remove(self._manifest_path(digest))
 
     def blob_path(self, digest: str) -> Path:
@@ -85,6 +97,10 @@ class FolderStore:
     def _manifest_path(self, digest: str) -> Path:
         _check(digest)
         return self._root / "manifests" / f"{digest}.json"
+
+    def _signature_path(self, digest: str) -> Path:
+        _check(digest)
+        return self._root / "signatures" / f"{digest}.json"
 
 
 def _check(digest: str) -> None:

@@ -72,6 +72,22 @@ class ArtifactStore(Protocol):
         ...
 
 
+class SignatureStore(Protocol):
+    """Where the signatures of manifests stand, beside them. Calls block. Thread-safe."""
+
+    def put_signature(self, digest: str, encoded: bytes) -> None:
+        """Stores the signature of the manifest of this digest durably; it takes the place of the one before."""
+        ...
+
+    def get_signature(self, digest: str) -> bytes:
+        """A manifest's signature, as it was put: whether it is any good, `martlet.manifest_signatures` tells.
+
+        Raises:
+            NotFound: it is not signed.
+        """
+        ...
+
+
 class ResumableStore(ArtifactStore, Protocol):
     """A store whose uploads survive the process that began them."""
 

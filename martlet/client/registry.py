@@ -1,6 +1,6 @@
 """Clients of the registry: one for event loops, one for threads."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import grpc
 import grpc.aio
@@ -126,11 +126,21 @@ class RegistryClient:
 
 
 class BlockingRegistryClient:
-    """The registry, from a thread. Thread-safe."""
+    """The registry, from a thread. Thread-safe.
+
+    Args:
+        trace: the trace context (W3C's traceparent) that goes along with a version; "": none.
+    """
 
     def __init__(
-        self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
+        self,
+        address: str,
+        token: Token = "",
+        policy: CallPolicy | None = None,
+        tls: Tls | Plaintext | None = None,
+        trace: Callable[[], str] | None = None,
     ) -> None:
+        self._trace = trace
         self._channel = dial_blocking(address, OPTIONS, tls, token)
         self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._metadata = bearer(token)
@@ -139,8 +149,10 @@ class BlockingRegistryClient:
     def publish(self, manifest: bytes) -> VersionRecord:
         """Offers a version (see `RegistryClient.publish`)."""
         request = pb.PublishVersionRequest(manifest=manifest)
+        trace = self._trace() if self._trace is not None else ""
+        metadata = (*self._metadata, ("traceparent", trace)) if trace else self._metadata
         reply = blocking_call(
-            lambda timeout: self._stub.PublishVersion(request, timeout=timeout, metadata=self._metadata), self._policy
+            lambda timeout: self._stub.PublishVersion(request, timeout=timeout, metadata=metadata), self._policy
         )
         return wire.record_of(reply.record)
 

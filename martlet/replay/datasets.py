@@ -57,6 +57,12 @@ def movielens_100k(cache: Path, data: Path | None = None) -> Dataset:
     return Dataset("movielens-100k", _ratings(texts[FILES[0]]), _users(texts[FILES[1]]), _items(texts[FILES[2]]))
 
 
+def titles_of_movielens(cache: Path, data: Path | None = None) -> dict[int, str]:
+    """The titles of MovieLens 100K's films; see `movielens_100k`."""
+    texts = _own_copy(data) if data else _from_wheel(_wheel(cache))
+    return {int(item): title for item, title, *_ in _rows(texts[FILES[2]])}
+
+
 def synthetic(events: int = 100_000, seed: int = 7) -> Dataset:
     """A seeded stream of the same shape: users and items with hidden tastes, which drift slowly."""
     rng = np.random.default_rng(seed)

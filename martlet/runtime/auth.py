@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from martlet.decoding import UNREADABLE
 from martlet.errors import Forbidden, InvalidInput, Unauthenticated
 from martlet.runtime.config import AuthConfig, TokenConfig
 from martlet.watched_files import WatchedFiles
@@ -211,5 +212,5 @@ def _parsed(content: bytes) -> list[TokenConfig]:
     try:
         listed: Any = yaml.safe_load(content) or []
         return msgspec.convert(listed, list[TokenConfig])
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, *UNREADABLE) as error:
         raise InvalidInput("auth.tokens_file is no list of tokens, each with name, sha256 and role") from error

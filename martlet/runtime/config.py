@@ -294,7 +294,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     if content is None:
         return {}
@@ -311,7 +311,10 @@ def _set(settings: dict[str, Any], name: str, text: str) -> None:
         path = path.removeprefix(section + "_")
     if at_top and path not in {one.name for one in fields(Config)}:
         raise InvalidInput(f"bad setting: the environment names {name}, which is no setting")
-    settings[path] = yaml.safe_load(text) if text[:1] in {"[", "{"} else text
+    try:
+        settings[path] = yaml.safe_load(text) if text[:1] in {"[", "{"} else text
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"bad setting: {name} is no YAML: {str(error).splitlines()[0]}") from error
 
 
 def _sections(kind: type) -> dict[str, type]:
@@ -331,6 +334,8 @@ def _refuse_unknown(settings: Mapping[str, Any], kind: type, where: str) -> None
 
 
 def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
+    if kind is Path:
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
         return Path(value)
     raise NotImplementedError(f"{kind} cannot be read from settings")

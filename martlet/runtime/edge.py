@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias, cast
@@ -16,15 +18,18 @@ from martlet import errors
 from martlet.client.channel import RETRY_AFTER
 from martlet.redaction import without_paths
 from martlet.runtime.auth import OPEN, Authorizer, Metadata
-from martlet.runtime.caller import CALLER
+from martlet.runtime.caller import CALLER, caller
 from martlet.runtime.door import Door, Usual
 from martlet.runtime.metrics import RpcMetrics
+from martlet.runtime.tracing import Tracer, parent_in
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 Behaviour: TypeAlias = Callable[..., Any]
 
 LONGEST_MESSAGE: Final = 500
+REQUEST_ID: Final = "x-request-id"
+_PLAIN_ID: Final = re.compile(r"[\w.:+/=-]{1,100}", re.ASCII)
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +64,8 @@ class Edge(grpc.GenericRpcHandler):
     Found here by name, in one generic handler, a method costs a dictionary's look-up.
     """
 
-    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door) -> None:
+    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self._metrics = metrics
         self._door = door
         self._authorizer = authorizer
@@ -80,8 +86,11 @@ class Edge(grpc.GenericRpcHandler):
 
     def _wrapped(self, handler: Handler, method: str) -> Handler:
         behaviour, make = _shape(handler)
+        if self._tracer is not None and not handler.response_streaming:
+            behaviour = _traced(behaviour, method, self._tracer)
         if handler.response_streaming:
-            return make(self._stream(behaviour, method), handler.request_deserializer, handler.response_serializer)
+            decoded = _stream_decoder(handler) if handler.request_streaming else _decoder(handler)
+            return make(self._stream(behaviour, method, decoded), None, handler.response_serializer)
         if handler.request_streaming:
             wrapped = self._unary(behaviour, method, lambda requests: requests)
             return make(wrapped, handler.request_deserializer, handler.response_serializer)
@@ -118,7 +127,7 @@ class Edge(grpc.GenericRpcHandler):
 
         return wrapped
 
-    def _stream(self, behaviour: Behaviour, method: str) -> Behaviour:
+    def _stream(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
         door = self._door
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
@@ -127,7 +136,7 @@ class Edge(grpc.GenericRpcHandler):
                     if self._authorizer.asks:
                         self._admit(context, method)
                     door.check_streams()
-                    async for message in behaviour(request, context):
+                    async for message in behaviour(decoded(request), context):
                         yield message
                     outcome.code, error = grpc.StatusCode.OK.name, None
                 except Exception as caught:  # noqa: BLE001  the boundary: every error becomes a status here
@@ -146,11 +155,24 @@ class Edge(grpc.GenericRpcHandler):
         if isinstance(error, grpc.aio.AbortError):
             raise error
         if code is grpc.StatusCode.INTERNAL:
-            logger.error("%s failed unexpectedly", method, exc_info=error)
+            request = _request_id(context)
+            about = {"method": method, "request": request, "caller": caller()}
+            logger.error("%s failed unexpectedly (request %s)", method, request, exc_info=error, extra=about)
             self._metrics.internal_error()
-            await context.abort(code, "internal error; the server's log has it")
+            await context.abort(code, f"internal error; the server's log has it as request {request}")
         trailing = _retry_hint(error) if isinstance(error, errors.OverCapacity) else ()
         await context.abort(code, _told(error), trailing)
+
+
+def _traced(behaviour: Behaviour, method: str, tracer: Tracer) -> Behaviour:
+    """A behaviour whose calls are spans; a caller's trace goes on in them."""
+    name = method.removeprefix("/")
+
+    async def traced(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        with tracer.span(name, parent=parent_in(_metadata(context)), server=True):
+            return await behaviour(request, context)
+
+    return traced
 
 
 def _decoder(handler: Handler) -> Callable[[Any], Any]:
@@ -163,6 +185,17 @@ def _decoder(handler: Handler) -> Callable[[Any], Any]:
             return decode(request)
         except DecodeError as error:
             raise errors.InvalidInput(f"the request is no message of its type: {error}") from error
+
+    return decoded
+
+
+def _stream_decoder(handler: Handler) -> Callable[[AsyncIterator[Any]], AsyncIterator[Any]]:
+    """GRPC itself would call a request that it cannot decode an error of the server's."""
+    decode = _decoder(handler)
+
+    async def decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield decode(request)
 
     return decoded
 
@@ -192,6 +225,12 @@ def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Metadata:
     return [
         (str(name), value) for name, value in cast("Iterable[tuple[str, str]]", context.invocation_metadata() or ())
     ]
+
+
+def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """What the caller calls its request (metadata x-request-id), if that can be printed; else a new name."""
+    given = next((str(value) for name, value in _metadata(context) if name == REQUEST_ID), "")
+    return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _certificate_names(context: grpc.aio.ServicerContext[Any, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from martlet.allowed_operators import GraphRules
+
 
 @dataclass(frozen=True, slots=True)
 class GraphsConfig:
@@ -17,3 +19,8 @@ class GraphsConfig:
     operators: tuple[str, ...] = ()
     max_bytes: int = 64 << 20
     max_nodes: int = 100_000
+
+    @property
+    def rules(self) -> GraphRules:
+        """The same, as rules."""
+        return GraphRules(frozenset(self.operators), self.max_bytes, self.max_nodes)

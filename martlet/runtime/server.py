@@ -23,6 +23,7 @@ from martlet.runtime.grpc_tls import server_credentials
 from martlet.runtime.metrics import RpcMetrics
 from martlet.runtime.metrics_http import MetricsDoor, MetricsServer
 from martlet.runtime.server_tls import ServerTls
+from martlet.runtime.tracing import Tracer
 
 Hook: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -67,6 +68,7 @@ class Server:
         registry: CollectorRegistry,
         authorizer: Authorizer,
         tls: ServerTls | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._name = name
         self._tls = tls
@@ -81,10 +83,9 @@ class Server:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),  # below it gRPC refuses by chance, unless both are the same
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-            ("grpc.max_concurrent_streams", listen.max_calls + listen.max_streams),  # of one connection
         ]
         self._server = grpc.aio.server(options=options)
-        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls, listen.max_streams))
+        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls, listen.max_streams), tracer)
         self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())

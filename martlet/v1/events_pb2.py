@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17martlet/v1/events.proto\x12\nmartlet.v1\".\n\x02Id\x12\x10\n\x06number\x18\x01 \x01(\x12H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x06\n\x04kind\"%\n\x06IdList\x12\x1b\n\x03ids\x18\x01 \x03(\x0b\x32\x0e.martlet.v1.Id\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x93\x01\n\x0c\x46\x65\x61tureValue\x12\x1c\n\x02id\x18\x01 \x01(\x0b\x32\x0e.martlet.v1.IdH\x00\x12%\n\x07id_list\x18\x02 \x01(\x0b\x32\x12.martlet.v1.IdListH\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12$\n\x06vector\x18\x04 \x01(\x0b\x32\x12.martlet.v1.VectorH\x00\x42\x06\n\x04kind\"s\n\x0c\x46\x65\x61tureBlock\x12\x13\n\x0bspec_digest\x18\x01 \x01(\t\x12\x10\n\x08user_ids\x18\x02 \x01(\x0c\x12\x14\n\x0cuser_numbers\x18\x03 \x01(\x0c\x12\x10\n\x08item_ids\x18\x04 \x01(\x0c\x12\x14\n\x0citem_numbers\x18\x05 \x01(\x0c\"0\n\rVersionScores\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06logits\x18\x02 \x03(\x02\"\xa8\x03\n\x0fPredictionEvent\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0c\n\x04salt\x18\x06 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x07 \x01(\r\x12\x0e\n\x06weight\x18\x08 \x01(\r\x12\x1c\n\x03\x61rm\x18\t \x01(\x0e\x32\x0f.martlet.v1.Arm\x12\x0f\n\x07version\x18\n \x01(\x04\x12\x0e\n\x06\x64igest\x18\x0b \x01(\t\x12\x1f\n\x07user_id\x18\x0c \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x12\n\nsession_id\x18\r \x01(\t\x12 \n\x08item_ids\x18\x0e \x03(\x0b\x32\x0e.martlet.v1.Id\x12\x14\n\x0cpropensities\x18\x0f \x03(\x02\x12)\n\x06scores\x18\x10 \x03(\x0b\x32\x19.martlet.v1.VersionScores\x12*\n\x08\x66\x65\x61tures\x18\x11 \x01(\x0b\x32\x18.martlet.v1.FeatureBlock\x12\x0c\n\x04head\x18\x12 \x01(\x04\"\x86\x01\n\x0cOutcomeEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rprediction_id\x18\x02 \x01(\t\x12\x1f\n\x07item_id\x18\x03 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x01\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\"\xaa\x01\n\x04Item\x12\x1f\n\x07item_id\x18\x01 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x34\n\nattributes\x18\x02 \x03(\x0b\x32 .martlet.v1.Item.AttributesEntry\x1aK\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.martlet.v1.FeatureValue:\x02\x38\x01\"Q\n\x0fItemUpsertEvent\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1e\n\x04item\x18\x02 \x01(\x0b\x32\x10.martlet.v1.Item\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"R\n\x0fItemDeleteEvent\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x07item_id\x18\x02 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"\xdc\x01\n\tLogRecord\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1b.martlet.v1.PredictionEventH\x00\x12+\n\x07outcome\x18\x02 \x01(\x0b\x32\x18.martlet.v1.OutcomeEventH\x00\x12\x32\n\x0bitem_upsert\x18\x03 \x01(\x0b\x32\x1b.martlet.v1.ItemUpsertEventH\x00\x12\x32\n\x0bitem_delete\x18\x04 \x01(\x0b\x32\x1b.martlet.v1.ItemDeleteEventH\x00\x42\x07\n\x05\x65vent\"0\n\x0bLogPosition\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x81\x01\n\x07Outcome\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rprediction_id\x18\x02 \x01(\t\x12\x1f\n\x07item_id\x18\x03 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x01\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\">\n\x15RecordOutcomesRequest\x12%\n\x08outcomes\x18\x01 \x03(\x0b\x32\x13.martlet.v1.Outcome\"C\n\x16RecordOutcomesResponse\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.martlet.v1.LogPosition\"D\n\x12UpsertItemsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x05items\x18\x02 \x03(\x0b\x32\x10.martlet.v1.Item\"@\n\x13UpsertItemsResponse\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.martlet.v1.LogPosition\"E\n\x12\x44\x65leteItemsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12 \n\x08item_ids\x18\x02 \x03(\x0b\x32\x0e.martlet.v1.Id\"@\n\x13\x44\x65leteItemsResponse\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.martlet.v1.LogPosition*W\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41RM_LIVE\x10\x01\x12\x0b\n\x07\x41RM_PIN\x10\x02\x12\x0e\n\nARM_CANARY\x10\x03\x12\x10\n\x0c\x41RM_EXPLICIT\x10\x04\x32\x88\x02\n\rEventsService\x12W\n\x0eRecordOutcomes\x12!.martlet.v1.RecordOutcomesRequest\x1a\".martlet.v1.RecordOutcomesResponse\x12N\n\x0bUpsertItems\x12\x1e.martlet.v1.UpsertItemsRequest\x1a\x1f.martlet.v1.UpsertItemsResponse\x12N\n\x0b\x44\x65leteItems\x12\x1e.martlet.v1.DeleteItemsRequest\x1a\x1f.martlet.v1.DeleteItemsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17martlet/v1/events.proto\x12\nmartlet.v1\".\n\x02Id\x12\x10\n\x06number\x18\x01 \x01(\x12H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x06\n\x04kind\"%\n\x06IdList\x12\x1b\n\x03ids\x18\x01 \x03(\x0b\x32\x0e.martlet.v1.Id\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x93\x01\n\x0c\x46\x65\x61tureValue\x12\x1c\n\x02id\x18\x01 \x01(\x0b\x32\x0e.martlet.v1.IdH\x00\x12%\n\x07id_list\x18\x02 \x01(\x0b\x32\x12.martlet.v1.IdListH\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12$\n\x06vector\x18\x04 \x01(\x0b\x32\x12.martlet.v1.VectorH\x00\x42\x06\n\x04kind\"s\n\x0c\x46\x65\x61tureBlock\x12\x13\n\x0bspec_digest\x18\x01 \x01(\t\x12\x10\n\x08user_ids\x18\x02 \x01(\x0c\x12\x14\n\x0cuser_numbers\x18\x03 \x01(\x0c\x12\x10\n\x08item_ids\x18\x04 \x01(\x0c\x12\x14\n\x0citem_numbers\x18\x05 \x01(\x0c\"0\n\rVersionScores\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06logits\x18\x02 \x03(\x02\"\xbe\x03\n\x0fPredictionEvent\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0c\n\x04salt\x18\x06 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x07 \x01(\r\x12\x0e\n\x06weight\x18\x08 \x01(\r\x12\x1c\n\x03\x61rm\x18\t \x01(\x0e\x32\x0f.martlet.v1.Arm\x12\x0f\n\x07version\x18\n \x01(\x04\x12\x0e\n\x06\x64igest\x18\x0b \x01(\t\x12\x1f\n\x07user_id\x18\x0c \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x12\n\nsession_id\x18\r \x01(\t\x12 \n\x08item_ids\x18\x0e \x03(\x0b\x32\x0e.martlet.v1.Id\x12\x14\n\x0cpropensities\x18\x0f \x03(\x02\x12)\n\x06scores\x18\x10 \x03(\x0b\x32\x19.martlet.v1.VersionScores\x12*\n\x08\x66\x65\x61tures\x18\x11 \x01(\x0b\x32\x18.martlet.v1.FeatureBlock\x12\x0c\n\x04head\x18\x12 \x01(\x04\x12\x14\n\x0ctrace_parent\x18\x13 \x01(\t\"\x86\x01\n\x0cOutcomeEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rprediction_id\x18\x02 \x01(\t\x12\x1f\n\x07item_id\x18\x03 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x01\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\"\xaa\x01\n\x04Item\x12\x1f\n\x07item_id\x18\x01 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x34\n\nattributes\x18\x02 \x03(\x0b\x32 .martlet.v1.Item.AttributesEntry\x1aK\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.martlet.v1.FeatureValue:\x02\x38\x01\"Q\n\x0fItemUpsertEvent\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1e\n\x04item\x18\x02 \x01(\x0b\x32\x10.martlet.v1.Item\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"R\n\x0fItemDeleteEvent\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x07item_id\x18\x02 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0f\n\x07time_us\x18\x03 \x01(\x03\"\xdc\x01\n\tLogRecord\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1b.martlet.v1.PredictionEventH\x00\x12+\n\x07outcome\x18\x02 \x01(\x0b\x32\x18.martlet.v1.OutcomeEventH\x00\x12\x32\n\x0bitem_upsert\x18\x03 \x01(\x0b\x32\x1b.martlet.v1.ItemUpsertEventH\x00\x12\x32\n\x0bitem_delete\x18\x04 \x01(\x0b\x32\x1b.martlet.v1.ItemDeleteEventH\x00\x42\x07\n\x05\x65vent\"0\n\x0bLogPosition\x12\x11\n\tpartition\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x81\x01\n\x07Outcome\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x15\n\rprediction_id\x18\x02 \x01(\t\x12\x1f\n\x07item_id\x18\x03 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x01\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\">\n\x15RecordOutcomesRequest\x12%\n\x08outcomes\x18\x01 \x03(\x0b\x32\x13.martlet.v1.Outcome\"C\n\x16RecordOutcomesResponse\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.martlet.v1.LogPosition\"D\n\x12UpsertItemsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x05items\x18\x02 \x03(\x0b\x32\x10.martlet.v1.Item\"@\n\x13UpsertItemsResponse\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.martlet.v1.LogPosition\"E\n\x12\x44\x65leteItemsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12 \n\x08item_ids\x18\x02 \x03(\x0b\x32\x0e.martlet.v1.Id\"@\n\x13\x44\x65leteItemsResponse\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.martlet.v1.LogPosition*W\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41RM_LIVE\x10\x01\x12\x0b\n\x07\x41RM_PIN\x10\x02\x12\x0e\n\nARM_CANARY\x10\x03\x12\x10\n\x0c\x41RM_EXPLICIT\x10\x04\x32\x88\x02\n\rEventsService\x12W\n\x0eRecordOutcomes\x12!.martlet.v1.RecordOutcomesRequest\x1a\".martlet.v1.RecordOutcomesResponse\x12N\n\x0bUpsertItems\x12\x1e.martlet.v1.UpsertItemsRequest\x1a\x1f.martlet.v1.UpsertItemsResponse\x12N\n\x0b\x44\x65leteItems\x12\x1e.martlet.v1.DeleteItemsRequest\x1a\x1f.martlet.v1.DeleteItemsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ITEM_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ITEM_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_ARM']._serialized_start=2184
-  _globals['_ARM']._serialized_end=2271
+  _globals['_ARM']._serialized_start=2206
+  _globals['_ARM']._serialized_end=2293
   _globals['_ID']._serialized_start=39
   _globals['_ID']._serialized_end=85
   _globals['_IDLIST']._serialized_start=87
@@ -48,35 +48,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERSIONSCORES']._serialized_start=419
   _globals['_VERSIONSCORES']._serialized_end=467
   _globals['_PREDICTIONEVENT']._serialized_start=470
-  _globals['_PREDICTIONEVENT']._serialized_end=894
-  _globals['_OUTCOMEEVENT']._serialized_start=897
-  _globals['_OUTCOMEEVENT']._serialized_end=1031
-  _globals['_ITEM']._serialized_start=1034
-  _globals['_ITEM']._serialized_end=1204
-  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_start=1129
-  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_end=1204
-  _globals['_ITEMUPSERTEVENT']._serialized_start=1206
-  _globals['_ITEMUPSERTEVENT']._serialized_end=1287
-  _globals['_ITEMDELETEEVENT']._serialized_start=1289
-  _globals['_ITEMDELETEEVENT']._serialized_end=1371
-  _globals['_LOGRECORD']._serialized_start=1374
-  _globals['_LOGRECORD']._serialized_end=1594
-  _globals['_LOGPOSITION']._serialized_start=1596
-  _globals['_LOGPOSITION']._serialized_end=1644
-  _globals['_OUTCOME']._serialized_start=1647
-  _globals['_OUTCOME']._serialized_end=1776
-  _globals['_RECORDOUTCOMESREQUEST']._serialized_start=1778
-  _globals['_RECORDOUTCOMESREQUEST']._serialized_end=1840
-  _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=1842
-  _globals['_RECORDOUTCOMESRESPONSE']._serialized_end=1909
-  _globals['_UPSERTITEMSREQUEST']._serialized_start=1911
-  _globals['_UPSERTITEMSREQUEST']._serialized_end=1979
-  _globals['_UPSERTITEMSRESPONSE']._serialized_start=1981
-  _globals['_UPSERTITEMSRESPONSE']._serialized_end=2045
-  _globals['_DELETEITEMSREQUEST']._serialized_start=2047
-  _globals['_DELETEITEMSREQUEST']._serialized_end=2116
-  _globals['_DELETEITEMSRESPONSE']._serialized_start=2118
-  _globals['_DELETEITEMSRESPONSE']._serialized_end=2182
-  _globals['_EVENTSSERVICE']._serialized_start=2274
-  _globals['_EVENTSSERVICE']._serialized_end=2538
+  _globals['_PREDICTIONEVENT']._serialized_end=916
+  _globals['_OUTCOMEEVENT']._serialized_start=919
+  _globals['_OUTCOMEEVENT']._serialized_end=1053
+  _globals['_ITEM']._serialized_start=1056
+  _globals['_ITEM']._serialized_end=1226
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_start=1151
+  _globals['_ITEM_ATTRIBUTESENTRY']._serialized_end=1226
+  _globals['_ITEMUPSERTEVENT']._serialized_start=1228
+  _globals['_ITEMUPSERTEVENT']._serialized_end=1309
+  _globals['_ITEMDELETEEVENT']._serialized_start=1311
+  _globals['_ITEMDELETEEVENT']._serialized_end=1393
+  _globals['_LOGRECORD']._serialized_start=1396
+  _globals['_LOGRECORD']._serialized_end=1616
+  _globals['_LOGPOSITION']._serialized_start=1618
+  _globals['_LOGPOSITION']._serialized_end=1666
+  _globals['_OUTCOME']._serialized_start=1669
+  _globals['_OUTCOME']._serialized_end=1798
+  _globals['_RECORDOUTCOMESREQUEST']._serialized_start=1800
+  _globals['_RECORDOUTCOMESREQUEST']._serialized_end=1862
+  _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=1864
+  _globals['_RECORDOUTCOMESRESPONSE']._serialized_end=1931
+  _globals['_UPSERTITEMSREQUEST']._serialized_start=1933
+  _globals['_UPSERTITEMSREQUEST']._serialized_end=2001
+  _globals['_UPSERTITEMSRESPONSE']._serialized_start=2003
+  _globals['_UPSERTITEMSRESPONSE']._serialized_end=2067
+  _globals['_DELETEITEMSREQUEST']._serialized_start=2069
+  _globals['_DELETEITEMSREQUEST']._serialized_end=2138
+  _globals['_DELETEITEMSRESPONSE']._serialized_start=2140
+  _globals['_DELETEITEMSRESPONSE']._serialized_end=2204
+  _globals['_EVENTSSERVICE']._serialized_start=2296
+  _globals['_EVENTSSERVICE']._serialized_end=2560
 # @@protoc_insertion_point(module_scope)

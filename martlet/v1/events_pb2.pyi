@@ -233,6 +233,7 @@ class PredictionEvent(_message.Message):
     SCORES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    TRACE_PARENT_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     model: _builtins.str
     time_us: _builtins.int
@@ -250,6 +251,8 @@ class PredictionEvent(_message.Message):
     session_id: _builtins.str
     head: _builtins.int
     """The live lane's head when the request was answered; 0: there was none apart from the pin."""
+    trace_parent: _builtins.str
+    """Of the answer's span, as in W3C's traceparent header; empty: it was not traced."""
     @_builtins.property
     def user_id(self) -> Global___Id: ...
     @_builtins.property
@@ -285,10 +288,11 @@ class PredictionEvent(_message.Message):
         scores: _abc.Iterable[Global___VersionScores] | None = ...,
         features: Global___FeatureBlock | None = ...,
         head: _builtins.int = ...,
+        trace_parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bucket", b"bucket", "digest", b"digest", "epoch", b"epoch", "features", b"features", "head", b"head", "item_ids", b"item_ids", "model", b"model", "prediction_id", b"prediction_id", "propensities", b"propensities", "revision", b"revision", "salt", b"salt", "scores", b"scores", "session_id", b"session_id", "time_us", b"time_us", "user_id", b"user_id", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "bucket", b"bucket", "digest", b"digest", "epoch", b"epoch", "features", b"features", "head", b"head", "item_ids", b"item_ids", "model", b"model", "prediction_id", b"prediction_id", "propensities", b"propensities", "revision", b"revision", "salt", b"salt", "scores", b"scores", "session_id", b"session_id", "time_us", b"time_us", "trace_parent", b"trace_parent", "user_id", b"user_id", "version", b"version", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -371,6 +371,7 @@ class AspiredVersion(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
+    TRACE_PARENT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     digest: _builtins.str
     role: Global___Role.ValueType
@@ -378,6 +379,8 @@ class AspiredVersion(_message.Message):
     """Buckets of 10000 that this version answers."""
     shadow: _builtins.bool
     """Scores a sample of requests without answering them."""
+    trace_parent: _builtins.str
+    """Of the span in which it was published, as in W3C's traceparent header; empty: it was not traced, or long ago."""
     def __init__(
         self,
         *,
@@ -386,10 +389,11 @@ class AspiredVersion(_message.Message):
         role: Global___Role.ValueType = ...,
         weight: _builtins.int = ...,
         shadow: _builtins.bool = ...,
+        trace_parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "role", b"role", "shadow", b"shadow", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "role", b"role", "shadow", b"shadow", "trace_parent", b"trace_parent", "version", b"version", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -853,11 +857,19 @@ class RolloutDecision(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     TIME_US_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     kind: _builtins.str
     detail: _builtins.str
     time_us: _builtins.int
     epoch: _builtins.int
+    who: _builtins.str
+    """The operator whose word it was, in the operator's own words; empty: nobody's."""
+    caller: _builtins.str
+    """Whose token or certificate it came with, as verified: token:<name> or certificate:<name>. Empty where callers are
+    not asked who they are, and for what the registry decided by itself.
+    """
     def __init__(
         self,
         *,
@@ -866,10 +878,12 @@ class RolloutDecision(_message.Message):
         detail: _builtins.str = ...,
         time_us: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        who: _builtins.str = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "epoch", b"epoch", "kind", b"kind", "number", b"number", "time_us", b"time_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "detail", b"detail", "epoch", b"epoch", "kind", b"kind", "number", b"number", "time_us", b"time_us", "who", b"who"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

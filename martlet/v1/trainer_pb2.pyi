@@ -327,6 +327,9 @@ class Erasure(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     state: Global___ErasureState.ValueType
     asked_time_us: _builtins.int
@@ -336,6 +339,11 @@ class Erasure(_message.Message):
     """Records of the log that were erased; known when the erasure is done."""
     versions: _builtins.int
     """Versions that expired for it."""
+    who: _builtins.str
+    """Who asked, in their own words, and why."""
+    why: _builtins.str
+    caller: _builtins.str
+    """Whose token or certificate it came with, as verified; empty where callers are not asked who they are."""
     def __init__(
         self,
         *,
@@ -345,10 +353,13 @@ class Erasure(_message.Message):
         rows: _builtins.int = ...,
         events: _builtins.int = ...,
         versions: _builtins.int = ...,
+        who: _builtins.str = ...,
+        why: _builtins.str = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_time_us", b"asked_time_us", "events", b"events", "id", b"id", "rows", b"rows", "state", b"state", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_time_us", b"asked_time_us", "caller", b"caller", "events", b"events", "id", b"id", "rows", b"rows", "state", b"state", "versions", b"versions", "who", b"who", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -139,7 +139,7 @@ def _outcome(message: pb.OutcomeEvent) -> Outcome:
 
 def _prediction_message(event: Prediction) -> pb.PredictionEvent:
     features = event.features
-    return pb.PredictionEvent(
+    message = pb.PredictionEvent(
         prediction_id=event.prediction_id,
         model=event.model,
         time_us=event.time_us,
@@ -165,6 +165,9 @@ def _prediction_message(event: Prediction) -> pb.PredictionEvent:
         ),
         head=event.head,
     )
+    if event.trace:
+        message.trace_parent = event.trace
+    return message
 
 
 def _prediction(message: pb.PredictionEvent) -> Prediction:
@@ -195,6 +198,7 @@ def _prediction(message: pb.PredictionEvent) -> Prediction:
         spec_digest=message.features.spec_digest,
         features=_block(message.features, n),
         head=message.head,
+        trace=message.trace_parent,
     )
 
 

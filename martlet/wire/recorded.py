@@ -130,6 +130,11 @@ class RecordedPrediction:
         return self._message.head
 
     @property
+    def trace(self) -> str:
+        """The trace context of the answer, or ""."""
+        return self._message.trace_parent
+
+    @property
     def user_id(self) -> ItemId | None:
         """Who it was made for, if that was said."""
         return optional_id_of(self._message.user_id)

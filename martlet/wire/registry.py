@@ -121,6 +121,7 @@ def _model_message(model: AspiredModel) -> pb.AspiredModel:
             role=pb.Role.ValueType(version.role.value),
             weight=version.weight,
             shadow=version.shadow,
+            trace_parent=version.trace,
         )
         for version in model.versions
     ]
@@ -132,7 +133,12 @@ def _model_message(model: AspiredModel) -> pb.AspiredModel:
 def _model_of(message: pb.AspiredModel) -> AspiredModel:
     versions = tuple(
         AspiredVersion(
-            version.version, version.digest, _known(Role, version.role, "role"), version.weight, version.shadow
+            version.version,
+            version.digest,
+            _known(Role, version.role, "role"),
+            version.weight,
+            version.shadow,
+            version.trace_parent,
         )
         for version in message.versions
     )

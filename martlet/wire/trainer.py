@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from martlet.said import NOBODY, Said
 from martlet.v1 import events_pb2, trainer_pb2
 
 
@@ -77,6 +78,7 @@ class Erasure:
     Attributes:
         rows: embedding rows that were cleared at once.
         events: records erased from the log, and `versions` that expired: known when it is done.
+        said: who asked, and why.
     """
 
     id: int
@@ -85,6 +87,7 @@ class Erasure:
     rows: int
     events: int = 0
     versions: int = 0
+    said: Said = NOBODY
 
 
 def erasure_message(erasure: Erasure) -> trainer_pb2.Erasure:
@@ -96,13 +99,17 @@ def erasure_message(erasure: Erasure) -> trainer_pb2.Erasure:
         rows=erasure.rows,
         events=erasure.events,
         versions=erasure.versions,
+        who=erasure.said.who,
+        why=erasure.said.why,
+        caller=erasure.said.caller,
     )
 
 
 def erasure_of(message: trainer_pb2.Erasure) -> Erasure:
     """An erasure from a message."""
     state = ErasureState(message.state)
-    return Erasure(message.id, state, message.asked_time_us, message.rows, message.events, message.versions)
+    said = Said(message.who, message.why, message.caller)
+    return Erasure(message.id, state, message.asked_time_us, message.rows, message.events, message.versions, said)
 
 
 def trainer_status_message(status: TrainerStatus) -> trainer_pb2.GetTrainerStatusResponse:

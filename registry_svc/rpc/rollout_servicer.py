@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from martlet.runtime.caller import caller
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.wire.evidence import rollout_message
@@ -21,20 +22,20 @@ class RolloutServicer(registry_pb2_grpc.RolloutServiceServicer):
 
     async def PromoteVersion(self, request: pb.PromoteVersionRequest, context: Any) -> pb.PromoteVersionResponse:
         """Makes a version the pin."""
-        await self._rollouts.promote(request.model, request.version, Word(request.who, request.why))
+        await self._rollouts.promote(request.model, request.version, Word(request.who, request.why, caller()))
         return pb.PromoteVersionResponse()
 
     async def AbortRollout(self, request: pb.AbortRolloutRequest, context: Any) -> pb.AbortRolloutResponse:
         """Ends what is under way."""
-        await self._rollouts.abort(request.model, Word(request.who, request.why))
+        await self._rollouts.abort(request.model, Word(request.who, request.why, caller()))
         return pb.AbortRolloutResponse()
 
     async def PinVersion(self, request: pb.PinVersionRequest, context: Any) -> pb.PinVersionResponse:
         """Goes back to an older version."""
-        await self._rollouts.pin(request.model, request.version, Word(request.who, request.why))
+        await self._rollouts.pin(request.model, request.version, Word(request.who, request.why, caller()))
         return pb.PinVersionResponse()
 
     async def ThawRollout(self, request: pb.ThawRolloutRequest, context: Any) -> pb.ThawRolloutResponse:
         """Lets a frozen model be published again."""
-        await self._rollouts.thaw(request.model, Word(request.who, request.why))
+        await self._rollouts.thaw(request.model, Word(request.who, request.why, caller()))
         return pb.ThawRolloutResponse()

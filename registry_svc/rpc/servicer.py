@@ -3,23 +3,28 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from martlet.runtime.caller import caller
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import registry_pb2_grpc
 from martlet.wire import registry as wire
 from martlet.wire.evidence import evidence_of
 from registry_svc.registry import Registry
 from registry_svc.retention import Order
+from registry_svc.rpc.publish_traces import PublishTraces
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """Errors become statuses in the server's interceptor."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, traces: PublishTraces | None = None) -> None:
         self._registry = registry
+        self._traces = traces
 
     async def PublishVersion(self, request: pb.PublishVersionRequest, context: Any) -> pb.PublishVersionResponse:
         """Offers a version."""
-        record = await self._registry.publish(request.manifest)
+        if self._traces is not None:
+            self._traces.publishing(request.manifest)
+        record = await self._registry.publish(request.manifest, caller())
         return pb.PublishVersionResponse(record=wire.record_message(record))
 
     async def GetVersion(self, request: pb.GetVersionRequest, context: Any) -> pb.GetVersionResponse:
@@ -43,7 +48,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> AsyncIterator[pb.WatchAspiredResponse]:
         """The watched stream."""
         async for aspired in self._registry.watch(frozenset(request.models)):
-            yield wire.aspired_message(aspired)
+            message = wire.aspired_message(aspired)
+            yield message if self._traces is None else self._traces.tell(message)
 
     async def ReportReplica(self, request: pb.ReportReplicaRequest, context: Any) -> pb.ReportReplicaResponse:
         """What a replica holds."""
@@ -72,5 +78,6 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
 
     async def ExpireVersions(self, request: pb.ExpireVersionsRequest, context: Any) -> pb.ExpireVersionsResponse:
         """Removes the artifacts of old versions."""
-        gone = await self._registry.expire(Order(request.model, request.below_version, request.who, request.why))
+        order = Order(request.model, request.below_version, request.who, request.why, caller())
+        gone = await self._registry.expire(order)
         return pb.ExpireVersionsResponse(versions=gone.versions, artifacts=gone.artifacts, bytes=gone.bytes)

@@ -41,6 +41,19 @@ def check_manifests_are_found_by_their_digest(store: ArtifactStore) -> None:
     assert store.get_manifest(digest) == b'{"a":1}'
 
 
+def check_a_signature_takes_the_place_of_the_one_before_and_goes_with_its_manifest(store: FullStore) -> None:
+    digest = store.put_manifest(b'{"signed":1}')
+    with pytest.raises(NotFound):
+        store.get_signature(digest)
+    store.put_signature(digest, b"first")
+    store.put_signature(digest, b"second")
+    assert store.get_signature(digest) == b"second"
+    assert store.get_manifest(digest) == b'{"signed":1}'
+    assert store.delete_manifest(digest)
+    with pytest.raises(NotFound):
+        store.get_signature(digest)
+
+
 def check_what_is_absent_is_not_found(store: ArtifactStore) -> None:
     absent = blob_digest(b"never stored")
     with pytest.raises(NotFound):
@@ -179,6 +192,7 @@ LAWS: list[Law] = [
     check_racing_writers_agree,
 ]
 CLEARABLE_LAWS: list[Callable[[FullStore], None]] = [
+    check_a_signature_takes_the_place_of_the_one_before_and_goes_with_its_manifest,
     check_what_is_deleted_is_gone_and_may_come_again,
     check_deleting_what_is_absent_says_so,
 ]

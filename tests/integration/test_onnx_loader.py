@@ -148,7 +148,7 @@ def test_manifests_that_do_not_fit_are_refused(stage: Stage) -> None:
     for changes, message in (
         ({"model": "other"}, "the manifest is of model 'other'"),
         ({"feature_spec": spec}, "golden id of 'a'"),
-        ({"graph": junk}, "not name the same arrays|not an ONNX graph"),
+        ({"graph": junk}, "not an ONNX model"),
     ):
         with pytest.raises(Corrupt, match=message):
             stage.loader(stage.publish_changed(**changes)).load()

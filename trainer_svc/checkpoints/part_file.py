@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 import numpy as np
 
+from martlet.decoding import UNREADABLE
 from martlet.digest import CHUNK_SIZE, digest_of_tree
 from martlet.durable import sync_folder
 from martlet.errors import Corrupt
@@ -109,7 +110,7 @@ def read_head(path: Path) -> tuple[Head, str]:
         raise Corrupt("its head does not match its digest")
     try:
         head = _HEADS.decode(encoded)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Corrupt(str(error)) from error
     if head.body_size != end - _TRAILER.size - size:
         raise Corrupt("its body has another size")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from martlet.clock import Clock
 from martlet.errors import MartletError, NotReady
 from martlet.feature_encoding import ItemId
+from martlet.said import NOBODY, Said
 from martlet.wire.trainer import Erasure, ErasureState
 from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
@@ -47,6 +48,16 @@ class _Scrub:
     behind: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """That a user is to be forgotten, on whose word. See `Erasures.ask`."""
+
+    user_id: ItemId
+    until: Mapping[str, int] | None
+    said: Said
+    asked: "Future[Erasure]"
+
+
 class Erasures:
     """`ask` and `known` from any thread; everything else on the loop's.
 
@@ -77,24 +88,24 @@ class Erasures:
         self._ends = ends
         self._scrub = scrub
         self._clock = clock
-        self._asked: queue.SimpleQueue[tuple[ItemId, Mapping[str, int] | None, Future[Erasure]]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._known: dict[int, Erasure] = {}
         self._scrubs: list[_Scrub] = []
         self._working: tuple[Forgot, Future[Removed]] | None = None
 
-    def ask(self, user_id: ItemId, until: Mapping[str, int] | None = None) -> "Future[Erasure]":
-        """Asks for a user to be forgotten; the future is done when the rows are gone.
+    def ask(self, user_id: ItemId, until: Mapping[str, int] | None = None, said: Said = NOBODY) -> "Future[Erasure]":
+        """Asks for a user to be forgotten, on somebody's word; the future is done when the rows are gone.
 
         `until`: partition → position up to which nothing of the user is learned any more; the log's ends, if not given.
         """
         asked: Future[Erasure] = Future()
-        self._asked.put((user_id, until, asked))
+        self._asked.put(_Asked(user_id, until, said, asked))
         return asked
 
     def abandon(self) -> None:
         """Nothing is taken up here any more: who asked has to ask again."""
         while not self._asked.empty():
-            self._asked.get()[2].set_exception(NotReady("learning goes on in another lineage: ask again"))
+            self._asked.get().asked.set_exception(NotReady("learning goes on in another lineage: ask again"))
 
     def known(self) -> list[Erasure]:
         """The erasures since the process began, and those that were under way then, oldest first."""
@@ -103,7 +114,9 @@ class Erasures:
     def recover(self) -> None:
         """Takes up what the journal says is under way."""
         for forgot in self._committed.state.forgotten.values():
-            self._known[forgot.start] = Erasure(forgot.start, ErasureState.FORGOTTEN, forgot.now_us, 0)
+            self._known[forgot.start] = Erasure(
+                forgot.start, ErasureState.FORGOTTEN, forgot.now_us, 0, said=said_of(forgot)
+            )
         forgotten = {entry.start for entry, _ in self._journal.read(0) if isinstance(entry, Forgot)}
         self._scrubs = [
             _Scrub(entry.start, end)
@@ -124,13 +137,15 @@ class Erasures:
     def _begin(self) -> None:
         """Forgets one user. Not while a version is under way: it knows the user, and may be acknowledged yet."""
         ends = dict(self._ends())  # may have to wait: first, so that nobody's asking is lost
-        user_id, until, asked = self._asked.get()
-        until = ends if until is None else dict(until)
-        entry = Forgot(self._committed.position, user_id, until, self._clock.now_us())
+        one = self._asked.get()
+        until = ends if one.until is None else dict(one.until)
+        said, asked = one.said, one.asked
+        now_us = self._clock.now_us()
+        entry = Forgot(self._committed.position, one.user_id, until, now_us, said.who, said.why, said.caller)
         self._committed.record(entry)
         rows = self._committed.state.forget(entry)
         self._checkpointing.begin_whole()
-        self._known[entry.start] = Erasure(entry.start, ErasureState.FORGOTTEN, entry.now_us, rows)
+        self._known[entry.start] = Erasure(entry.start, ErasureState.FORGOTTEN, entry.now_us, rows, said=said)
         logger.warning("a user is forgotten: %d rows are cleared", rows)
         asked.set_result(self._known[entry.start])
 
@@ -154,7 +169,7 @@ class Erasures:
         except (MartletError, OSError) as error:
             logger.warning("a forgotten user is not erased yet: %s", error)
             return
-        entry = Erased(forgot.start)
+        entry = Erased(forgot.start, forgot.who, forgot.why, forgot.caller)
         self._committed.record(entry)
         self._committed.state.erased(entry)
         self._checkpointing.begin_whole()
@@ -170,3 +185,8 @@ class Erasures:
             known = self._known.get(scrub.start, Erasure(scrub.start, ErasureState.FORGOTTEN, 0, 0))
             self._known[scrub.start] = replace(known, state=ErasureState.ERASED)
             logger.warning("a forgotten user is erased: %d events, %d versions", known.events, known.versions)
+
+
+def said_of(forgot: Forgot) -> Said:
+    """On whose word a user was forgotten."""
+    return Said(forgot.who, forgot.why, forgot.caller)

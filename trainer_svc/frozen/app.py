@@ -6,6 +6,7 @@ from martlet.client.registry import BlockingRegistryClient
 from martlet.errors import InvalidInput
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store
+from martlet.signed_versions import signed_with
 from martlet.versions import VersionRecord
 from martlet.views import Places
 from trainer_svc.frozen.named_inputs import read_named_inputs
@@ -27,6 +28,7 @@ def publish(file: Path, inputs: Path | None, model: str, places: Places, config:
     graph = frozen_graph(data, named)
     client = BlockingRegistryClient(places.registry, places.token, tls=places.tls)
     try:
-        return offer(graph, model, artifact_store(config, cached=False), client)
+        store = artifact_store(config, cached=False)
+        return offer(graph, model, store, signed_with(config.signing.key, client, store))
     finally:
         client.close()

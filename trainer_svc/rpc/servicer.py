@@ -11,6 +11,8 @@ from typing_extensions import override
 
 from martlet.errors import InvalidInput, NotFound
 from martlet.feature_encoding import ItemId
+from martlet.runtime.caller import caller
+from martlet.said import Said
 from martlet.v1 import trainer_pb2 as pb
 from martlet.v1 import trainer_pb2_grpc
 from martlet.wire.strategy_runs import StrategyRun, run_message
@@ -53,7 +55,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self,
         status: Callable[[], TrainerStatus],
         readmit: Callable[[int], "Future[Offer]"],
-        forget: Callable[[ItemId], "Future[Erasure]"],
+        forget: Callable[[ItemId, Said], "Future[Erasure]"],
         erasures: Callable[[], Sequence[Erasure]],
         runs: Runs,
     ) -> None:
@@ -77,7 +79,8 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """Offers what an alarm took back."""
         self._check(request.model)
         _check_word(request.who, request.why)
-        logger.warning("epoch %d: re-admission asked by %r: %r", request.epoch, request.who, request.why)
+        who = f"{request.who!r} ({caller() or 'not verified'})"
+        logger.warning("epoch %d: re-admission asked by %s: %r", request.epoch, who, request.why)
         offer = await asyncio.wrap_future(self._readmit(request.epoch))
         return pb.ReadmitRangeResponse(version=offer.version, digest=offer.digest)
 
@@ -89,8 +92,9 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self._check(request.model)
         _check_word(request.who, request.why)
         user_id = id_of(request.user_id, "user_id")
-        logger.warning("an erasure was asked by %r: %r", request.who, request.why)
-        return pb.ForgetUserResponse(erasure=erasure_message(await asyncio.wrap_future(self._forget(user_id))))
+        said = Said(request.who, request.why, caller())
+        logger.warning("an erasure was asked by %r (%s): %r", said.who, said.caller or "not verified", said.why)
+        return pb.ForgetUserResponse(erasure=erasure_message(await asyncio.wrap_future(self._forget(user_id, said))))
 
     @override
     async def ListErasures(

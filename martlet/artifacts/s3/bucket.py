@@ -108,6 +108,11 @@ class Bucket:
             return False
         return True
 
+    def replace(self, key: str, data: bytes | memoryview) -> None:
+        """Stores an object in the place of the one that may be there."""
+        with _told("take", key):
+            self._client.put_object(Bucket=self._bucket, Key=key, **_sent(data))
+
     def delete(self, key: str) -> None:
         """Removes an object; that there is none does no harm."""
         with _told("remove", key):

@@ -73,12 +73,21 @@ class S3Store:
             raise Corrupt(f"manifest {digest} does not match its digest")
         return encoded
 
+    def put_signature(self, digest: str, encoded: bytes) -> None:
+        """Stores a manifest's signature."""
+        self._bucket.replace(self._signature_key(digest), encoded)
+
+    def get_signature(self, digest: str) -> bytes:
+        """A manifest's signature."""
+        return self._bucket.read(self._signature_key(digest))
+
     def delete(self, blob: BlobRef) -> bool:
         """Removes a blob."""
         return self._remove(self._blob_key(blob.digest))
 
     def delete_manifest(self, digest: str) -> bool:
-        """Removes a manifest."""
+        """Removes a manifest, and its signature."""
+        self._bucket.delete(self._signature_key(digest))
         return self._remove(self._manifest_key(digest))
 
     def _send(self, view: memoryview, tree: bytes) -> BlobRef:
@@ -118,6 +127,10 @@ class S3Store:
     def _manifest_key(self, digest: str) -> str:
         _check(digest)
         return f"{self._prefix}manifests/{digest}.json"
+
+    def _signature_key(self, digest: str) -> str:
+        _check(digest)
+        return f"{self._prefix}signatures/{digest}.json"
 
 
 def _check(digest: str) -> None:

@@ -26,6 +26,7 @@ from tests.unit.core.samples import SPEC
 
 BUCKETS = 8
 WIDTH = 4
+EMPTY_GRAPH = b"\x3a\x00"  # the smallest model there is
 SPECIALS = 4  # the zero row, and one for each of SPEC's three id features
 POLICY = LanePolicy(lane_weight=9000, pin_min_seconds=2.0, pin_min_requests=50)
 V1, V2, V3, V4 = (Member(number, f"v{number}") for number in range(1, 5))
@@ -55,7 +56,7 @@ class SmallVersions:
             kind=VersionKind.SNAPSHOT,
             lineage=Lineage(f"{model}-1", "", 0, 1),
             learned=Learned({}, 0, 0, 0),
-            graph=store.put(b"graph"),
+            graph=store.put(EMPTY_GRAPH),
             dense=self.dense(0.0),
             tables=(table,),
             signature=signature_of(SPEC),

@@ -12,10 +12,12 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def test_the_golden_decision_still_reads_and_is_still_written_so() -> None:
-    golden = (GOLDEN / "decision_v1.json").read_bytes()
+    """`decision_v2` is the same decision as written since decisions name the verified caller."""
+    golden = (GOLDEN / "decision_v2.json").read_bytes()
     decision = msgspec.json.decode(golden, type=Decision)
     assert (decision.kind, decision.lane.rewinding, len(decision.evidence) > 0) == (DecisionKind.ALARM, True, True)
     assert msgspec.json.encode(decision) == golden
+    assert msgspec.json.decode((GOLDEN / "decision_v1.json").read_bytes(), type=Decision) == decision
 
 
 def test_a_decision_from_before_the_judge_still_reads() -> None:
