@@ -1,6 +1,6 @@
 """What an ONNX graph may hold before anybody runs it: operators, files, sizes. Pure; needs no ONNX library.
 
-Standard operators only; none that holds an inner graph (Loop, If, Scan, SequenceMap), for what it costs to run cannot
+Operators of ONNX's own domains only (its machine learning one as well); none that holds an inner graph (Loop, If, Scan, SequenceMap), for what it costs to run cannot
 be told from its size; no functions and no sparse tensors, which say little and become much; no file but those of the
 top-level initializers, and these beside the graph. Field numbers (onnx/onnx.proto):
 ModelProto.{graph 7, functions 25}, GraphProto.{node 1, initializer 5, sparse_initializer 15},
@@ -15,7 +15,7 @@ from typing import Final
 from martlet.errors import Corrupt, InvalidInput
 from martlet.protobuf_reader import fields, messages
 
-STANDARD: Final = frozenset({"", "ai.onnx"})
+STANDARD: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 WITH_INNER_GRAPHS: Final = frozenset({"Loop", "If", "Scan", "SequenceMap"})
 DEEPEST: Final = 8  # inner graphs in inner graphs
 
