@@ -1,5 +1,6 @@
 """A server as a child process: a free port, a folder of its own, ends with the test."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 START_SECONDS: Final = 60.0
+_C: Final = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG: Final = 1  # Linux, <sys/prctl.h>
 
 
 def free_port() -> int:
@@ -65,6 +68,7 @@ class ServerProcess:
                 group=self._user and "nogroup",
                 cwd=self._log.parent,
                 start_new_session=True,
+                preexec_fn=_end_with_the_tests,  # noqa: PLW1509  one call of the C library, that takes no lock
             )
         until = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -90,6 +94,11 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def _end_with_the_tests() -> None:
+    """Runs in the child: it dies with the thread that started it, so that tests that are killed leave no server."""
+    _C.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def listens(port: int) -> bool:
