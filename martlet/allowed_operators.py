@@ -1,9 +1,9 @@
 """What an ONNX graph may hold before anybody runs it: operators, files, sizes. Pure; needs no ONNX library.
 
 Operators of ONNX's own domains only (its machine learning one as well); none that holds an inner graph (Loop, If, Scan,
-SequenceMap), for what it costs to run cannot be told from its size; no functions and no sparse tensors, which say little and become much; no file but those of the
-top-level initializers, and these beside the graph. Field numbers (onnx/onnx.proto):
-ModelProto.{graph 7, functions 25}, GraphProto.{node 1, initializer 5, sparse_initializer 15},
+SequenceMap), for what it costs to run cannot be told from its size; no functions and no sparse tensors, which say
+little and become much; no file but those of the top-level initializers, and these beside the graph. Field numbers
+(onnx/onnx.proto): ModelProto.{graph 7, functions 25}, GraphProto.{node 1, initializer 5, sparse_initializer 15},
 NodeProto.{op_type 4, attribute 5, domain 7}, AttributeProto.{t 5, g 6, tensors 10, graphs 11, sparse_tensor 22,
 sparse_tensors 23}, TensorProto.{external_data 13, data_location 14}, StringStringEntryProto.{key 1, value 2}.
 """
