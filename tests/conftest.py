@@ -1,5 +1,6 @@
 """The real servers, started once for all tests of a process that need them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,10 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
     return factory.mktemp(name)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test is not a pass: where changes are let in, nothing is skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

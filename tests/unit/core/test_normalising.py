@@ -42,8 +42,8 @@ def test_runs_are_of_words_in_a_row(text: str, longest: int) -> None:
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_the_signed_logarithm_is_odd_and_rises(x: float) -> None:
-    at = np.array([x, -x, x * 2], np.float32)
+    at = np.array([x, -x], np.float32)
     with np.errstate(over="ignore"):
-        logs = signed_log(at[:2])
+        logs = signed_log(at)
     assert logs[0] == -logs[1]
     assert np.sign(logs[0]) in (np.sign(np.float32(x)), 0.0)

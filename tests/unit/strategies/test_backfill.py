@@ -1,5 +1,6 @@
 """History: rows become the examples that a request would have made; exported examples come back as they went."""
 
+import importlib
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +49,7 @@ def database_of(path: Path) -> str:
 @pytest.mark.parametrize("kind", ["csv", "database"])
 def test_a_row_is_laid_out_as_a_request_would_be(tmp_path: Path, kind: str) -> None:
     if kind == "database":
-        pytest.importorskip("sqlalchemy")
+        importlib.import_module("sqlalchemy")
     source = csv_of(tmp_path / "h.csv") if kind == "csv" else database_of(tmp_path / "h.db")
     made = model()
     historian = Historian(made.spec, made.label, COLUMNS)
@@ -126,7 +127,7 @@ def test_a_window_begins_late_in_the_log_and_loses_nothing(tmp_path: Path) -> No
 
 
 def test_exported_examples_come_back_as_they_went(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
+    importlib.import_module("pyarrow")
     from trainer_svc.backfill.exported import is_exported, read_examples, write_examples  # noqa: PLC0415
 
     write_log(tmp_path / "events", messy_events(5, 60))
@@ -157,8 +158,8 @@ def _brand() -> object:
 
 
 def test_a_table_that_is_no_export_is_told_apart(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = importlib.import_module("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
     from trainer_svc.backfill.exported import is_exported  # noqa: PLC0415
 
     parquet.write_table(arrow.table({"u": [7], "i": [1], "p": [1.0], "y": [1], "t": [3]}), tmp_path / "h.parquet")
