@@ -13,8 +13,8 @@ from benchmarks.training.crash_model import MODEL
 from martlet.eventlog.file_log import FileEventReader
 from martlet.keys import space_salt
 from martlet.runtime.config import Config
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from trainer_svc.app import CACHE_BYTES, make_state
 from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
 from trainer_svc.checkpoints.folder import FolderCheckpoints

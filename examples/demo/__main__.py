@@ -36,8 +36,8 @@ from martlet.replay.datasets import Dataset, Rating, interleaved, movielens_100k
 from martlet.replay.traffic import LIKED, MODEL, Answers, Traffic
 from martlet.runtime.config import Config
 from martlet.versions import VersionRecord, VersionState
+from registry_svc.catalog_database import open_database
 from registry_svc.catalog_sql import SqlCatalog
-from registry_svc.catalog_tables import open_database
 from registry_svc.journal import Decision
 from trainer_svc.app import run_audit
 from trainer_svc.journal import Rewound, read_journal

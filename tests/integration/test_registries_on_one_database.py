@@ -13,11 +13,11 @@ from registry_svc.catalog_tables import LEASES, VERSIONS
 from registry_svc.journal import replay
 
 ROOT = Path(__file__).parents[2]
-SECONDS = "2.5"
+SECONDS = 2.5
 
 
-def start(url: str, name: str, how: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.integration.catalog_writer", url, name, SECONDS, how]
+def start(url: str, name: str, how: str, seconds: float = SECONDS) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.integration.catalog_writer", url, name, str(seconds), how]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -55,7 +55,7 @@ def test_one_leads_and_the_other_takes_over_when_it_dies(postgres_url: str, *, k
     leader = start(postgres_url, "a", "lease")
     while not _led_by(engine, "a"):
         assert leader.poll() is None
-    other = start(postgres_url, "b", "lease")
+    other = start(postgres_url, "b", "lease", 3 * SECONDS)  # well beyond the leader's end
     if killed:
         leader.kill()
         leader.communicate()

@@ -169,9 +169,9 @@ HONEST_ROWS = evidence_state._rows
 class HastyJoiner(Joiner):
     """Rule (c) broken: positives count as soon as they come, negatives at the window's end."""
 
-    def __init__(self, *arguments: Any, mature: bool) -> None:
+    def __init__(self, *arguments: Any, mature: bool, **others: Any) -> None:
         assert mature
-        super().__init__(*arguments, mature=False)
+        super().__init__(*arguments, mature=False, **others)
 
 
 @pytest.fixture(autouse=True)

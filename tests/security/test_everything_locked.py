@@ -119,7 +119,9 @@ async def first(kept: Receiver, name: str, *, with_parent: bool) -> Seen:
     """The first such span whose way back to a request is known."""
     while True:
         for span in kept.named(name):
-            if span.parent and any(one.trace == span.trace for one in kept.named(REQUEST)) is with_parent:
+            known = {one.id for one in kept.spans}
+            whole = all(one.parent in known for one in kept.spans if one.parent and one.trace == span.trace)
+            if span.parent and whole and any(one.trace == span.trace for one in kept.named(REQUEST)) is with_parent:
                 return span
         await asyncio.sleep(0.05)
 

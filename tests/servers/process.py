@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 START_SECONDS: Final = 60.0
+TRIES: Final = 3
 _C: Final = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG: Final = 1  # Linux, <sys/prctl.h>
 
@@ -57,7 +58,14 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Starts it and waits until it answers; one that ends at once, whose port was taken say, gets another try."""
+        for _ in range(TRIES):
+            if self._started():
+                return
+            time.sleep(1.0)
+        raise RuntimeError(f"{self._command[0]} does not answer:\n{self._log.read_text()[-2000:]}")
+
+    def _started(self) -> bool:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -73,8 +81,9 @@ class ServerProcess:
         until = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{self._command[0]} does not answer:\n{self._log.read_text()[-2000:]}")
+                return False
             time.sleep(0.05)
+        return True
 
     def kill(self) -> None:
         """Ends it as a crash would."""
