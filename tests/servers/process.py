@@ -1,6 +1,5 @@
 """A server as a child process: a free port, a folder of its own, ends with the test."""
 
-import ctypes
 import os
 import shutil
 import signal
@@ -15,8 +14,9 @@ from typing import Final
 
 START_SECONDS: Final = 60.0
 TRIES: Final = 3
-_C: Final = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG: Final = 1  # Linux, <sys/prctl.h>
+# It dies with the thread that started it, so that tests that are killed leave no server. Told by a program, not between
+# fork and exec: Python's own code there crashes now and then in a process with gRPC's threads.
+DIES_ALONG: Final = ("setpriv", "--pdeathsig", "KILL")
 
 
 def free_port() -> int:
@@ -68,7 +68,7 @@ class ServerProcess:
     def _started(self) -> bool:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                [*DIES_ALONG, *self._command],
                 stdout=log,
                 stderr=log,
                 env=self._environment,
@@ -76,7 +76,6 @@ class ServerProcess:
                 group=self._user and "nogroup",
                 cwd=self._log.parent,
                 start_new_session=True,
-                preexec_fn=_end_with_the_tests,  # noqa: PLW1509  one call of the C library, that takes no lock
             )
         until = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -103,11 +102,6 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
         self._process = None
-
-
-def _end_with_the_tests() -> None:
-    """Runs in the child: it dies with the thread that started it, so that tests that are killed leave no server."""
-    _C.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def listens(port: int) -> bool:
