@@ -1,5 +1,6 @@
 """The real servers, started once for all tests of a process that need them."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,15 @@ from tests.servers.kafka import MockKafka
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import CREDENTIALS, S3Server
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers_of_other_tests() -> None:
+    """A command that ran within a test has sent logs to that test's own stream, which is closed by now."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
