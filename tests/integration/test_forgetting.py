@@ -74,6 +74,12 @@ def ask(address: str, make: Callable[[TrainerClient], Awaitable[T]]) -> T:
     return asyncio.run(asked())
 
 
+def accounted_for(trainer: str) -> int:
+    """Outcomes that are in one of the places where one can be."""
+    status = ask(trainer, lambda client: client.status())
+    return status.learned + status.excluded + status.pending + status.dead_lettered
+
+
 def move_the_pin(registry: str, reports: Iterator[int]) -> int:
     """A replica says that every version is well; gives the pin's number."""
 
@@ -137,8 +143,8 @@ def test_a_forgotten_user_is_on_no_disk(tmp_path: Path) -> None:
         assert (done.events, done.rows) == (20, 1)
         assert done.versions >= 1
         wait_for("old checkpoints to go", lambda: not any(found_in(tmp_path).values()))
-        learned = ask(trainer, lambda client: client.status())
-        assert learned.learned + learned.excluded + learned.pending + learned.dead_lettered == visits._number
+        wait_for("each outcome to be in one place", lambda: accounted_for(trainer) >= visits._number)
+        assert accounted_for(trainer) == visits._number
 
 
 def test_an_erasure_outlives_the_trainer(tmp_path: Path) -> None:
