@@ -45,9 +45,10 @@ class Loop:
     serving: ServingClient
     registry: RegistryClient
     trainer: TrainerClient
+    model: str = MODEL
 
     @classmethod
-    async def of(cls, services: Services, events: int) -> "Loop":
+    async def of(cls, services: Services, events: int, model: str = MODEL) -> "Loop":
         """Starts what does not run, and waits until something is served."""
         for name in NAMES:
             if name not in services.running or services.running[name].process.poll() is not None:
@@ -60,6 +61,7 @@ class Loop:
             serving,
             RegistryClient(where["registry"].address, policy=PATIENT),
             TrainerClient(where["trainer"].address, policy=PATIENT),
+            model,
         )
         await until("a version that serves", loop.is_ready)
         return loop
@@ -82,7 +84,7 @@ class Loop:
         return await self.trainer.status()
 
     async def head(self) -> int:
-        return (await self.registry.lineage(MODEL)).head_version
+        return (await self.registry.lineage(self.model)).head_version
 
     async def head_above(self, version: int) -> None:
         async def above() -> bool:
