@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from martlet.errors import InvalidInput
-from martlet.runtime.config import Config, load_config
+from martlet.runtime.config import Config, RegistryConfig, ServingConfig, TrainerConfig, load_config
 
 SERVICES: Final = ("serving", "registry", "trainer")
 SECONDS: Final = 4.0
@@ -26,10 +26,16 @@ def ready_url(config: Config, service: str) -> str:
     >>> ready_url(Config(), "registry")
     'http://127.0.0.1:8512/ready'
     """
-    section = {"serving": config.serving, "registry": config.registry, "trainer": config.trainer}[service]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104  not bound, asked
+    listening = _listening(config, service)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listening.host, listening.host)  # noqa: S104  not bound, asked
     scheme = "https" if config.tls.listens else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{section.metrics_port}/ready"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listening.metrics_port}/ready"
+
+
+def _listening(config: Config, service: str) -> ServingConfig | RegistryConfig | TrainerConfig:
+    if service == "serving":
+        return config.serving
+    return config.registry if service == "registry" else config.trainer
 
 
 def is_ready(url: str) -> bool:
