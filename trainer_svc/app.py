@@ -331,10 +331,10 @@ class TrainerApp:
 
     def _make_judge(self, failed: Callable[[], None]) -> EvidenceThread:
         config, settings, model = self._config, self._config.trainer, self._model
-        if model.label.link != "sigmoid":
+        if model.label.span is None:
             logger.warning(
-                "%s: the judge compares log-losses, and this label is no yes or no: set registry.quality: health, else "
-                "the lane stays in shadow",
+                "%s: versions are judged by squared error only within a range, and the label has none: give it low and "
+                "high, or set registry.quality: health, else the lane stays in shadow",
                 model.name,
             )
         tail, lookup, journal = self._judge_readers
@@ -546,6 +546,14 @@ def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
     limits: list[object] = [model.budgets] if model.budgets else []
     limits += [type(model.head.fusion).__name__, model.head.fusion] if model.head.fusion else []
-    return hashlib.sha256(canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])).hexdigest()[
-        :16
-    ]
+    return hashlib.sha256(
+        canonical_json([_learned(ml.plain_label(model.label)), model.dense, model.rows, *limits])
+    ).hexdigest()[:16]
+
+
+def _learned(label: Mapping[str, Any]) -> dict[str, Any]:
+    """A label as plain data, without the range: judging alone knows it, so that it may change at any time."""
+    kept = {name: value for name, value in label.items() if name not in ("low", "high")}
+    if "labels" in kept:
+        kept["labels"] = {name: _learned(one) for name, one in kept["labels"].items()}
+    return kept
