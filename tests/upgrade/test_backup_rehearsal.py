@@ -23,7 +23,7 @@ from registry_svc.catalog_database import connect
 from registry_svc.catalog_judge import SqlJudgeLog
 from registry_svc.catalog_sql import SqlCatalog
 from tests.upgrade.the_loop import SETTINGS, Loop, events_of, kill_all, martlet, outcome_ids
-from trainer_svc.app import run_audit
+from trainer_svc.audit_app import run_audit
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.journal import Acknowledged, Published, Stepped, read_journal
 

@@ -22,12 +22,13 @@ from tests.upgrade.golden_traffic import MODEL
 from tests.upgrade.make_release import AFTER, RELEASES, SETTINGS, judged
 from tests.upgrade.the_loop import Loop, accounted
 from tests.upgrade.wire_release import Release
-from trainer_svc.app import load_model, make_state
 from trainer_svc.audit import NoLetters
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import state_digest
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import Began, read_journal
+from trainer_svc.lineages.model import load_model
+from trainer_svc.lineages.state import make_state
 
 MORE = 60
 
