@@ -30,6 +30,7 @@ async def snapshot(url: str, folder: Path) -> None:
         with (folder / f"{name}.tar").open("wb") as file:
             while data := (message := await chunks.next_msg(timeout=20)).data:
                 file.write(data)
+                if message.reply:
                 await message.respond(b"")
         await chunks.unsubscribe()
     await client.close()

@@ -135,13 +135,19 @@ def outcome_ids(reader: EventReader) -> list[str]:
     return [event.event_id for event in events_of(reader) if isinstance(event, Outcome)]
 
 
+class CommandFailed(Exception):
+    """With what it said."""
+
+
 def martlet(*arguments: str) -> dict[str, Any]:
     """What a command says with --json.
 
     Raises:
-        CalledProcessError: it failed; its stderr says why.
+        CommandFailed: it failed.
     """
     command = [sys.executable, "-m", "martlet.cli", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **SETTINGS})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**SETTINGS, **os.environ})
+    if done.returncode:
+        raise CommandFailed(done.stderr)
     shown: dict[str, Any] = json.loads(done.stdout)
     return shown
