@@ -93,6 +93,10 @@ class FileEventWriter:
                 future.set_exception(OverCapacity(f"partition {self._partition}: the queue is full"))
         return future
 
+    def waiting(self) -> int:
+        """How many records are queued."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Writes what is queued and closes."""
         if self._closed:

@@ -41,6 +41,10 @@ class EventWriter(Protocol):
         """
         ...
 
+    def waiting(self) -> int:
+        """About how many records are queued and not on their way yet. Cheap."""
+        ...
+
     def close(self) -> None:
         """Writes what is queued and closes. Idempotent."""
         ...

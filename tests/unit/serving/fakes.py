@@ -30,6 +30,7 @@ class SumServable:
 
     spec: FeatureSpec = SPEC
     spec_digest: str = spec_digest(SPEC)
+    learned_us: int = 0
     signature: Signature = signature_of(SPEC)
 
     def __init__(self, shift: float = 0.0) -> None:
@@ -152,6 +153,9 @@ class MemoryWriter:
         if not self.hold:
             self.release()
         return future
+
+    def waiting(self) -> int:
+        return len(self._held)
 
     def release(self) -> None:
         for future, position in self._held:
