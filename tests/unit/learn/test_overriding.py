@@ -12,7 +12,7 @@ from martlet.errors import InvalidInput
 from martlet.learn.overriding import _DENSE, _ROWS
 from martlet.manifest import canonical_json
 from tests.unit.learn.shop import MODEL
-from trainer_svc.app import learning_digest
+from trainer_svc.lineages.model import learning_digest
 
 
 def test_without_settings_it_is_the_model() -> None:
