@@ -77,7 +77,7 @@ class LaneMetrics:
         self._published = {key: time for key, time in self._published.items() if key[0] != lane.model} | {
             (lane.model, place): time for place, time in published_us.items()
         }
-        figures = {
+        figures: dict[str, float] = {
             "epoch": lane.epoch,
             "revision": lane.revision,
             "lane_weight": policy.weight_of(lane),

@@ -215,6 +215,11 @@ class FileEventReader:
             return ()
         return tuple(sorted(path.name for path in self._root.iterdir() if (path / DURABLE).exists()))
 
+    def begin(self, partition: str) -> int:
+        """Where the oldest segment begins."""
+        known = segments(self._root / partition)
+        return known[0][0] if known else 0
+
     def end(self, partition: str) -> int:
         """The position behind the last durable record."""
         return _read_mark(self._root / partition)

@@ -62,6 +62,10 @@ class EventReader(Protocol):
         """The partitions that exist, sorted."""
         ...
 
+    def begin(self, partition: str) -> int:
+        """The position of the oldest record that is kept; 0 for a partition that does not exist."""
+        ...
+
     def end(self, partition: str) -> int:
         """The position behind the last durable record; 0 for a partition that does not exist."""
         ...

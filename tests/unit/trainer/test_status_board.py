@@ -23,6 +23,7 @@ from tests.unit.trainer.streams import MODEL, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, World, until_quiet
 from trainer_svc.checkpoints.part_file import read_head
 from trainer_svc.loop_thread import LoopThread
+from trainer_svc.outcome_account import DeadReason
 from trainer_svc.publisher import Offer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
@@ -36,7 +37,7 @@ class Shown:
         self.collectors = CollectorRegistry()
         self.sent: list[MeasurementBatch] = []
         self.send: Callable[[MeasurementBatch], None] = self.sent.append
-        self.board = StatusBoard(MODEL, TrainerMetrics(self.collectors), self._send, AtOnce())
+        self.board = StatusBoard(MODEL, TrainerMetrics(self.collectors, SystemClock()), self._send, AtOnce())
 
     def _send(self, batch: MeasurementBatch) -> None:
         self.send(batch)
@@ -97,7 +98,8 @@ def test_the_board_shows_the_state(tmp_path: Path) -> None:
     )
     assert shown.value("outcomes", place="learned") == status.learned
     assert shown.value("examples_total") == status.learned
-    assert shown.value("dead_letters_total") == len(world.letters())
+    counted = [shown.value("dead_letters_total", reason=reason) or 0 for reason in DeadReason]
+    assert sum(counted) == len(world.letters())
     assert shown.value("publish_duration_seconds_count", result="acknowledged") == len(world.published())
     assert sum(measurement.count for batch in shown.sent for measurement in batch.measurements) > 0
     assert [batch.sequence for batch in shown.sent] == list(range(1, len(shown.sent) + 1))
