@@ -140,6 +140,7 @@ class Edge(grpc.GenericRpcHandler):
 
     def _stream(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
         door = self._door
+        self._metrics.expect_streams(method)
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             with self._metrics.open_stream(method), self._metrics.call(method) as outcome, door.stream():

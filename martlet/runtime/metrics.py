@@ -59,6 +59,10 @@ class RpcMetrics:
         """Counts a stream as open while the context lasts."""
         return self._streams.labels(method).track_inprogress()
 
+    def expect_streams(self, method: str) -> None:
+        """Streams of this method may come; there are none yet."""
+        self._streams.labels(method)
+
     def internal_error(self) -> None:
         """Records one unexpected error."""
         self._errors.inc()
