@@ -77,10 +77,10 @@ class ComposedJudge:
 
     def _loop(self) -> EvidenceLoop:
         config, settings, model = self._config, self._config.trainer, self._model
-        if model.label.link != "sigmoid":
+        if model.label.span is None:
             logger.warning(
-                "%s: the judge compares log-losses, and this label is no yes or no: set registry.quality: health, else "
-                "the lane stays in shadow",
+                "%s: versions are judged by squared error only within a range, and the label has none: give it low and "
+                "high, or set registry.quality: health, else the lane stays in shadow",
                 model.name,
             )
         tail, lookup, journal = self._readers

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import martlet.learn as ml
 from martlet.errors import InvalidInput
@@ -63,5 +65,13 @@ def learning_digest(model: ml.Model) -> str:
     """Names the settings of the label, the optimizers and the limits of rows: 16 hex digits."""
     limits: list[object] = [model.budgets] if model.budgets else []
     limits += [type(model.head.fusion).__name__, model.head.fusion] if model.head.fusion else []
-    plain = canonical_json([ml.plain_label(model.label), model.dense, model.rows, *limits])
+    plain = canonical_json([_learned(ml.plain_label(model.label)), model.dense, model.rows, *limits])
     return hashlib.sha256(plain).hexdigest()[:16]
+
+
+def _learned(label: Mapping[str, Any]) -> dict[str, Any]:
+    """A label as plain data, without the range: judging alone knows it, so that it may change at any time."""
+    kept = {name: value for name, value in label.items() if name not in ("low", "high")}
+    if "labels" in kept:
+        kept["labels"] = {name: _learned(one) for name, one in kept["labels"].items()}
+    return kept

@@ -80,6 +80,15 @@ def test_the_digest_of_learning_covers_it() -> None:
     assert canonical_json(MODEL.dense)  # a schedule of the user's own need not be plain; the built-in ones are
 
 
+def test_the_range_that_numbers_are_judged_in_may_change_at_any_time() -> None:
+    """A data directory from before the label had one, or had another, goes on."""
+    label = {"kind": "regression", "event": "dwell", "window": "1h"}
+    ranged = label | {"low": 0.0, "high": 600.0}
+    tasks = [{"kind": "multi-task", "labels": {"stay": one}} for one in (label, ranged)]
+    for settings in ([label, ranged], tasks):
+        assert len({learning_digest(ml.overridden(MODEL, {"label": one})) for one in settings}) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
