@@ -17,7 +17,7 @@ from martlet.manifest import spec_digest
 from martlet.signature import Signature
 from martlet.versions import AspiredModel, AspiredVersion, Role
 from serving_svc.loader import Loader, Trial
-from serving_svc.manager import Manager
+from serving_svc.manager import Manager, Swap
 from serving_svc.servable import Scores, Servable, ServableId, Tensors
 from serving_svc.warm_up import warm_up
 from tests.unit.core.samples import SPEC
@@ -193,10 +193,12 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 @asynccontextmanager
 async def managed(
-    shelf: Shelf, gate: Callable[[Servable, Servable], None] = lambda _new, _current: None
+    shelf: Shelf,
+    gate: Callable[[Servable, Servable], None] = lambda _new, _current: None,
+    swapped: Callable[[Swap], None] = lambda _swap: None,
 ) -> AsyncIterator[Manager]:
     """A manager that is closed in order."""
     with ThreadPoolExecutor(1) as executor:
-        manager = Manager(shelf, Trial(lambda servable: warm_up(servable, ()), gate), executor)
+        manager = Manager(shelf, Trial(lambda servable: warm_up(servable, ()), gate), executor, swapped=swapped)
         yield manager
         await manager.close()
