@@ -52,10 +52,8 @@ def gauges(**values: float) -> Scrape:
 
 
 def test_of_ages_the_largest_counts_and_of_what_all_must_have_the_smallest() -> None:
-    one = gauges(a_data_age_seconds=3, x_ready=1, x_lease_held=0, x_routed_version=7, x_build_info=1, x_queue_records=2)
-    other = gauges(
-        a_data_age_seconds=9, x_ready=0, x_lease_held=1, x_routed_version=8, x_build_info=1, x_queue_records=5
-    )
+    one = gauges(a_data_age_seconds=3, x_ready=1, x_lease_held=0, x_routed_version=7, x_build_info=1, x_records=2)
+    other = gauges(a_data_age_seconds=9, x_ready=0, x_lease_held=1, x_routed_version=8, x_build_info=1, x_records=5)
     for scrapes in ([one, other], [other, one]):
         assert values(merged(scrapes)) == {
             "a_data_age_seconds": 9,
@@ -63,7 +61,7 @@ def test_of_ages_the_largest_counts_and_of_what_all_must_have_the_smallest() -> 
             "x_lease_held": 0,
             "x_routed_version": 7,
             "x_build_info": 1,
-            "x_queue_records": 7,
+            "x_records": 7,
         }
 
 
