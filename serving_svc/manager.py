@@ -44,7 +44,8 @@ class Held:
 
     Attributes:
         states: of its versions.
-        routed: role → version that answers in it and event time up to which that has learned; (0, 0): none.
+        routed: HEAD and PIN → version that answers in it and event time up to which that has learned; (0, 0): none. A
+            head that is the pin, or is not there, is the pin.
     """
 
     model: str
@@ -81,7 +82,7 @@ class _Model:
         """What is here. From any thread."""
         harnesses, route = self.harnesses.copy(), self.route
         routed = {}
-        for role, servable in ((Role.HEAD, route.head), (Role.PIN, route.pin)):
+        for role, servable in ((Role.HEAD, route.head or route.pin), (Role.PIN, route.pin)):
             harness = harnesses.get(servable) if servable is not None else None
             routed[role] = (0, 0) if harness is None else (harness.id.version, harness.learned_us)
         return Held(self.aspired.model, tuple(harness.state for harness in harnesses.values()), routed)
