@@ -31,7 +31,7 @@ async def snapshot(url: str, folder: Path) -> None:
             while data := (message := await chunks.next_msg(timeout=20)).data:
                 file.write(data)
                 if message.reply:
-                await message.respond(b"")
+                    await message.respond(b"")
         await chunks.unsubscribe()
     await client.close()
 
