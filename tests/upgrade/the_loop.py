@@ -16,6 +16,7 @@ from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
 from martlet.errors import MartletError
+from martlet.eventlog.erasure import is_erased
 from martlet.eventlog.port import EventReader
 from martlet.events import Outcome, Prediction
 from martlet.replay.datasets import interleaved, synthetic
@@ -125,7 +126,7 @@ def events_of(reader: EventReader) -> list[Prediction | Outcome]:
         start = 0
         while records := reader.read(partition, start, 1 << 20):
             start = records[-1].end
-            events = (decode_event(record.payload) for record in records)
+            events = (decode_event(record.payload) for record in records if not is_erased(record.payload))
             found += [event for event in events if isinstance(event, Prediction | Outcome)]
     return found
 
