@@ -9,7 +9,7 @@ import pytest
 
 from martlet.client.bearer import bearer
 from martlet.client.channel import RETRY_AFTER, CallPolicy, blocking_call, call, domain_error
-from martlet.errors import MartletError, NotFound, OverCapacity, Unavailable
+from martlet.errors import DeadlinePassed, MartletError, NotFound, OverCapacity, Unavailable
 
 QUICK = CallPolicy(timeout=5.0, tries=3, backoff=0.001)
 
@@ -64,6 +64,16 @@ def test_only_unavailable_is_tried_again(code: grpc.StatusCode) -> None:
     with pytest.raises(MartletError):
         blocking_call(fails(1, code, seen), QUICK)
     assert len(seen) == 1
+
+
+def test_a_try_that_took_too_long_is_repeated_and_the_last_gets_what_is_left() -> None:
+    seen: list[float] = []
+    policy = CallPolicy(timeout=5.0, tries=3, backoff=0.001, try_timeout=0.5)
+    assert blocking_call(fails(2, grpc.StatusCode.DEADLINE_EXCEEDED, seen), policy) == "answer"
+    assert seen[:2] == [0.5, 0.5]
+    assert seen[2] > 4.0
+    with pytest.raises(DeadlinePassed):
+        blocking_call(fails(9, grpc.StatusCode.DEADLINE_EXCEEDED, []), policy)
 
 
 def test_a_wait_that_would_outlast_the_deadline_is_not_begun() -> None:
