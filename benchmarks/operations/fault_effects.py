@@ -19,6 +19,7 @@ from martlet.errors import MartletError, NotFound
 
 WHO: Final = "ada"
 FILL_S: Final = 0.1
+INSIST_S: Final = 40.0
 ROADS: Final = {
     Kind.CORRUPT: Road.CORRUPT,
     Kind.REFUSING: Road.REFUSING,
@@ -156,18 +157,25 @@ class Faults:
         """An operator closes the live lane: its versions are taken back, as by an alarm. Thawed if that froze it."""
         client = RolloutClient(self._stage.registries, policy=CallPolicy(timeout=5.0, tries=3))
         try:
-            for _ in range(40):
-                try:
-                    await client.abort(MODEL.name, WHO, reason(fault))
-                except MartletError:  # no lane to close just now, or no registry that leads
-                    await asyncio.sleep(0.25)
-                    continue
-                self.done.closed[fault.number] = self._clock()
-                break
+            await self._close_lane(client, fault)
             yield
             await thaw(client)
         finally:
             await client.close()
+
+    async def _close_lane(self, client: RolloutClient, fault: Fault) -> None:
+        """Insists: there may be no lane to close just now, or no registry that leads."""
+        until = self._clock() + INSIST_S
+        while True:
+            try:
+                await client.abort(MODEL.name, WHO, reason(fault))
+            except MartletError:
+                if self._clock() > until:
+                    raise
+                await asyncio.sleep(0.25)
+                continue
+            self.done.closed[fault.number] = self._clock()
+            return
 
 
 async def thaw(client: RolloutClient) -> None:

@@ -17,19 +17,18 @@ from benchmarks.operations.fault_schedule import Fault
 from benchmarks.operations.fault_stage import LONGEST_START_S, REPLICAS, Stage
 from benchmarks.training.crash_model import MODEL
 from martlet.client.channel import CallPolicy
-from martlet.client.registry import RegistryClient
 from martlet.client.rollout import RolloutClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
 from martlet.errors import MartletError
 from martlet.events import Outcome
-from martlet.manifest import decode_manifest
 from martlet.runtime.config import load_config
 from martlet.versions import VersionState
 
 KEEP_S: Final = 0.2
 WEIGH_S: Final = 4.0
 LOOK_S: Final = 0.5
+QUIET_S: Final = 3.0  # three times as long as the trainer waits before it publishes
 ONCE: Final = CallPolicy(timeout=3.0, tries=3)
 
 
@@ -162,8 +161,8 @@ class Eye:
     def __init__(self, stage: Stage, told: int) -> None:
         self._config = load_config(None, stage.settings)
         self._told = told
+        self._standing: tuple[tuple[int, ...], float] = ((), 0.0)
         self._rollouts = RolloutClient(stage.registries, policy=ONCE)
-        self._registry = RegistryClient(stage.registries, policy=ONCE)
         self._trainer = TrainerClient(stage.services["trainer"].address, policy=ONCE)
         self._replicas = {name: ServingClient(stage.services[name].address, policy=ONCE) for name in REPLICAS}
 
@@ -181,15 +180,22 @@ class Eye:
         counted = status.learned + status.excluded + status.dead_lettered + status.pending
         if counted < self._told:
             return f"the trainer knows of {counted} events, {self._told} were acknowledged"
-        head = decode_manifest((await self._registry.version(MODEL.name, view.head_version)).manifest)
-        done = status.learned + status.excluded  # what was taken back was learned once, too
-        if head.learned.examples != done:
-            return f"the head holds {head.learned.examples} of {done} examples that were learned"
+        standing = (counted, status.learned, view.head_version, view.revision)
+        if view.head_version != status.last_published_version:
+            return f"the head is {view.head_version}, the trainer published {status.last_published_version} last"
+        if not self._stays(standing):
+            return f"still moving: {standing}"
         for name, client in self._replicas.items():
             held = {one.version for one in await client.status() if one.state is VersionState.READY}
             if not {view.head_version, view.pin_version} <= held:
                 return f"{name} holds {sorted(held)}; head {view.head_version}, pin {view.pin_version}"
         return ""
+
+    def _stays(self, standing: tuple[int, ...]) -> bool:
+        """Whether nothing has moved for so long that nothing more would be published."""
+        if standing != self._standing[0]:
+            self._standing = (standing, time.monotonic())
+        return time.monotonic() > self._standing[1] + QUIET_S
 
     async def positions(self) -> dict[str, tuple[int, int]]:
         """Asks each replica, and reads from the log where it stood."""
@@ -202,7 +208,7 @@ class Eye:
     async def close(self) -> None:
         """Closes the connections."""
         await asyncio.gather(
-            self._rollouts.close(), self._registry.close(), self._trainer.close(),
+            self._rollouts.close(), self._trainer.close(),
             *(client.close() for client in self._replicas.values()),
         )  # fmt: skip
 

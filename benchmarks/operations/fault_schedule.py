@@ -62,6 +62,8 @@ RECOVERY_S: Final = 12.0  # a replica that was troubled is given so long before 
 SERVING: Final = "serving-"
 _TRIES: Final = 200
 
+LANE_CLOSED: Final = Possible(Kind.LANE_CLOSED, "", (0.0, 0.0))
+EVERY: Final = 7  # so often a lane is closed, in the midst of everything else
 _KILL: Final = (0.0, 5.0)
 _HANG: Final = (2.0, 8.0)
 _AWAY: Final = (3.0, 9.0)
@@ -84,8 +86,7 @@ def possible(
     found += [Possible(Kind.PARTITIONED, name, _CUT) for name in linked]
     found += [Possible(Kind.DISK_FULL, name, _CUT) for name in disks]
     found += [Possible(Kind.CLOCK, name, _CUT, (-90.0, -5.0, 5.0, 90.0)) for name in clocks]
-    found.append(Possible(Kind.LANE_CLOSED, "", (0.0, 0.0), weight=max(3.0, len(found) / 10)))
-    return found
+    return [*found, LANE_CLOSED]
 
 
 def schedule(seed: int, seconds: float, count: int, choices: Sequence[Possible]) -> tuple[Fault, ...]:
@@ -99,7 +100,7 @@ def schedule(seed: int, seconds: float, count: int, choices: Sequence[Possible])
     drawn = _drawn(dice, choices)
     for number in range(count):
         at_s = seconds * (number + dice.uniform(0.0, 0.8)) / count
-        choice = next(drawn)
+        choice = LANE_CLOSED if number % EVERY == EVERY // 2 else next(drawn)
         for _ in range(_TRIES):
             fault = _made(dice, number, at_s, choice)
             if not any(_clash(fault, other) for other in faults):
