@@ -284,11 +284,12 @@ class TrainerApp:
         letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
         store = artifact_store(config, cached=False)
         builder = VersionBuilder(store, ModelIdentity(model.name, model.spec, model.head.more))
+        publisher = Publisher(builder, self._publishing(store), self._executors["publisher"], self._ending.wait)
         restorer = Restorer(
             lineage.journal,
             lineage.checkpoints,
             lambda began: make_state(began, model, config, source, NoLetters(), self._preparing),
-            builder.build,
+            publisher.build,  # a store that is away delays going back and recovery, and ends neither
             lineage.foundings,
         )
         loop = self._loop = TrainingLoop(
@@ -298,7 +299,7 @@ class TrainerApp:
             restorer=restorer,
             begin=lambda: beginning(model, config, f"{model.name}-{secrets.token_hex(4)}"),
             source=source,
-            publisher=Publisher(builder, self._publishing(store), self._executors["publisher"], self._ending.wait),
+            publisher=publisher,
             background=self._executors["checkpoint"],
             pace=pace_of(config),
             clock=self._clock,

@@ -42,6 +42,9 @@ OPTIONS: Final = [
 # Each call goes to the next of the hosts that the address resolves to; gRPC's own default stays with the first.
 BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
 
+# Of a try with a time of its own: the host hung, or would not have been done in that time. Another one may be.
+_SAYS_LITTLE: Final = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
 _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -56,14 +59,14 @@ _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """How long a call may take in all, and how often it is tried again: on UNAVAILABLE, and where a try took too long.
+    """How long a call may take in all, and how often UNAVAILABLE is tried again.
 
     Attributes:
         timeout: seconds for all tries together.
         tries: at most so many.
         backoff: seconds before the second try; doubled each time, with jitter.
         try_timeout: seconds for each try but the last, which gets all that is left: a host that hangs answers nobody,
-            and another one may. Only for calls that may be repeated at any time.
+            and another one may. A try that took longer, or was refused because it would, is repeated too.
     """
 
     timeout: float = 10.0
@@ -129,6 +132,6 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
 
 
 def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
-    code, waited = error.code(), policy.try_timeout < math.inf
-    elsewhere = code is grpc.StatusCode.UNAVAILABLE or (code is grpc.StatusCode.DEADLINE_EXCEEDED and waited)
+    code, limited = error.code(), policy.try_timeout < math.inf
+    elsewhere = code is grpc.StatusCode.UNAVAILABLE or (limited and code in _SAYS_LITTLE)
     return elsewhere and attempt < policy.tries and time.monotonic() < latest
