@@ -35,7 +35,7 @@ def main(wanted: list[str]) -> int:
         entries |= json.loads(path.read_text()) if path.exists() else {}
     Figures(entries).write(FIGURES)
     if not quick:
-        render(entries, FIGURES.with_suffix(""), PAGE)
+        render(entries, folder, PAGE)
     return int(any(entry["met"] is False for entry in entries.values()))
 
 

@@ -124,6 +124,14 @@ def as_json(run: Run, stage: Stage, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def verdict_of(report: Mapping[str, Any]) -> Verdict:
+    """The verdict of a report."""
+    told = dict(report["verdict"])
+    for name in ("lost", "doubled", "unknown", "quarantined"):
+        told[name] = Broken(told[name]["count"], tuple(told[name]["examples"]))
+    return Verdict(**told)
+
+
 def table(run: Run) -> list[Mapping[str, Any]]:
     """By kind and service: how many, and the worst that clients saw of any."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
