@@ -13,6 +13,7 @@ from martlet.client.answer import Answer
 from martlet.client.serving import ServingClient
 from martlet.errors import MartletError
 from martlet.events import Outcome
+from martlet.feature_encoding import ItemId, Value
 
 FIRST_ITEM: Final = 1_000_000  # events' own items; those on offer to everybody are below
 ON_OFFER: Final = 50
@@ -39,7 +40,9 @@ class Load:
 
     async def offer_items(self) -> None:
         """Puts the common items on offer; again until a replica takes them."""
-        items = {item: {"item.price": float(item % 9)} for item in range(1, ON_OFFER + 1)}
+        items: dict[ItemId, dict[str, Value]] = {
+            item: {"item.price": float(item % 9)} for item in range(1, ON_OFFER + 1)
+        }
         while True:
             with contextlib.suppress(MartletError):
                 await self._client.upsert_items(MODEL.name, items)
@@ -83,7 +86,9 @@ class Load:
         own, user, sent_s = FIRST_ITEM + number, self._dice.randrange(USERS), self._clock()
         value = float(self._dice.choice((1, 5)))
         beside = [self._dice.randint(1, ON_OFFER) for _ in range(2)]
-        candidates = {item: {"item.price": float(item % 9)} for item in dict.fromkeys((own, *beside))}
+        candidates: dict[ItemId, dict[str, Value]] = {
+            item: {"item.price": float(item % 9)} for item in dict.fromkeys((own, *beside))
+        }
         try:
             answer = await self._client.rank(MODEL.name, user, candidates)
         except MartletError as error:

@@ -96,12 +96,13 @@ def effect(run: Run, fault: Fault) -> dict[str, Any]:
     ended = run.done.ended_s.get(fault.number, fault.ends_s) + AFTER_S
     asked = run.ledger.during(begun, ended)
     told = [one for one in run.ledger.told if begun <= one.sent_s < ended]
+    errors = {one.error for one in asked} | {one.error for one in told}
     return {
         "requests": len(asked),
         "unanswered": sum(bool(one.error) for one in asked),
         "slowest_ms": round(max((one.took_s for one in asked), default=0.0) * 1e3, 1),
         "events_unacknowledged": sum(bool(one.error) for one in told),
-        "errors": sorted({one.error for one in (*asked, *told) if one.error})[:5],
+        "errors": sorted(errors - {""})[:5],
     }
 
 

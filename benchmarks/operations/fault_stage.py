@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from benchmarks.operations.fault_processes import Disk, ServiceProcess
 from benchmarks.operations.fault_proxy import Link
@@ -16,6 +17,7 @@ from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3 import BUCKET, CREDENTIALS, REGION, S3Server
 
+Part = NatsServer | PostgresServer | S3Server
 REPLICAS: Final = ("serving-0", "serving-1")
 LEASE_S: Final = 5.0
 LONGEST_START_S: Final = 120.0
@@ -32,14 +34,6 @@ SETTINGS: Final = {
     "MARTLET_REGISTRY_LEASE_MS": str(int(LEASE_S * 1000)),
     "MARTLET_LOG_LEVEL": "info",
 }
-
-
-class Part(Protocol):
-    """A server behind the services."""
-
-    start: Callable[[], None]
-    kill: Callable[[], None]
-    send: Callable[[signal.Signals], None]
 
 
 @dataclass
@@ -114,6 +108,14 @@ class Stage:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _disk(stage: Stage, name: str) -> Path:
+    """A folder on a file system of its own; only root can make one, and for others no disk is ever full."""
+    folder = stage.folder / name
+    if os.geteuid() == 0:
+        stage.disks[name] = Disk(folder)
+    return folder
+
+
 def addresses(ports: Iterable[int]) -> str:
     """Several hosts as one address, as a name that resolves to all of them would give."""
     return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
@@ -122,9 +124,7 @@ def addresses(ports: Iterable[int]) -> str:
 async def embedded(folder: Path, seed: int) -> Stage:
     """One registry, two replicas, a trainer, on one data directory on one disk. A part is `registry` alone."""
     stage = Stage(folder)
-    stage.disks["data"] = Disk(folder / "data")
-    data = folder / "data" / "martlet"
-    data.mkdir()
+    data = _disk(stage, "data") / "martlet"
     await _add_services(stage, ("registry-0",), lambda _: data, seed, lambda _: {})
     stage.settings = {**SETTINGS, "MARTLET_DATA_DIR": str(data)}
     return stage
@@ -139,10 +139,6 @@ async def on_real_parts(folder: Path, seed: int) -> Stage:
     stage.parts = {"broker": broker, "database": database, "store": store}
     ports = {"broker": broker.port, "database": database.port, "store": store.port}
 
-    def disk_of(name: str) -> Path:
-        stage.disks[name] = Disk(folder / name)
-        return stage.disks[name].folder / "data"
-
     async def link(name: str, to: str) -> int:
         return await _link(stage, name, to, ports[to], seed)
 
@@ -155,7 +151,9 @@ async def on_real_parts(folder: Path, seed: int) -> Stage:
             )
         else:
             own[name] |= _log(f"nats://127.0.0.1:{await link(name, 'broker')}")
-    await _add_services(stage, ("registry-0", "registry-1"), disk_of, seed, lambda name: own[name])
+    await _add_services(
+        stage, ("registry-0", "registry-1"), lambda name: _disk(stage, name) / "data", seed, lambda name: own[name]
+    )
     stage.settings = {
         **SETTINGS, **_store(store.endpoint), **_log(broker.url), "MARTLET_REGISTRY_CATALOG_URL": url,
         "MARTLET_DATA_DIR": str(stage.trainer_data),

@@ -10,7 +10,7 @@ from benchmarks.operations.fault_schedule import Kind, schedule
 from benchmarks.operations.fault_stage import embedded
 from benchmarks.operations.faults import choices_of
 
-SECONDS, FAULTS, RATE, SEED = 22.0, 8, 15.0, 9
+SECONDS, FAULTS, RATE, SEED = 16.0, 8, 15.0, 9
 
 
 @pytest.mark.timeout(300)
