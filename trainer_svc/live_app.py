@@ -210,7 +210,9 @@ class ComposedLive:
         """The loop of the live lineage."""
         config, model, lineage, live = self._config, self.model, self._lineage, self._folders.live
         source = self._make_source()
-        letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
+        letters = DeadLetterLog(
+            lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload, self._ending.wait
+        )
         store = artifact_store(config, cached=False)
         builder = VersionBuilder(store, ModelIdentity(model.name, model.spec, model.head.more))
 

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +23,11 @@ PARTS: Final = ("faults", "fuzz", "images", "scrape")
 
 
 def main(wanted: list[str]) -> int:
-    """Measures, writes out/bench/operations.json, and in the long form the page; 1 if a goal is missed."""
+    """Measures, writes out/bench/operations.json, and in the long form the page; 1 if a goal or a part failed."""
     quick = os.environ.get("QUICK", "") not in {"", "0"}
     folder = FIGURES.with_suffix("") / ("quick" if quick else "full")
     folder.mkdir(parents=True, exist_ok=True)
-    for part in wanted or _there():
-        figures = _measured(part, quick=quick)
-        (folder / f"{part}.json").write_text(json.dumps(figures.entries))
+    failed = [part for part in wanted or _there() if not _carried_out(part, folder, quick=quick)]
     entries: dict[str, dict[str, Any]] = {}
     for part in PARTS:
         path = folder / f"{part}.json"
@@ -36,11 +35,22 @@ def main(wanted: list[str]) -> int:
     Figures(entries).write(FIGURES)
     if not quick:
         render(entries, folder, PAGE)
-    return int(any(entry["met"] is False for entry in entries.values()))
+    return int(bool(failed) or any(entry["met"] is False for entry in entries.values()))
 
 
 def _there() -> list[str]:
     return [part for part in PARTS if importlib.util.find_spec(f"benchmarks.operations.{part}")]
+
+
+def _carried_out(part: str, folder: Path, *, quick: bool) -> bool:
+    """A part that cannot be carried out here, for want of a program say, is told and does not keep the others."""
+    try:
+        figures = _measured(part, quick=quick)
+    except Exception:  # noqa: BLE001  told below, and the exit code
+        sys.stderr.write(f"{part} could not be carried out:\n{traceback.format_exc()}")
+        return False
+    (folder / f"{part}.json").write_text(json.dumps(figures.entries))
+    return True
 
 
 def _measured(part: str, *, quick: bool) -> Figures:

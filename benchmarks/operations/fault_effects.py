@@ -19,7 +19,7 @@ from martlet.errors import MartletError, NotFound
 
 WHO: Final = "ada"
 FILL_S: Final = 0.1
-INSIST_S: Final = 40.0
+INSIST_S: Final = 20.0
 ROADS: Final = {
     Kind.CORRUPT: Road.CORRUPT,
     Kind.REFUSING: Road.REFUSING,

