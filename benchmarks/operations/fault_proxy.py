@@ -11,6 +11,7 @@ from random import Random
 from typing import Final
 
 CHUNK: Final = 1 << 16
+CLOSE_S: Final = 2.0
 HEAD_END: Final = b"\r\n\r\n"
 FAILURE: Final = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 TRUNCATED_AT: Final = 700  # bytes of an answer: a head, and a little of what it announces
@@ -57,6 +58,7 @@ class Link:
         self._open.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
         self.passed = Passed()
 
@@ -73,10 +75,13 @@ class Link:
             self._break()
 
     async def close(self) -> None:
-        """Ends it."""
+        """Ends it; what is passed on ends by itself once its connections have."""
         if self._server is not None:
             self._server.close()
+        self._open.set()
         self._break()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=CLOSE_S)
 
     def _break(self) -> None:
         for writer in tuple(self._writers):
@@ -86,6 +91,10 @@ class Link:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.passed.connections += 1
         self._writers.add(writer)
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         try:
             await self._open.wait()
             if self._road is Road.REFUSING:
