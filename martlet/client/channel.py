@@ -44,10 +44,15 @@ OPTIONS: Final = [
 # Each call goes to the next of the hosts that the address resolves to; gRPC's own default stays with the first.
 BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
 
+# What is tried again. CANCELLED is told of calls that had arrived at a server and were not taken up when it shut down;
+# whoever cancels a call here does not ask how it ended.
+_AGAIN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
 _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
@@ -58,7 +63,7 @@ _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """How long a call may take in all, and how often UNAVAILABLE is tried again.
+    """How long a call may take in all, and how often it is tried again where nobody has taken it up.
 
     Attributes:
         timeout: seconds for all tries together.
@@ -87,7 +92,7 @@ def domain_error(error: grpc.RpcError) -> MartletError:
 
 
 async def call(send: Callable[[float], Awaitable[R]], policy: CallPolicy) -> R:
-    """Awaits `send(timeout)`, again on UNAVAILABLE, until the policy ends it.
+    """Awaits `send(timeout)`, again on UNAVAILABLE and CANCELLED, until the policy ends it.
 
     Raises:
         MartletError: the domain's error of the last try.
@@ -119,5 +124,4 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
 
 
 def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
-    unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
-    return unavailable and attempt < policy.tries and time.monotonic() < latest
+    return error.code() in _AGAIN and attempt < policy.tries and time.monotonic() < latest

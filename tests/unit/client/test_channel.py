@@ -44,9 +44,11 @@ def fails(times: int, code: grpc.StatusCode, seen: list[float]) -> Callable[[flo
     return send
 
 
-def test_unavailable_is_tried_again_within_one_deadline() -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_what_nobody_took_up_is_tried_again_within_one_deadline(code: grpc.StatusCode) -> None:
+    """CANCELLED: of a server that shut down before it had looked at the call."""
     seen: list[float] = []
-    assert blocking_call(fails(2, grpc.StatusCode.UNAVAILABLE, seen), QUICK) == "answer"
+    assert blocking_call(fails(2, code, seen), QUICK) == "answer"
     first, second, third = seen
     assert QUICK.timeout >= first > second > third
 
