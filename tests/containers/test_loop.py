@@ -1,0 +1,132 @@
+"""The three images as one loop on a shared volume: they learn, serve and end in order, and write nowhere else."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+
+from martlet.client.channel import CallPolicy
+from martlet.client.registry import RegistryClient
+from martlet.client.serving import ServingClient
+from martlet.client.trainer import TrainerClient
+from martlet.errors import Unavailable
+from martlet.manifest import decode_manifest
+from martlet.replay.datasets import Dataset, interleaved, synthetic
+from martlet.replay.traffic import MODEL, Traffic
+from tests.containers.images import REPOSITORY, Images
+from tests.containers.podman import Podman
+from tests.containers.stage import Container, Stage
+
+EVENTS = 400
+CONCURRENCY = 8
+WARM_REQUESTS = 100
+MOST_REQUESTS = 4000
+SETTINGS = {
+    "MARTLET_TLS_INSECURE": "true",
+    "MARTLET_SERVING_REGISTRY": "registry:8510",
+    "MARTLET_TRAINER_REGISTRY": "registry:8510",
+    "MARTLET_TRAINER_MODEL": "examples.movielens.model:MODEL",
+    "MARTLET_TRAINER_PUBLISH_INTERVAL_MS": "300",
+    "MARTLET_TRAINER_INITIAL_BUCKETS": "64",
+}
+ONCE = CallPolicy(timeout=20.0, tries=1)
+PATIENT = CallPolicy(timeout=40.0, tries=400, backoff=0.02)
+
+
+@pytest.fixture
+def stage(podman: Podman) -> Iterator[Stage]:
+    with Stage(podman) as stage:
+        yield stage
+
+
+@pytest.fixture
+def services(stage: Stage, images: Images) -> dict[str, Container]:
+    data = f"--volume={stage.volume()}:/var/lib/martlet"
+    model = f"--volume={REPOSITORY / 'examples'}:/opt/martlet/models/examples:ro"
+    started = {
+        "registry": stage.start(images.registry, "registry", SETTINGS, (8510, 8512), data),
+        "serving": stage.start(images.serving, "serving", SETTINGS, (8500, 8502), data),
+        "trainer": stage.start(images.trainer, "trainer", SETTINGS, (8520, 8522), data, model),
+    }
+    for name, metrics_port in (("registry", 8512), ("trainer", 8522), ("serving", 8502)):
+        started[name].ready(metrics_port)
+    return started
+
+
+async def test_the_loop_learns_serves_and_ends_in_order(services: dict[str, Container], podman: Podman) -> None:
+    serving = ServingClient(services["serving"].address(8500), policy=PATIENT)
+    dataset = synthetic(EVENTS)
+    traffic = Traffic(serving, dataset, others=2, rate=200.0)
+    await traffic.run(islice(interleaved(dataset.ratings), EVENTS), CONCURRENCY)
+    await serving.close()
+    assert traffic.answers.failures == []
+    await learned_and_published(services, EVENTS)
+    for name, container in services.items():
+        assert podman.attempt("healthcheck", "run", container.name).returncode == 0, name
+    await ends_in_order_under_load(services["serving"], dataset)
+    for name in ("trainer", "registry"):
+        services[name].signal("TERM")
+        assert services[name].exit_code() == 0, services[name].logs()
+
+
+async def learned_and_published(services: dict[str, Container], events: int) -> None:
+    """Everything that was told is learned, and the head of the lineage holds it."""
+    trainer = TrainerClient(services["trainer"].address(8520), policy=PATIENT)
+    registry = RegistryClient(services["registry"].address(8510), policy=PATIENT)
+    async with asyncio.timeout(60):
+        while (status := await trainer.status()).learned < events:  # noqa: ASYNC110  another process learns
+            await asyncio.sleep(0.1)
+        while await published(registry) < status.learned:  # noqa: ASYNC110  and publishes
+            await asyncio.sleep(0.1)
+    await asyncio.gather(trainer.close(), registry.close())
+
+
+async def published(registry: RegistryClient) -> int:
+    head = await registry.version(MODEL, (await registry.lineage(MODEL)).head_version)
+    return decode_manifest(head.manifest).learned.examples
+
+
+async def ends_in_order_under_load(serving: Container, dataset: Dataset) -> None:
+    """SIGTERM: every request that was under way is answered; later ones are refused, not lost; exit code 0."""
+    load = Load(serving.address(8500), dataset)
+    async with asyncio.timeout(60):
+        workers = [asyncio.create_task(load.work()) for _ in range(CONCURRENCY)]
+        await load.going.wait()
+        # Podman takes a while to deliver it: what was sent before now has arrived by then.
+        told = time.monotonic()
+        await asyncio.to_thread(serving.signal, "TERM")
+        await asyncio.gather(*workers)
+    await load.close()
+    assert load.last_answer > told, "no request was under way"
+    assert [sent for sent in load.refused if sent < told] == []
+    assert await asyncio.to_thread(serving.exit_code) == 0, serving.logs()
+
+
+class Load:
+    """Requests of many candidates, one after the other in each worker, until one is refused."""
+
+    def __init__(self, address: str, dataset: Dataset) -> None:
+        self._client = ServingClient(address, policy=ONCE)
+        self._candidates = dict(islice(dataset.items.items(), 200))
+        self._user = next(iter(dataset.users))
+        self.going = asyncio.Event()
+        self.answered = 0
+        self.last_answer = 0.0
+        self.refused: list[float] = []
+        self.close = self._client.close
+
+    async def work(self) -> None:
+        for _ in range(MOST_REQUESTS // CONCURRENCY):
+            sent = time.monotonic()
+            try:
+                answer = await self._client.rank(MODEL, self._user, self._candidates, {})
+            except Unavailable:
+                self.refused.append(sent)
+                return
+            assert len(answer.items) == len(self._candidates)
+            self.answered += 1
+            self.last_answer = time.monotonic()
+            if self.answered == WARM_REQUESTS:
+                self.going.set()
