@@ -17,14 +17,14 @@ from martlet.client.trainer import TrainerClient
 from martlet.replay.datasets import interleaved, synthetic
 from martlet.replay.traffic import Traffic
 from tests.containers.images import REPOSITORY, Images
-from tests.containers.learning import learned
+from tests.containers.learning import learned, serves
 from tests.containers.parts import part_images
 from tests.containers.podman import Podman, run_program
 from tests.servers.process import free_port, program
 
 COMPOSE: Final = REPOSITORY / "deploy" / "compose.yaml"
 # Prometheus and Grafana cannot be had everywhere: what they read is tested in tests/monitoring.
-STARTED: Final = ("registry", "trainer", "traefik")  # and what they depend on
+STARTED: Final = ("bucket", "registry", "trainer", "traefik")  # and what they depend on
 EVENTS: Final = 200
 CONCURRENCY: Final = 4
 PATIENT: Final = CallPolicy(timeout=100.0, tries=1000, backoff=0.05)
@@ -86,6 +86,7 @@ async def test_the_stack_learns_from_what_both_replicas_were_told(stack: Stack) 
     dataset = synthetic(EVENTS)
     traffic = Traffic(serving, dataset, others=2, rate=100.0)
     try:
+        await serves(serving, replicas=2)
         await traffic.run(islice(interleaved(dataset.ratings), EVENTS), CONCURRENCY)
         await learned(trainer, EVENTS)
     except TimeoutError:

@@ -12,11 +12,10 @@ from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
 from martlet.errors import Unavailable
-from martlet.manifest import decode_manifest
 from martlet.replay.datasets import Dataset, interleaved, synthetic
 from martlet.replay.traffic import MODEL, Traffic
 from tests.containers.images import REPOSITORY, Images
-from tests.containers.learning import learned
+from tests.containers.learning import learned, published, serves
 from tests.containers.podman import Podman
 from tests.containers.stage import Container, Stage
 
@@ -60,6 +59,7 @@ async def test_the_loop_learns_serves_and_ends_in_order(services: dict[str, Cont
     serving = ServingClient(services["serving"].address(8500), policy=PATIENT)
     dataset = synthetic(EVENTS)
     traffic = Traffic(serving, dataset, others=2, rate=200.0)
+    await serves(serving)
     await traffic.run(islice(interleaved(dataset.ratings), EVENTS), CONCURRENCY)
     await serving.close()
     assert traffic.answers.failures == []
@@ -77,14 +77,9 @@ async def all_is_learned_and_published(services: dict[str, Container]) -> None:
     registry = RegistryClient(services["registry"].address(8510), policy=PATIENT)
     examples = await learned(trainer, EVENTS)
     async with asyncio.timeout(60):
-        while await published(registry) < examples:  # noqa: ASYNC110  another process publishes
+        while await published(registry, MODEL) < examples:  # noqa: ASYNC110  another process publishes
             await asyncio.sleep(0.1)
     await asyncio.gather(trainer.close(), registry.close())
-
-
-async def published(registry: RegistryClient) -> int:
-    head = await registry.version(MODEL, (await registry.lineage(MODEL)).head_version)
-    return decode_manifest(head.manifest).learned.examples
 
 
 async def ends_in_order_under_load(serving: Container, dataset: Dataset) -> None:
