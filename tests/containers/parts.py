@@ -66,7 +66,7 @@ def _postgres(podman: Podman, base: str, context: Path) -> str:
     for folder in (
         package / "pginstall",
         package.with_name(f"{package.name}.libs"),
-    ):  # the second lies beside the first
+    ):
         shutil.copytree(folder, context / "packages" / folder.relative_to(package.parent))
     (context / "start").write_text(START_POSTGRES)
     return _built(podman, context, POSTGRES.format(base=base), "postgres")

@@ -61,8 +61,13 @@ class Stack:
         return "\n".join(f"== {name}\n{self._podman.attempt('logs', name).stderr[-1500:]}" for name in names)
 
     def down(self) -> None:
-        """Ends and removes it, volumes and all."""
-        self.compose("down", "--volumes", "--timeout", "20")
+        """Removes it, volumes and all, whatever state it is in."""
+        mine = ("--quiet", "--filter", f"label=io.podman.compose.project={self._project}")
+        containers = self._podman.run("ps", "--all", *mine).split()
+        self._podman.attempt("rm", "--force", "--time", "0", "--volumes", "--depend", *containers)
+        for kind in ("volume", "network"):
+            for name in self._podman.run(kind, "ls", *mine).split():
+                self._podman.attempt(kind, "rm", "--force", name)
 
 
 @pytest.fixture
