@@ -6,6 +6,7 @@ from typing import Final
 from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
+from martlet.errors import MartletError
 from martlet.manifest import decode_manifest
 from martlet.versions import VersionState
 
@@ -22,9 +23,16 @@ async def serves(serving: ServingClient, replicas: int = 1) -> None:
     in_a_row = 0
     async with asyncio.timeout(SECONDS):
         while in_a_row < 2 * replicas:
-            ready = any(status.state is VersionState.READY for status in await serving.status())
+            ready = await _ready(serving)
             in_a_row = in_a_row + 1 if ready else 0
             await asyncio.sleep(0 if ready else POLL_SECONDS)
+
+
+async def _ready(serving: ServingClient) -> bool:
+    try:
+        return any(status.state is VersionState.READY for status in await serving.status())
+    except MartletError:  # a proxy that has not read its own settings yet says that there is no such method
+        return False
 
 
 async def learned(trainer: TrainerClient, outcomes: int) -> int:

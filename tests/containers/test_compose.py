@@ -27,7 +27,8 @@ COMPOSE: Final = REPOSITORY / "deploy" / "compose.yaml"
 STARTED: Final = ("bucket", "registry", "trainer", "traefik")  # and what they depend on
 EVENTS: Final = 200
 CONCURRENCY: Final = 4
-PATIENT: Final = CallPolicy(timeout=100.0, tries=1000, backoff=0.05)
+PATIENT: Final = CallPolicy(timeout=60.0, tries=400, backoff=0.05)
+REMOVALS: Final = 3
 PUBLISHED: Final = ("REGISTRY_PORT", "TRAINER_PORT", "SERVING_PORT")
 MODEL: Final = "examples.movielens.model:MODEL"
 
@@ -63,11 +64,12 @@ class Stack:
     def down(self) -> None:
         """Removes it, volumes and all, whatever state it is in."""
         mine = ("--quiet", "--filter", f"label=io.podman.compose.project={self._project}")
-        containers = self._podman.run("ps", "--all", *mine).split()
-        self._podman.attempt("rm", "--force", "--time", "0", "--volumes", "--depend", *containers)
+        for _ in range(REMOVALS):  # they depend on one another, and each goes with what depends on it
+            for container in self._podman.run("ps", "--all", *mine).split():
+                self._podman.attempt("rm", "--force", "--ignore", "--time", "0", "--volumes", "--depend", container)
         for kind in ("volume", "network"):
             for name in self._podman.run(kind, "ls", *mine).split():
-                self._podman.attempt(kind, "rm", "--force", name)
+                self._podman.run(kind, "rm", "--force", name)
 
 
 @pytest.fixture
