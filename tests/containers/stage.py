@@ -34,6 +34,10 @@ class Container:
         done = self._podman.attempt("logs", self.name)
         return done.stdout + done.stderr
 
+    def pid(self) -> int:
+        """Its first process, as this machine knows it."""
+        return int(self._podman.run("inspect", "--format", "{{.State.Pid}}", self.name))
+
     def signal(self, name: str) -> None:
         """To its first process. Returns when the signal has been sent."""
         self._podman.run("kill", "--signal", name, self.name)
