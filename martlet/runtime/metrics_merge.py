@@ -49,7 +49,7 @@ def scrape_of(collector: Collector) -> Scrape:
             metric.type,
             metric.documentation,
             {
-                (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+                (sample.name, tuple(sorted(sample.labels.items()))): float(sample.value)
                 for sample in metric.samples
                 if not sample.name.endswith("_created")
             },
