@@ -157,8 +157,9 @@ def test_a_return_that_is_read_before_its_purchase_leaves_a_negative() -> None:
     assert all(label == 0 for _, _, label, *_ in one.learned)
 
 
-def test_negatives_that_are_not_chosen_are_judged_all_the_same() -> None:
-    one = Desk(LABELS["sampled"])
+@pytest.mark.parametrize("name", ["sampled", "fnw-sampled"])
+def test_negatives_that_are_not_chosen_are_judged_all_the_same(name: str) -> None:
+    one = Desk(LABELS[name])
     for number in range(40):
         one.see(prediction(number))
     one.see(outcome("e", 3, type_="click")).wait(30)
@@ -167,7 +168,7 @@ def test_negatives_that_are_not_chosen_are_judged_all_the_same() -> None:
     assert ("p-3", 0) in learned
     assert 40 < len(learned) < 80
     assert {row[3] for row in one.learned} == {1.0}
-    again = Desk(LABELS["sampled"])
+    again = Desk(LABELS[name])
     for number in reversed(range(40)):
         again.see(prediction(number))
     again.wait(30)
