@@ -7,13 +7,17 @@ TORCH_INDEX ?=
 # Arguments for the demo, for example make demo DEMO="--quick 10000".
 DEMO ?=
 
+# Container images (docs/images.md), for example make images TAG=0.1.0 EXTRAS=kafka.
+IMAGES ?= serving registry trainer
+export ENGINE TAG BASE EXTRAS WHEELHOUSE PIP_CONFIG TORCH_INDEX
+
 PROTOS := $(wildcard protos/martlet/v1/*.proto) $(wildcard protos/martlet/oip/*.proto)
 # The conformance kit has stubs of its own, from the protocol alone: it asks any server.
 CONFORMANCE_PROTO := tests/conformance/oip/open_inference_grpc.proto
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-judge bench-learning bench-serving bench-training lint format protos clean
+.PHONY: help demo test bench-judge bench-learning bench-operations bench-serving bench-training lint format protos clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -30,7 +34,7 @@ demo: $(STAMP) ## Run the whole loop on real data and show what happened
 	$(BIN)/python -m examples.demo $(DEMO)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench-judge: $(STAMP) ## Measure the judge's error rates, power and cost (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.judge
@@ -38,11 +42,18 @@ bench-judge: $(STAMP) ## Measure the judge's error rates, power and cost (QUICK=
 bench-learning: $(STAMP) ## Measure what learning all the time is worth (QUICK=1: a short form; LOGS=FOLDER: further logs)
 	$(BIN)/python -m benchmarks.learning
 
+bench-operations: $(STAMP) ## Run the loop under faults, feed it hostile bytes, weigh what is deployed (QUICK=1: a short form)
+	$(BIN)/python -m benchmarks.operations
+
 bench-training: $(STAMP) ## Measure training beside rivals, and that it learns exactly once (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.training
 
 bench-serving: $(STAMP) ## Measure serving beside floors and peers (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.serving
+
+.PHONY: images
+images: ## Build the container images with podman or docker (TAG=dev, BASE=IMAGE, EXTRAS=kafka, WHEELHOUSE=FOLDER)
+	deploy/docker/build.sh $(IMAGES)
 
 lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
 	$(BIN)/ruff format --check .

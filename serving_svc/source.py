@@ -7,13 +7,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from martlet.clock import Clock
 from martlet.errors import MartletError
 from martlet.versions import AspiredModel, AspiredSet
 
 _log = logging.getLogger(__name__)
+
+FIRST_SET_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,16 @@ class RegistrySource:
         self._synced = synced
         self._retry_seconds = retry_seconds
         self._held: dict[str, Held] = {}
+        self._heard = clock.monotonic()
+
+    @property
+    def silence_seconds(self) -> float:
+        """Since a set came last; before the first, since this was made. From any thread."""
+        return self._clock.monotonic() - self._heard
+
+    def leases(self) -> dict[str, bool]:
+        """Whether each model's live lane may be used now. From any thread."""
+        return {model: self.lease_open(model) for model in self._held.copy()}
 
     def lease_open(self, model: str) -> bool:
         """Whether the model's live lane may be used now. Cheap: asked on every request."""
@@ -88,18 +100,29 @@ class RegistrySource:
         return held is not None and self._clock.monotonic() < held.lease_until
 
     async def run(self) -> None:
-        """Watches until cancelled; when the stream breaks it is opened again."""
+        """Watches until cancelled; when the stream breaks or falls silent it is opened again.
+
+        A registry sends its set again within each lease. One that does not hangs, and another may not.
+        """
         while True:
             try:
-                async for received in self._registry.watch((), self._replica):
-                    self.accept(received)
+                await self._watch()
+            except TimeoutError:
+                _log.warning("the registry says nothing any more, asking again")
             except (MartletError, OSError) as error:
                 _log.warning("the registry cannot be watched, trying again: %s", error)
             await asyncio.sleep(self._retry_seconds)
 
+    async def _watch(self) -> None:
+        sets, patience = self._registry.watch((), self._replica), FIRST_SET_SECONDS
+        while (received := await asyncio.wait_for(anext(sets, None), patience)) is not None:
+            self.accept(received)
+            patience = received.lease_ms / 1000
+
     def accept(self, received: AspiredSet) -> None:
         """Takes one set in."""
-        before, self._held = self._held, receive(self._held, received, self._clock.monotonic())
+        now = self._heard = self._clock.monotonic()
+        before, self._held = self._held, receive(self._held, received, now)
         for model, held in self._held.items():
             known = before.get(model)
             if known is None or _order(known.aspired) != _order(held.aspired):

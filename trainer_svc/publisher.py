@@ -70,6 +70,7 @@ class Publisher:
 
     Args:
         pause: waits so many seconds between two tries; True says that the trainer ends.
+        failed: told of each try that failed. In the executor's thread.
     """
 
     def __init__(
@@ -78,11 +79,21 @@ class Publisher:
         registry: RegistryPort,
         executor: Executor,
         pause: Callable[[float], bool],
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._failed = failed
         self._builder = builder
         self._registry = registry
         self._executor = executor
         self._pause = pause
+
+    def build(self, payload: VersionPayload) -> Manifest:
+        """Builds a version on the caller's thread, for as long as the store takes; sends nothing.
+
+        Raises:
+            Stopped: the trainer ends.
+        """
+        return self._insist(lambda: self._builder.build(payload))
 
     def submit(self, payload: VersionPayload) -> PublishJob:
         """Builds a version and publishes it."""
@@ -164,6 +175,7 @@ class Publisher:
             try:
                 return attempt()
             except (MartletError, OSError) as error:
+                self._failed()
                 logger.warning("publishing waits %.1f s: %s", seconds, error)
             if self._pause(seconds):
                 raise Stopped
