@@ -93,10 +93,10 @@ def _try(
         held()
         return noted
 
-    with held_open(one for one in (parts.trainer,) if one.is_dir()) as files:
+    with held_open(one for one in (parts.trainer,) if one.is_dir()) as whole:
         marks, taken_us = cut.freeze(moment)
-        copy_held(files, parts.root, folder)
-        kept = {path.relative_to(parts.root) for path in files}
+        copy_held(whole, parts.root, folder)
+        kept = {path.relative_to(parts.root) for path in whole}
     progress("checkpoints", sum((folder / path).stat().st_size for path in kept))
     copy_partitions(parts.root, folder, marks)
     progress("journals and events", sum(marks.values()))
