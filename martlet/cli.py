@@ -15,7 +15,8 @@ from typing import Any, Final, NoReturn
 
 from rich.console import Console
 
-from martlet import views
+from martlet import __version__, views
+from martlet.backup_command import add_backup
 from martlet.clock import SystemClock
 from martlet.command_options import add_verb, config_of, console, count, places_of, print_json
 from martlet.errors import InvalidInput, MartletError
@@ -124,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A recommender that never stops learning.",
         epilog="serve, registry, train, check, audit, evaluate, tune, encode and replay tell more with --help.",
     )
+    parser.add_argument("--version", action="version", version=f"martlet {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up = add_verb(verbs, "up", _up, "start trainer, registry and serving on this machine")
     up.add_argument("model", nargs="?", default="", help="the model to learn, as package.module:NAME")
@@ -146,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     versions.add_argument("model")
     versions.add_argument("--last", type=count, default=0, metavar="N", help="only the newest N")
     add_rollout(verbs)
+    add_backup(verbs)
     add_forget(verbs)
     add_retrain(verbs)
     add_explain(verbs)

@@ -15,6 +15,7 @@ from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config, load_config
 from martlet.views import Places
 
+WITHOUT_ADDRESSES: Final = frozenset({"up", "backup", "restore"})
 LARGEST_COUNT: Final = (1 << 32) - 1  # what every number on the wire holds
 PIPED_WIDTH: Final = 200  # what is read by a program or a file is not cut to a terminal's width
 
@@ -26,7 +27,7 @@ def add_verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], do
     parser.add_argument("--config", type=Path, help="YAML settings (or MARTLET_CONFIG)")
     parser.add_argument("--data-dir", type=Path, help="where the embedded parts live")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    if name != "up":
+    if name not in WITHOUT_ADDRESSES:
         for service in ("serving", "registry", "trainer"):
             parser.add_argument(f"--{service}", metavar="HOST:PORT", help=f"the {service}'s address")
     return parser

@@ -57,6 +57,8 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "candidate-pin": Question("candidate {} vs pin {}", "new pin", harm=False),
     "log-loss worse": Question("structural {} vs pin {}", "roll back", harm=True),
     "log-loss not worse": Question("structural {} vs pin {}", "onward", harm=False),
+    "squared error worse": Question("structural {} vs pin {}", "roll back", harm=True, unit=" range²/2"),
+    "squared error not worse": Question("structural {} vs pin {}", "onward", harm=False, unit=" range²/2"),
     "calibration worse": Question("structural {} bias", "roll back", harm=True, unit=" p-y"),
 }
 
@@ -147,19 +149,19 @@ def _evidence(view: RolloutView, cells: int) -> list[RenderableType]:
     paths = [path for path in view.paths if path.version]
     if not paths:
         return [Text("nothing is compared now")]
-    lines = table("compared", ">labels", ">mean, nats", "", ">evidence", "at the bound")
+    lines = table("compared", ">labels", ">mean", "", ">evidence", "at the bound")
     for path in paths:
         lines.add_row(*_path_cells(path, cells))
     lines.add_row(
         "warning", "", "", *_level(view.warning, view.warning_level, cells, "yellow", "bold yellow"), "step back"
     )
-    gap = Text(f"open gap {view.open_gap:.1f} nats: harm that no label has shown yet, at most")
+    gap = Text(f"open gap {view.open_gap:.1f}: harm that no label has shown yet, at most")
     return [lines, gap, Text(_caption(paths), "dim")]
 
 
 def _caption(paths: Sequence[EvidencePath]) -> str:
     """How to read the figures: a bar that is half full is no bad news in a watch that never ends."""
-    told = "a mean above 0 is worse"
+    told = "a mean above 0 is worse; in nats, or range²/2 of labels that are numbers"
     for path in paths:
         if path.name == "head-pin" and path.units > 1:
             told += (

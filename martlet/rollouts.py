@@ -10,7 +10,8 @@ class EvidencePath:
     Attributes:
         name: which comparison, such as `head-pin`.
         version, comparator: who is compared with whom.
-        mean: mean loss difference in nats; positive: the version is worse.
+        mean: mean loss difference; positive: the version is worse. In nats; of squared error half of it, in squares of
+            the label's range.
         log_evidence, bound: where the process stands, and where it decides.
     """
 
@@ -47,7 +48,7 @@ class RolloutView:
         rewind: training has not gone back to the pin yet.
         frozen: why nothing may be published, or "".
         warning, warning_level: log of the warning process, and where the share steps back.
-        open_gap: bound in nats of the harm that no label has shown so far.
+        open_gap: bound of the harm that no label has shown so far, in the unit of the paths' means.
         awaited: what the next decision waits for, in words.
         decisions: newest first.
     """

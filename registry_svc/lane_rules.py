@@ -17,13 +17,15 @@ class LaneEvidence:
     """What is known of a lane's quality.
 
     Attributes:
-        open_gap: possible harm without labels yet, nats.
+        open_gap: possible harm without labels yet, in the findings' unit.
+        harm_budget: above so much of it the share steps back.
         head_errors: how often the present head could not answer.
         batches: how many batches of evidence this rests on.
     """
 
     findings: LaneFindings
     open_gap: float = 0.0
+    harm_budget: float = 100.0
     head_errors: int = 0
     batches: int = 0
 
@@ -119,15 +121,15 @@ def _share(lane: Lane, evidence: LaneEvidence, now_us: int, rules: EvidencePolic
     higher = min((step for step in rules.steps if step > lane.weight), default=lane.weight)
     if lane.weight > most:
         return _stepped(lane, most, f"at most {most} buckets: {limit_reason(lane, rules)}", findings, now_us)
-    if lane.weight and evidence.open_gap > rules.harm_budget:
-        why = f"possible harm of {evidence.open_gap:.0f} nats without labels"
+    if lane.weight and evidence.open_gap > evidence.harm_budget:
+        why = f"possible harm of {evidence.open_gap:.3g} {findings.unit} without labels"
         return _stepped(lane, lower, why, findings, now_us)
     if lane.weight and findings.warning >= rules.warning_level:
         # Right after a step the warning still speaks of the share before it.
         patient = since < rules.labels_per_step // 5
         why = f"warning at {findings.warning:.1f}"
         return None if patient else _stepped(lane, lower, why, findings, now_us)
-    calm = findings.warning < rules.warning_level and evidence.open_gap <= rules.harm_budget
+    calm = findings.warning < rules.warning_level and evidence.open_gap <= evidence.harm_budget
     if calm and since >= rules.labels_per_step and lane.weight < higher <= most:
         return _stepped(lane, higher, f"{since} labels without a warning", findings, now_us)
     return None
@@ -165,7 +167,7 @@ def _path(findings: LaneFindings, name: str) -> str:
     for path in findings.paths:
         if path.name == name:
             return (
-                f"{path.mean:+.4f} nats over {path.labels} labels, log evidence {path.log_evidence:.1f} "
+                f"{path.mean:+.4f} {findings.unit} over {path.labels} labels, log evidence {path.log_evidence:.1f} "
                 f"of {path.bound:.1f}"
             )
     return "no path"

@@ -4,7 +4,8 @@ from typing import Final
 
 import msgspec
 
-from martlet.evidence import EvidenceBatch
+from martlet.evidence import EvidenceBatch, Loss
+from registry_svc.evidence.criterion import criterion_of
 from registry_svc.evidence.lane_judge import LaneJudge, LaneJudgeState
 from registry_svc.evidence.structural_judge import StructuralJudge, StructuralJudgeState
 from registry_svc.lane import Lane
@@ -23,6 +24,7 @@ class JudgeRecord(msgspec.Struct):
         sequences: the last batch's number of each producer; a batch that does not follow was here already.
         rows: how many labelled rows they held.
         open_gap, watermark_us: as in the newest batch.
+        loss: what is judged by. With another one the judges begin anew: what they know is in other units.
     """
 
     batches: int = 0
@@ -33,19 +35,18 @@ class JudgeRecord(msgspec.Struct):
     lane: LaneJudgeState | None = None
     trial: StructuralJudgeState | None = None
     format: int = JUDGE_FORMAT
+    loss: Loss = Loss.LOG
 
 
 class ModelJudge:
     """Not thread-safe. The same batches and lanes in the same order give the same record, bit for bit."""
 
     def __init__(self, policy: LanePolicy, record: JudgeRecord | None = None) -> None:
-        rules = policy.evidence or EvidencePolicy()
-        trial: TrialPolicy = policy.trial
-        self._burn_in = rules.burn_in_labels
+        self._rules = policy.evidence or EvidencePolicy()
+        self._trial_rules: TrialPolicy = policy.trial
         found = record or JudgeRecord()
         self._record = msgspec.structs.replace(found, sequences=dict(found.sequences))
-        self._lane = LaneJudge(rules.judge, found.lane)
-        self._trial = StructuralJudge(trial.judge, found.trial)
+        self._lane, self._trial = self._judges(found.loss, found.lane, found.trial)
 
     @property
     def batches(self) -> int:
@@ -58,9 +59,12 @@ class ModelJudge:
 
     def fold(self, batch: EvidenceBatch, lane: Lane) -> None:
         """Takes a batch in, with the lane as it stands."""
-        self.look_at(lane)
         record = self._record
-        young = max(self._burn_in - record.rows, 0)
+        if batch.loss is not record.loss:
+            record.loss, record.rows = batch.loss, 0
+            self._lane, self._trial = self._judges(batch.loss, None, None)
+        self.look_at(lane)
+        young = max(self._rules.burn_in_labels - record.rows, 0)
         self._lane.fold(batch.rows[young:])
         if lane.trial is not None:
             self._trial.fold(batch.rows[young:])
@@ -78,11 +82,23 @@ class ModelJudge:
 
     def lane_evidence(self) -> LaneEvidence:
         """What is known of the live lane."""
-        return LaneEvidence(self._lane.findings(), self._record.open_gap, batches=self._record.batches)
+        budget = self._rules.harm_budget if self._record.loss is Loss.LOG else self._rules.number_harm_budget
+        return LaneEvidence(self._lane.findings(), self._record.open_gap, budget, batches=self._record.batches)
 
     def trial_evidence(self) -> TrialEvidence:
         """What is known of the structural version."""
         return TrialEvidence(self._trial.findings(), self._record.batches)
+
+    def _judges(
+        self, loss: Loss, lane: LaneJudgeState | None, trial: StructuralJudgeState | None
+    ) -> tuple[LaneJudge, StructuralJudge]:
+        live, structural = self._rules.judge, self._trial_rules.judge
+        if loss is Loss.SQUARED:
+            live, structural = live.for_numbers(), structural.for_numbers()
+        return (
+            LaneJudge(live, lane, criterion_of(loss, live.margin_share)),
+            StructuralJudge(structural, trial, criterion_of(loss, structural.margin_share)),
+        )
 
     def record(self) -> JudgeRecord:
         """All of it, for the catalog."""

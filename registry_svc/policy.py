@@ -21,6 +21,7 @@ class EvidencePolicy:
             below 1.
         harm_budget: nats of possible harm without labels yet (see `EvidenceBatch.open_gap`); above it the share
             steps back.
+        number_harm_budget: the same where labels are numbers, in ranges of the label.
         pin_lag_labels: a pin that has not moved for so many labels holds the share at the first step above shadow.
         head_errors: so many failures of one head to answer close the lane, labels or not.
         shadow_after_alarms: so many alarms before the pin moves keep the lane in shadow until it does.
@@ -32,6 +33,7 @@ class EvidencePolicy:
     labels_per_step: int = 500
     warning_level: float = 2.0
     harm_budget: float = 100.0
+    number_harm_budget: float = 5.0
     pin_lag_labels: int = 20_000
     head_errors: int = 20
     shadow_after_alarms: int = 2

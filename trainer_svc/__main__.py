@@ -22,7 +22,8 @@ import msgspec
 import martlet.learn as ml
 from martlet.runtime.command import add_service_options, exit_code, service_config
 from martlet.runtime.config import Config
-from trainer_svc.app import run, run_audit
+from trainer_svc.app import run
+from trainer_svc.audit_app import run_audit
 from trainer_svc.backfill.command import add_backfill, add_export, backfill_options, check_file, time_us, told
 from trainer_svc.backfill_app import begin_backfill, export_examples
 from trainer_svc.check import check

@@ -34,8 +34,9 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.restorer import FoundingStates, NoFoundings, landed
+from trainer_svc.stepping import Suspect
 from trainer_svc.training_ports import Arrays
-from trainer_svc.training_state import Suspect, TrainingState
+from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import VersionBuilder
 
 _CHUNK: Final = 256

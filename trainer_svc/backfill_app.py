@@ -13,12 +13,13 @@ from martlet.errors import Conflict
 from martlet.eventlog.file_log import FileEventReader
 from martlet.runtime.config import Config
 from martlet.runtime.parts import event_log
-from trainer_svc.app import CACHE_BYTES, live_model, load_model
 from trainer_svc.backfill.exported import write_examples
 from trainer_svc.backfill.run import BackfillOptions
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION
+from trainer_svc.lineages.model import live_model, load_model
+from trainer_svc.lineages.pace import CACHE_BYTES
 from trainer_svc.run_app import ComposedRun
 from trainer_svc.strategies.bounded_log import BoundedReader
 from trainer_svc.strategies.lineage_folders import LineageFolders, Live

@@ -7,7 +7,8 @@ label's type gives one, and a prediction without outcome expires; otherwise the 
 attribution window gives a positive one at once, and the end of the window gives a negative one for every other item.
 
 A *mature* joiner, whose labels are to be judged by, gives the positive ones at the end of the window too: labels that
-come as soon as they are positive would make positives overcounted. It reads the main task alone.
+come as soon as they are positive would make positives overcounted. So it does with numbers that outcomes tell, of which
+large ones may come later. It reads the main task alone.
 """
 
 import heapq
@@ -77,6 +78,7 @@ class _Rest(msgspec.Struct):
 
 # Made once, at import: two threads must not learn a type at the same moment (see `trainer_svc.journal`).
 _REST: Final = msgspec.msgpack.Decoder(_Rest)
+_TOLD: Final = msgspec.msgpack.Decoder(dict[int, dict[int, float]])
 
 
 @dataclass(slots=True)
@@ -216,7 +218,9 @@ class Joiner:
         """For a checkpoint, between two steps. Arrays of their own."""
         rest = msgspec.msgpack.encode(_Rest(dict(sorted(self._waiting.items())), self.expired))
         held = {f"held/{name}": array for name, array in self._held.state().items()}
-        return held | {"rest": np.frombuffer(rest, np.uint8)}
+        told = self._readers[0].told  # labels that wait are the main task's, in a mature joiner
+        extra = {} if told is None else {"told": np.frombuffer(_packed_told(told), np.uint8)}
+        return held | {"rest": np.frombuffer(rest, np.uint8)} | extra
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over."""
@@ -224,6 +228,8 @@ class Joiner:
         self._waiting, self.expired = rest.waiting, rest.expired
         self._waiting_dues = [(one.due_us, name) for name, waiting in self._waiting.items() for one in waiting]
         heapq.heapify(self._waiting_dues)
+        if "told" in state:
+            self._readers[0].told = _TOLD.decode(state["told"].tobytes())
         held = {name.removeprefix("held/"): array for name, array in state.items() if name.startswith("held/")}
         self._held.restore(held)
 
@@ -281,6 +287,8 @@ class Joiner:
     def _pass(self, slot: int) -> None:
         """One of a prediction's times is over: it is remembered for a second window, then dropped."""
         if self._held.standing(slot) != Standing.OPEN:
+            for reader in self._readers:
+                reader.drop(slot)
             self._held.forget(slot)
             return
         stage = self._stages[self._held.pass_stage(slot)]
@@ -291,6 +299,8 @@ class Joiner:
         prediction = self._fetch(self._held.place(slot))
         if prediction is not None:
             (reader.end if stage.ends else reader.enter)(slot, prediction, self._made)
+        else:
+            reader.drop(slot)
 
     def _give_up(self, prediction_id: str, due: int) -> None:
         waiting = self._waiting.get(prediction_id, [])
@@ -319,6 +329,11 @@ class Joiner:
     def _bury(self, reason: DeadReason, text: str, place: Place) -> None:
         self._letters.append(DeadLetter(reason, text, place))
         self._account.dead_lettered[reason] += 1
+
+
+def _packed_told(told: Mapping[int, Mapping[int, float]]) -> bytes:
+    """In one order for equal content."""
+    return msgspec.msgpack.encode({name: dict(sorted(told[name].items())) for name in sorted(told)})
 
 
 def _stages(rules: Sequence[TaskRule]) -> list[Stage]:

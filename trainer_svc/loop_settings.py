@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from martlet.measurement import MeasurementBatch
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.publish_policy import ChainLimits
-from trainer_svc.training_state import Stepping
+from trainer_svc.stepping import Stepping
 
 STEP_SECONDS: Final = 0.15
 MOST_WEIGHT: Final = 1 << 17

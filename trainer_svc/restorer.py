@@ -28,8 +28,9 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.labelled_rows import LabelledRows
+from trainer_svc.stepping import Suspect
 from trainer_svc.training_ports import Arrays
-from trainer_svc.training_state import Suspect, TrainingState
+from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import VersionPayload
 
 
@@ -194,7 +195,7 @@ class Restorer:
             if isinstance(entry, Rewound):
                 raise Conflict(f"the range of epoch {epoch} holds another rewind")
             if isinstance(entry, Stepped):
-                batches += state.batches(state.collect(entry))
+                batches += state.collect(entry)
         raise Corrupt(f"the journal ends before epoch {epoch}")
 
     def branch(self, digest: str, version: int, epoch: int) -> TrainingState:

@@ -22,14 +22,6 @@ from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store, event_log
 from martlet.runtime.strategy_config import strategy_config
 from martlet.signed_versions import signed_with
-from trainer_svc.app import (
-    CACHE_BYTES,
-    beginning,
-    learning_digest,
-    load_model,
-    make_state,
-    pace_of,
-)
 from trainer_svc.audit import NoLetters
 from trainer_svc.backfill.run import BackfillOptions, learned_base
 from trainer_svc.checkpointing import Checkpointing
@@ -40,6 +32,9 @@ from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import Began
 from trainer_svc.learner import Learner
 from trainer_svc.lineage_parts import CHECKPOINTS, LineageParts
+from trainer_svc.lineages.model import learning_digest, load_model
+from trainer_svc.lineages.pace import CACHE_BYTES, pace_of
+from trainer_svc.lineages.state import beginning, make_state
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.strategies.bounded_log import BoundedReader

@@ -59,6 +59,10 @@ class Scoreboard:
         self._reported_us = event_time_us
         return MeasurementBatch(self._producer, self._sequence, measurements)
 
+    def begin_anew(self) -> None:
+        """Reports begin at number one: they are another lineage's."""
+        self._sums, self._sequence, self._reported_us = {}, 0, 0
+
     def state(self) -> ScoreboardState:
         """The sums as they stand."""
         sums = [(version, *figures) for version, figures in sorted(self._sums.items())]

@@ -14,7 +14,8 @@ from martlet.wire.trainer import TrainerStatus
 from trainer_svc.batch_treatment import TreatmentFigures
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
-from trainer_svc.training_state import Stepping, TrainingState
+from trainer_svc.stepping import Stepping
+from trainer_svc.training_state import TrainingState
 from trainer_svc.treatment_metrics import TreatmentMetrics
 
 logger = logging.getLogger(__name__)

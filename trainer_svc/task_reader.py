@@ -75,6 +75,7 @@ class TaskReader:
         self._held = held
         self._once = rule.once or rule.by_rank
         self._mature = mature and self._once
+        self._told: dict[int, dict[int, float]] | None = {} if mature and rule.tells_numbers else None
         self._readings = {reading.type: reading for reading in rule.readings}
         self._plain = rule.wait_us is None
         self._judges_at_once = task == 0 and not rule.judged_at_end
@@ -93,7 +94,7 @@ class TaskReader:
     @property
     def expires(self) -> bool:
         """Whether the window's end makes no examples."""
-        return self._rule.rest is None
+        return self._rule.rest is None and self._told is None
 
     def labelled(self, slot: int) -> list[int]:
         """The rows that have a label, ascending."""
@@ -114,6 +115,9 @@ class TaskReader:
             return Excluded.SAYS_NOTHING
         if not self._once:
             first = self._held.label(slot, row, self._marks.readings[reading.type])
+            if self._told is not None:
+                self._told.setdefault(self._held.name(slot), {}).setdefault(row, label)
+                return None
             self._add(made, prediction, row, label, reading.weight, judged=first and self.task == 0)
             return None
         if self._marks.back >= 0 and self._held.has(slot, row, self._marks.back):
@@ -129,6 +133,9 @@ class TaskReader:
 
     def end(self, slot: int, prediction: RecordedPrediction, made: Made) -> None:
         """The window is over: gives what it makes of all rows. Not for a task that expires."""
+        if self._told is not None:
+            made.learned += self._told_rows(slot, prediction, self._told)
+            return
         if self._mature:
             made.learned.append(self._final(slot, prediction))
             return
@@ -221,6 +228,30 @@ class TaskReader:
         late = np.zeros(prediction.rows, np.bool_)
         late[self._held.labelled(slot, self._marks.late)] = True
         return replace(rows, late=late)
+
+    def _told_rows(
+        self, slot: int, prediction: RecordedPrediction, told: dict[int, dict[int, float]]
+    ) -> list[LabelledRows]:
+        """Rows with the first number that was told of each; of the others the rest's label, if there is one."""
+        numbers = told.pop(self._held.name(slot), {})
+        rest = self._rule.rest
+        rows = sorted(numbers) if rest is None else range(prediction.rows)
+        labels = np.array([numbers.get(row, rest or 0.0) for row in rows], np.float32)
+        return [LabelledRows(prediction, np.array(rows, np.int64), labels, judged=True)] if len(rows) else []
+
+    def drop(self, slot: int) -> None:
+        """A prediction will not end: its user is forgotten."""
+        if self._told is not None:
+            self._told.pop(self._held.name(slot), None)
+
+    @property
+    def told(self) -> dict[int, dict[int, float]] | None:
+        """Numbers that wait for the window's end, where labels do: {prediction's hash: {row: number}}."""
+        return self._told
+
+    @told.setter
+    def told(self, told: dict[int, dict[int, float]]) -> None:
+        self._told = told
 
     def _weight(self, slot: int, row: int) -> float:
         """The greatest weight of what came about a row; 0: nothing did."""

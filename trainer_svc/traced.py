@@ -13,7 +13,7 @@ from martlet.versions import LineageState, VersionRecord
 from trainer_svc.journal import PublishResult, Rewound
 from trainer_svc.loop_settings import LoopObserver
 from trainer_svc.publisher import RegistryPort
-from trainer_svc.training_state import Stepping
+from trainer_svc.stepping import Stepping
 
 MOST_STEPS: Final = 1024
 

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-import trainer_svc.app
+import trainer_svc.lineages.state
+import trainer_svc.live_app
 import trainer_svc.publisher
 import trainer_svc.publishing
 from benchmarks.training.crash_model import MODEL
@@ -53,7 +54,7 @@ class Inline(ThreadPoolExecutor):
 
 def decide_by_the_log(now_us: int) -> None:
     """Wall time stands; a version comes after so many examples, and is answered before the next step."""
-    app, publishing = trainer_svc.app, trainer_svc.publishing
+    live, publishing = trainer_svc.live_app, trainer_svc.publishing
     policy = publishing.next_publish
 
     def executor(workers: int, name: str) -> ThreadPoolExecutor:
@@ -64,8 +65,8 @@ def decide_by_the_log(now_us: int) -> None:
         return policy(replace(view, since_last_s=None)) if due else None
 
     SystemClock.now_us = lambda _: now_us  # type: ignore[method-assign]
-    app.ThreadPoolExecutor = executor  # type: ignore[misc,assignment]
-    app.secrets.token_hex = lambda count: "0" * 2 * count  # type: ignore[misc,assignment]
+    live.ThreadPoolExecutor = executor  # type: ignore[misc,assignment]
+    live.secrets.token_hex = lambda count: "0" * 2 * count  # type: ignore[misc,assignment]
     publishing.next_publish = every_so_many
 
 
@@ -156,7 +157,7 @@ def _warm_up() -> None:
         importlib.import_module("tqdm").tqdm.monitor_interval = 0  # a thread would not come along into the child
     learner, exporter = Learner(MODEL, INITIAL_BUCKETS), Exporter(MODEL)
     exporter.graph(learner)
-    trainer_svc.app.Exporter = lambda _: exporter  # type: ignore[misc,assignment]
+    trainer_svc.lineages.state.Exporter = lambda _: exporter  # type: ignore[misc,assignment]
     rows = RowStore(MODEL, 4)
     block = encode(MODEL.spec, RankInput(1, {}, [1, 2], [{}, {}]))
     read = rows.read(block)

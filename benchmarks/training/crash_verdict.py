@@ -15,12 +15,13 @@ from martlet.keys import space_salt
 from martlet.runtime.config import Config
 from registry_svc.catalog_database import open_database
 from registry_svc.catalog_sql import SqlCatalog
-from trainer_svc.app import CACHE_BYTES, make_state
 from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import Arrays, state_digest
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import Acknowledged, Began, Entry, ReadOnlyJournal, Rewound, Stepped, read_journal
+from trainer_svc.lineages.pace import CACHE_BYTES
+from trainer_svc.lineages.state import make_state
 from trainer_svc.restorer import Restorer
 from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder

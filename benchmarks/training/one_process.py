@@ -13,7 +13,6 @@ from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import Manifest, decode_manifest, manifest_digest, spec_digest
 from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, LineageState, VersionRecord
-from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, learning_digest, step_weight
 from trainer_svc.audit import NoLetters
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.erasure.eraser import Eraser, Shelf
@@ -23,14 +22,17 @@ from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, LogJournal, PublishResult, Rewound
 from trainer_svc.learner import Learner
+from trainer_svc.lineages.model import learning_digest
+from trainer_svc.lineages.pace import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, step_weight
 from trainer_svc.loop_settings import Pace
 from trainer_svc.loop_thread import spare_the_collector
 from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
+from trainer_svc.stepping import Stepping
 from trainer_svc.training_loop import TrainingLoop
-from trainer_svc.training_state import Stepping, TrainingState
+from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import ModelIdentity, VersionBuilder
 
 READ_BYTES = 4 << 20

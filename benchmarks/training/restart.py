@@ -21,13 +21,14 @@ from benchmarks.training.crash_model import WIDE
 from martlet.client.health import Health, health_of
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.runtime.config import Config
-from trainer_svc.app import CACHE_BYTES, beginning, make_state
 from trainer_svc.audit import NoLetters
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import Checkpoint
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import PARTITION, LogJournal
 from trainer_svc.learner import Learner
+from trainer_svc.lineages.pace import CACHE_BYTES
+from trainer_svc.lineages.state import beginning, make_state
 
 MODEL_REF: Final = "benchmarks.training.crash_model:WIDE"
 LOAD: Final = 0.9

@@ -39,7 +39,7 @@ from martlet.versions import VersionRecord, VersionState
 from registry_svc.catalog_database import open_database
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.journal import Decision
-from trainer_svc.app import run_audit
+from trainer_svc.audit_app import run_audit
 from trainer_svc.journal import Rewound, read_journal
 from trainer_svc.training_ports import AsTheyAre
 

@@ -89,6 +89,30 @@ ROLE_CANDIDATE: Role.ValueType  # 3
 ROLE_CANARY: Role.ValueType  # 4
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _Loss:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LossEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Loss.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOSS_UNSPECIFIED: _Loss.ValueType  # 0
+    """As LOSS_LOG: what trainers wrote before there was another one."""
+    LOSS_LOG: _Loss.ValueType  # 1
+    """Logits; labels are 0 or 1."""
+    LOSS_SQUARED: _Loss.ValueType  # 2
+    """Numbers: label and outputs are told in units of the label's range, (x - low) / (high - low). Labels lie in [0, 1]."""
+
+class Loss(_Loss, metaclass=_LossEnumTypeWrapper):
+    """Loss says what the outputs of evidence are, and what versions are compared by."""
+
+LOSS_UNSPECIFIED: Loss.ValueType  # 0
+"""As LOSS_LOG: what trainers wrote before there was another one."""
+LOSS_LOG: Loss.ValueType  # 1
+"""Logits; labels are 0 or 1."""
+LOSS_SQUARED: Loss.ValueType  # 2
+"""Numbers: label and outputs are told in units of the label's range, (x - low) / (high - low). Labels lie in [0, 1]."""
+Global___Loss: _TypeAlias = Loss  # noqa: Y015
+
 @_typing.final
 class VersionRecord(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -639,6 +663,7 @@ class ReportEvidenceRequest(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     OPEN_GAP_FIELD_NUMBER: _builtins.int
     WATERMARK_US_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
     producer: _builtins.str
     sequence: _builtins.int
     model: _builtins.str
@@ -648,6 +673,7 @@ class ReportEvidenceRequest(_message.Message):
     """
     watermark_us: _builtins.int
     """Event time up to which answers are labelled."""
+    loss: Global___Loss.ValueType
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceRow]:
         """In the order in which they may be judged: (time_us + window, prediction)."""
@@ -661,10 +687,11 @@ class ReportEvidenceRequest(_message.Message):
         rows: _abc.Iterable[Global___EvidenceRow] | None = ...,
         open_gap: _builtins.float = ...,
         watermark_us: _builtins.int = ...,
+        loss: Global___Loss.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "open_gap", b"open_gap", "producer", b"producer", "rows", b"rows", "sequence", b"sequence", "watermark_us", b"watermark_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss", "model", b"model", "open_gap", b"open_gap", "producer", b"producer", "rows", b"rows", "sequence", b"sequence", "watermark_us", b"watermark_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,12 +4,13 @@ import math
 
 from martlet.errors import InvalidInput
 from martlet.events import Arm
-from martlet.evidence import EvidenceBatch, EvidenceRow
+from martlet.evidence import EvidenceBatch, EvidenceRow, Loss
 from martlet.rollouts import DecisionView, EvidencePath, RolloutView
 from martlet.v1 import events_pb2
 from martlet.v1 import registry_pb2 as pb
 
 _ARMS = {arm.value: arm for arm in Arm}
+_LOSSES = {pb.LOSS_UNSPECIFIED: Loss.LOG} | {loss.value: loss for loss in Loss}
 
 
 def evidence_message(batch: EvidenceBatch) -> pb.ReportEvidenceRequest:
@@ -21,6 +22,7 @@ def evidence_message(batch: EvidenceBatch) -> pb.ReportEvidenceRequest:
         rows=[_row_message(row) for row in batch.rows],
         open_gap=batch.open_gap,
         watermark_us=batch.watermark_us,
+        loss=pb.Loss.ValueType(batch.loss.value),
     )
 
 
@@ -28,15 +30,18 @@ def evidence_of(message: pb.ReportEvidenceRequest) -> EvidenceBatch:
     """A batch of evidence from a message.
 
     Raises:
-        InvalidInput: no producer or model, or a row that says nothing.
+        InvalidInput: no producer or model, a row that says nothing, or a loss that is not known here.
     """
     if not message.producer or not message.model:
         raise InvalidInput("evidence without a producer or a model")
     if not math.isfinite(message.open_gap):
         raise InvalidInput("open_gap is not finite")
+    loss = _LOSSES.get(message.loss)
+    if loss is None:
+        raise InvalidInput(f"evidence of loss {message.loss}, which this registry does not know: it is older")
     rows = tuple(_row(row, place) for place, row in enumerate(message.rows))
     return EvidenceBatch(
-        message.producer, message.sequence, message.model, rows, message.open_gap, message.watermark_us
+        message.producer, message.sequence, message.model, rows, message.open_gap, message.watermark_us, loss
     )
 
 

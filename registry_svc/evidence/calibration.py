@@ -7,6 +7,7 @@ only if beside that (a) its mean logit differs from the pin's on the same rows b
 labels, and (b) its bias looks larger than the pin's. Both conditions can only spare a version, never condemn one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
@@ -34,13 +35,21 @@ class CalibrationEvidence:
     bias: float = 0.0
     comparator_bias: float = 0.0
 
-    def add(self, user: int, time_us: int, version: float, comparator: float, label: float) -> None:
-        """One labelled row with finite logits."""
+    def add(
+        self,
+        user: int,
+        time_us: int,
+        version: float,
+        comparator: float,
+        label: float,
+        expected: Callable[[float], float] = sigmoid_of,
+    ) -> None:
+        """One labelled row with finite outputs. `expected`: the label's mean that an output states."""
         self.shift += version - comparator
         self.squares += (version - comparator) ** 2
-        chance = sigmoid_of(version)
+        chance = expected(version)
         self.bias += chance - label
-        self.comparator_bias += sigmoid_of(comparator) - label
+        self.comparator_bias += expected(comparator) - label
         # The direction depends on no label, so it may turn: a bet's sign is the better's choice.
         direction = 1.0 if self.shift >= 0 else -1.0
         for unit in self.stream.add(user, time_us, direction * (chance - label)):

@@ -13,11 +13,12 @@ from math import isfinite
 from martlet.events import Arm
 from martlet.evidence import EvidenceRow
 from martlet.rollouts import EvidencePath
+from registry_svc.evidence.criterion import LOG_LOSS, Criterion
 from registry_svc.evidence.lane_policy import LaneJudgePolicy
 from registry_svc.evidence.lane_state import CandidateEvidence, HeadEvidence, LaneJudgeState, packed, unpacked
-from registry_svc.evidence.loss import loss_difference_of
 from registry_svc.evidence.pairing import Chooser, UnitStream
 from registry_svc.evidence.processes import Certificate, Watch
+from registry_svc.evidence.units import Unit
 
 __all__ = ["LaneFindings", "LaneJudge", "LaneJudgePolicy", "LaneJudgeState"]
 
@@ -38,6 +39,7 @@ class LaneFindings:
         labels: of head - pin in this epoch.
         candidate_labels: of candidate - pin.
         guard: why the lane must close at once, without labels; or "".
+        unit: of the paths' means and of the gaps.
     """
 
     alarm: bool
@@ -48,13 +50,21 @@ class LaneFindings:
     candidate_labels: int
     guard: str
     paths: tuple[EvidencePath, ...]
+    unit: str = LOG_LOSS.unit
 
 
 class LaneJudge:
-    """Folds evidence, answers with findings. Not thread-safe; about 20 microseconds a row."""
+    """Folds evidence, answers with findings. Not thread-safe; about 20 microseconds a row.
 
-    def __init__(self, policy: LaneJudgePolicy, state: LaneJudgeState | None = None) -> None:
+    Args:
+        criterion: what the rows are compared by; the policy is one for it (`LaneJudgePolicy.for_numbers`).
+    """
+
+    def __init__(
+        self, policy: LaneJudgePolicy, state: LaneJudgeState | None = None, criterion: Criterion = LOG_LOSS
+    ) -> None:
         self._policy = policy
+        self._criterion = criterion
         self._state = LaneJudgeState() if state is None else unpacked(packed(state))
 
     def compare(self, *, epoch: int, pin: int, candidate: int, alarms: int) -> None:
@@ -83,7 +93,11 @@ class LaneJudge:
     def fold(self, rows: Sequence[EvidenceRow]) -> None:
         """Takes rows in, in order. Rows that are no evidence for a comparison are passed over by it."""
         for row in rows:
-            if row.epoch == self._state.epoch and row.arm not in {None, Arm.EXPLICIT} and row.label in {0.0, 1.0}:
+            if (
+                row.epoch == self._state.epoch
+                and row.arm not in {None, Arm.EXPLICIT}
+                and self._criterion.counts(row.label)
+            ):
                 self._fold_head(row)
                 self._fold_candidate(row)
 
@@ -100,6 +114,7 @@ class LaneJudge:
             candidate_labels=candidate.stream.labels if candidate else 0,
             guard=state.guard,
             paths=self._paths(),
+            unit=self._criterion.unit,
         )
 
     def state(self) -> LaneJudgeState:
@@ -140,15 +155,19 @@ class LaneJudge:
         evidence.head = row.head
         evidence.gap += (1.0 - GUARD_MEMORY) * (gap - evidence.gap)
         evidence.excess += (1.0 - GUARD_MEMORY) * (max(gap - bound, 0.0) - evidence.excess)
-        difference = loss_difference_of(head, pin, row.label, bound)
-        for unit in evidence.stream.add(row.user, row.time_us, difference, self._chooser(row)):
+        for unit in self._units(evidence.stream, row, head, pin):
             evidence.watch.update(unit)
+
+    def _units(self, stream: UnitStream, row: EvidenceRow, version: float, comparator: float) -> list[Unit]:
+        difference = self._criterion.difference(version, comparator, row.label, self._policy.logit_bound)
+        allowed = self._criterion.allowed(comparator, row.label)
+        return stream.add(row.user, row.time_us, difference, self._chooser(row), allowed)
 
     def _gap_guard(self, evidence: HeadEvidence, gap: float) -> str:
         if gap > self._policy.logit_cap:
-            return f"version {evidence.head} is {gap:.1f} nats from the pin on one row"
+            return f"version {evidence.head} is {gap:.1f} {self._criterion.distance} from the pin on one row"
         if evidence.excess > self._policy.excess_cap:
-            return f"version {evidence.head} is {evidence.gap:.2f} nats from the pin on average"
+            return f"version {evidence.head} is {evidence.gap:.2f} {self._criterion.distance} from the pin on average"
         return ""
 
     def _fold_candidate(self, row: EvidenceRow) -> None:
@@ -160,10 +179,8 @@ class LaneJudge:
         if not isfinite(score):
             evidence.failed = True
             return
-        bound = self._policy.logit_bound
-        evidence.excess += max(abs(score - pin) - bound, 0.0)
-        difference = loss_difference_of(score, pin, row.label, bound)
-        for unit in evidence.stream.add(row.user, row.time_us, difference, self._chooser(row)):
+        evidence.excess += self._criterion.hidden(score, pin, self._policy.logit_bound)
+        for unit in self._units(evidence.stream, row, score, pin):
             evidence.certificate.update(unit)
 
     def _chooser(self, row: EvidenceRow) -> Chooser:

@@ -1,8 +1,9 @@
 """How a live lane is judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registry_svc.evidence.bound import RunningBound
+from registry_svc.evidence.criterion import NO_MARGIN, SHARE_OF_LOSS
 from registry_svc.evidence.pairing import UnitStream
 from registry_svc.evidence.processes import Certificate, Watch
 
@@ -11,10 +12,13 @@ from registry_svc.evidence.processes import Certificate, Watch
 class LaneJudgePolicy:
     """How a live lane is judged. Losses and logits in nats, counts in labels.
 
+    Of labels that are numbers the loss is squared error, and logit_cap and excess_cap are in ranges of the label.
+
     Attributes:
         block_labels: labels of one user that make a unit.
         logit_bound: B: logits are clipped to within B of the pin's.
         margin: by how much the head may be worse than the pin, and a new pin than the old one.
+        margin_share: the same of squared error: a share of the pin's own.
         labels_to_false_alarm: A: as many labels pass on average until equal versions raise an alarm, or more.
         clip_multiple, memory: a unit counts up to so many running deviations of earlier units.
         certificate_level: probability that a candidate is certified which is worse by the margin.
@@ -30,6 +34,7 @@ class LaneJudgePolicy:
     block_labels: int = 5
     logit_bound: float = 2.0
     margin: float = 0.003
+    margin_share: float = SHARE_OF_LOSS
     labels_to_false_alarm: float = 1e5
     clip_multiple: float = 4.0
     memory: float = 0.98
@@ -50,8 +55,14 @@ class LaneJudgePolicy:
             raise ValueError("give_up_labels must not be below the age that a certificate needs")
         if min(self.logit_bound, self.margin, self.clip_multiple) <= 0 or not 0 < self.memory < 1:
             raise ValueError("logit_bound, margin and clip_multiple must be positive, memory inside (0, 1)")
+        if not 0 < self.margin_share <= 1:
+            raise ValueError("margin_share must be above 0 and at most 1")
         if self.labels_to_false_alarm < self.block_labels:
             raise ValueError("labels_to_false_alarm must be at least one unit")
+
+    def for_numbers(self) -> "LaneJudgePolicy":
+        """The same for squared error: differences lie in [-1, 1], the margin is the criterion's."""
+        return replace(self, logit_bound=1.0, margin=NO_MARGIN)
 
     def stream(self) -> UnitStream:
         """Units of a fresh comparison."""

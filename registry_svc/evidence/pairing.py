@@ -33,14 +33,19 @@ class UnitStream:
     blocks: dict[Chooser, BlockUnits] = field(default_factory=dict)
     pairs: ArmPairs = field(default_factory=ArmPairs)
 
-    def add(self, user: int, time_us: int, value: float, chooser: Chooser = Chooser.ANYONE) -> list[Unit]:
-        """One label's value (finite); returns the units that are complete now, in order."""
+    def add(
+        self, user: int, time_us: int, value: float, chooser: Chooser = Chooser.ANYONE, allowed: float = 0.0
+    ) -> list[Unit]:
+        """One label's value (finite); returns the units that are complete now, in order.
+
+        `allowed` is taken off the value in its unit: a margin that is this label's own.
+        """
         self.labels += 1
         self.total += value
         blocks = self.blocks.get(chooser)
         if blocks is None:
             blocks = self.blocks[chooser] = BlockUnits(self.size, self.idle_us, self.open_limit)
-        units = blocks.add(user, time_us, value)
+        units = blocks.add(user, time_us, value - allowed)
         if chooser is not Chooser.ANYONE:
             own = chooser is Chooser.JUDGED
             units = [pair for unit in units for pair in self.pairs.add(unit, served=own)]

@@ -18,7 +18,7 @@ from math import exp, isfinite, log
 from martlet.events import Arm
 from martlet.evidence import EvidenceRow
 from martlet.rollouts import EvidencePath
-from registry_svc.evidence.loss import loss_difference_of
+from registry_svc.evidence.criterion import LOG_LOSS, Criterion
 from registry_svc.evidence.pairing import Chooser
 from registry_svc.evidence.structural_policy import StructuralPolicy
 from registry_svc.evidence.structural_state import StructuralEvidence, StructuralJudgeState, packed, unpacked
@@ -50,10 +50,17 @@ class StructuralFindings:
 
 
 class StructuralJudge:
-    """Folds evidence, answers with findings. Not thread-safe; about 10 microseconds a row."""
+    """Folds evidence, answers with findings. Not thread-safe; about 10 microseconds a row.
 
-    def __init__(self, policy: StructuralPolicy, state: StructuralJudgeState | None = None) -> None:
+    Args:
+        criterion: what the rows are compared by; the policy is one for it (`StructuralPolicy.for_numbers`).
+    """
+
+    def __init__(
+        self, policy: StructuralPolicy, state: StructuralJudgeState | None = None, criterion: Criterion = LOG_LOSS
+    ) -> None:
         self._policy = policy
+        self._criterion = criterion
         self._state = StructuralJudgeState() if state is None else unpacked(packed(state))
 
     def compare(self, *, version: int, pin: int, phase: str) -> None:
@@ -76,7 +83,9 @@ class StructuralJudge:
         state = self._state
         for row in rows:
             version, pin = row.logits.get(state.version), row.logits.get(state.pin)
-            if version is None or pin is None or row.arm in {None, Arm.EXPLICIT} or row.label not in {0.0, 1.0}:
+            if version is None or pin is None or row.arm in {None, Arm.EXPLICIT}:
+                continue
+            if not self._criterion.counts(row.label):
                 continue
             if not isfinite(version) or abs(version - pin) > self._policy.logit_cap:
                 state.guard = (
@@ -101,14 +110,15 @@ class StructuralJudge:
             self._prefix(abs(version - pin))
             return
         held, chooser = state.evidence, self._chooser(row)
-        difference = loss_difference_of(version, pin, row.label, held.bound)
-        for unit in held.stream.add(row.user, row.time_us, difference, chooser):
+        difference = self._criterion.difference(version, pin, row.label, held.bound)
+        allowed = self._criterion.allowed(pin, row.label)
+        for unit in held.stream.add(row.user, row.time_us, difference, chooser, allowed):
             held.rollback.update(unit)
         if chooser is not Chooser.JUDGED:  # a version that chose an item says too much about it, calibrated or not
-            held.calibration.add(row.user, row.time_us, version, pin, row.label)
+            held.calibration.add(row.user, row.time_us, version, pin, row.label, self._criterion.expected)
         if chooser is not Chooser.ANYONE or not self._policy.pair_arms:
-            held.excess += max(abs(version - pin) - held.bound, 0.0)
-            for unit in held.promotion_stream.add(row.user, row.time_us, difference, chooser):
+            held.excess += self._criterion.hidden(version, pin, held.bound)
+            for unit in held.promotion_stream.add(row.user, row.time_us, difference, chooser, allowed):
                 held.promotion.update(unit)
         state.worse = state.worse or self._worse(held)
 
@@ -124,7 +134,7 @@ class StructuralJudge:
         if len(state.prefix) < policy.prefix_labels:
             return
         quantile = sorted(state.prefix)[int(BOUND_QUANTILE * (len(state.prefix) - 1))]
-        bound = min(max(BOUND_SLACK * quantile, SMALLEST_BOUND), policy.largest_bound)
+        bound = self._criterion.bound or min(max(BOUND_SLACK * quantile, SMALLEST_BOUND), policy.largest_bound)
         state.prefix = []
         state.evidence = StructuralEvidence(
             bound,
@@ -143,7 +153,7 @@ class StructuralJudge:
         evidence = most + log((exp(loss - most) + exp(bias - most)) / 2.0)
         if evidence < log(1.0 / self._policy.rollback_level):
             return ""
-        return "log-loss" if loss >= bias else "calibration"
+        return self._criterion.name if loss >= bias else "calibration"
 
     def _certified(self) -> bool:
         state, policy, held = self._state, self._policy, self._state.evidence
@@ -160,8 +170,8 @@ class StructuralJudge:
         if held is None:
             return ()
         streams = (
-            ("log-loss worse", held.stream, held.rollback),
-            ("log-loss not worse", held.promotion_stream, held.promotion),
+            (f"{self._criterion.name} worse", held.stream, held.rollback),
+            (f"{self._criterion.name} not worse", held.promotion_stream, held.promotion),
             ("calibration worse", held.calibration.stream, held.calibration.process),
         )
         return tuple(

@@ -1,9 +1,10 @@
 """How a structural version is judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registry_svc.evidence.bound import RunningBound
 from registry_svc.evidence.calibration import CalibrationEvidence
+from registry_svc.evidence.criterion import NO_MARGIN, SHARE_OF_LOSS
 from registry_svc.evidence.pairing import UnitStream
 from registry_svc.evidence.processes import Certificate
 
@@ -15,6 +16,7 @@ class StructuralPolicy:
     Attributes:
         session_labels: a unit is a user's session (until idle_us pass without a label), cut after so many labels.
         margin: delta: by how much the version may be worse than the pin.
+        margin_share: the same of squared error: a share of the pin's own.
         rollback_level: probability that a version is ever called worse that is not.
         promotion_level: probability that a version is ever certified that is worse by the margin.
         prefix_labels: so many first labels are no evidence; they fix how far logits may differ.
@@ -22,6 +24,7 @@ class StructuralPolicy:
         clip_multiple, memory: a unit counts up to so many running deviations of earlier units.
         min_labels: a younger version is not certified.
         calibration_tolerance: how far the mean logit may lie from the pin's without any question.
+        number_tolerance: the same of labels that are numbers, in ranges of the label.
         shifted_min_labels: a version beyond that tolerance is not certified sooner: a bias takes labels to be seen.
         pair_arms: the served arm chooses the impressions: the certificate takes pairs of arms only, so none in shadow.
         open_sessions: most users whose sessions are open, for each comparison.
@@ -30,6 +33,7 @@ class StructuralPolicy:
 
     session_labels: int = 20
     margin: float = 0.003
+    margin_share: float = SHARE_OF_LOSS
     rollback_level: float = 0.01
     promotion_level: float = 0.05
     prefix_labels: int = 200
@@ -38,6 +42,7 @@ class StructuralPolicy:
     memory: float = 0.98
     min_labels: int = 1000
     calibration_tolerance: float = 0.05
+    number_tolerance: float = 0.01
     shifted_min_labels: int = 12_000
     pair_arms: bool = False
     idle_us: int = 30 * 60 * 1_000_000
@@ -51,6 +56,12 @@ class StructuralPolicy:
             raise ValueError("rollback_level, promotion_level and memory must be inside (0, 1)")
         if min(self.margin, self.largest_bound, self.clip_multiple, self.calibration_tolerance) <= 0:
             raise ValueError("margin, largest_bound, clip_multiple and calibration_tolerance must be positive")
+        if not (0 < self.margin_share <= 1 and self.number_tolerance > 0):
+            raise ValueError("margin_share must be above 0 and at most 1, number_tolerance above 0")
+
+    def for_numbers(self) -> "StructuralPolicy":
+        """The same for squared error: the margin is the criterion's, a bias is told in ranges of the label."""
+        return replace(self, margin=NO_MARGIN, calibration_tolerance=self.number_tolerance)
 
     def stream(self) -> UnitStream:
         """Units of a fresh comparison."""

@@ -30,7 +30,7 @@ from martlet.versions import VersionState
 from registry_svc.catalog_database import open_database
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.journal import DecisionKind
-from trainer_svc.app import run_audit
+from trainer_svc.audit_app import run_audit
 from trainer_svc.journal import Rewound, read_journal
 
 EVENTS, CONCURRENCY = 1600, 8

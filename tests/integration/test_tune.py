@@ -12,7 +12,7 @@ from martlet.eventlog.file_log import FileEventReader
 from martlet.runtime.config import Config, load_config
 from tests.unit.evaluation.click_log import SECOND, START, ClickLog
 from trainer_svc.__main__ import main
-from trainer_svc.app import load_model
+from trainer_svc.lineages.model import load_model
 from trainer_svc.tuning.settings import configured
 from trainer_svc.tuning.trials import Stage, Trial, run_trial
 

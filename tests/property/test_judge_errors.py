@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.judge.number_world import deviation_at_margin, number_rows
 from martlet.events import Arm
 from martlet.evidence import EvidenceRow
+from registry_svc.evidence.criterion import LOG_LOSS, Criterion, SquaredError
 from registry_svc.evidence.lane_judge import LaneJudge, LaneJudgePolicy
 from registry_svc.evidence.lane_state import packed
 from registry_svc.evidence.structural_judge import StructuralJudge, StructuralPolicy
@@ -84,6 +86,21 @@ def equal_rows(seed: int, count: int, weight: int) -> list[EvidenceRow]:
     ]
 
 
+def test_at_the_margin_of_squared_error_neither_verdict_errs_more_often_than_it_may() -> None:
+    """Exactly at the share of the pin's squared error that is allowed; users cluster, a look after every label."""
+    policy, criterion = StructuralPolicy(min_labels=1).for_numbers(), SquaredError()
+    at_margin, runs = deviation_at_margin(0.05, criterion.share), 100
+    condemned = certified = 0
+    for seed in range(runs):
+        judge = StructuralJudge(policy, criterion=criterion)
+        judge.compare(version=2, pin=1, phase="shadow")
+        judge.fold(number_rows(seed, 1200, version=at_margin))
+        condemned += judge.findings().worse != ""
+        certified += judge.findings().certified
+    assert condemned / runs <= policy.rollback_level + 0.01
+    assert certified / runs <= policy.promotion_level + 0.03
+
+
 SCORES = st.floats(allow_nan=True, allow_infinity=True, width=32)
 ROWS = st.lists(
     st.builds(
@@ -104,20 +121,22 @@ MOVES = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 3), st.integers(0, 
 
 
 @settings(max_examples=100, deadline=None)
-@given(moves=MOVES, rows=ROWS, pair_arms=st.booleans())
+@given(moves=MOVES, rows=ROWS, pair_arms=st.booleans(), criterion=st.sampled_from([LOG_LOSS, SquaredError()]))
 def test_whatever_comes_a_lane_judge_answers_and_resumes_bit_for_bit(
     moves: list[tuple[int, int, int]],
     rows: list[EvidenceRow],
     pair_arms: bool,  # noqa: FBT001
+    criterion: Criterion,
 ) -> None:
     policy = LaneJudgePolicy(block_labels=2, pair_arms=pair_arms, open_blocks=2)
-    whole, resumed = LaneJudge(policy), LaneJudge(policy)
+    policy = policy if criterion is LOG_LOSS else policy.for_numbers()
+    whole, resumed = LaneJudge(policy, criterion=criterion), LaneJudge(policy, criterion=criterion)
     for epoch, pin, candidate in moves:
         for judge in (whole, resumed):
             judge.compare(epoch=epoch, pin=pin, candidate=candidate, alarms=0)
         whole.fold(rows)
         for row in rows:
-            resumed = LaneJudge(policy, resumed.state())
+            resumed = LaneJudge(policy, resumed.state(), criterion)
             resumed.fold([row])
         assert packed(whole.state()) == packed(resumed.state())
         assert all(np.isfinite([path.mean, path.log_evidence]).all() for path in whole.findings().paths)

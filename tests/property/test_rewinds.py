@@ -75,8 +75,8 @@ def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def learned_state(loop: TrainingLoop) -> dict[str, bytes]:
-    learner, *_, treatment = loop.state.learning()
-    both = learner | {f"treatment/{name}": array for name, array in treatment.items()}
+    parts = loop.state.rewinding()
+    both = parts["learner"] | {f"treatment/{name}": array for name, array in parts["treatment"].items()}
     return {name: np.asarray(array).tobytes() for name, array in both.items() if not name.endswith("marks")}
 
 

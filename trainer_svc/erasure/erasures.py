@@ -113,7 +113,7 @@ class Erasures:
 
     def recover(self) -> None:
         """Takes up what the journal says is under way."""
-        for forgot in self._committed.state.forgotten.values():
+        for forgot in self._committed.state.forgotten:
             self._known[forgot.start] = Erasure(
                 forgot.start, ErasureState.FORGOTTEN, forgot.now_us, 0, said=said_of(forgot)
             )
@@ -154,7 +154,7 @@ class Erasures:
         state = self._committed.state
         if self._working is not None or not state.forgotten:
             return
-        forgot = state.forgotten[min(state.forgotten)]
+        forgot = state.forgotten.oldest()
         first = self._restorer.first_after(forgot.start)
         passed = all(state.positions.get(name, 0) >= end for name, end in forgot.until.items())
         if pinned > forgot.start and passed and first is not None:

@@ -16,7 +16,6 @@ from martlet.command_options import console
 from martlet.errors import InvalidInput
 from martlet.exploration import Exploration
 from martlet.runtime.config import Config
-from trainer_svc.app import load_model
 from trainer_svc.evaluation.app import Asked, evaluate
 from trainer_svc.evaluation.evaluating import Question
 from trainer_svc.evaluation.html_report import render_html
@@ -24,6 +23,7 @@ from trainer_svc.evaluation.period import Period, period_of
 from trainer_svc.evaluation.policy_value import PolicyQuestion
 from trainer_svc.evaluation.report_tables import print_report
 from trainer_svc.evaluation.scored_rows import THRESHOLD, Measure
+from trainer_svc.lineages.model import load_model
 
 OK, NOTHING = 0, 1
 

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.events import Arm
-from martlet.evidence import EvidenceBatch, EvidenceRow
+from martlet.evidence import EvidenceBatch, EvidenceRow, Loss
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import Intake, IntakeRules
 from trainer_svc.journal import Stepped
+from trainer_svc.judge.judged_outputs import JudgedOutputs, Logits, judged_outputs_of
 from trainer_svc.judge.open_gaps import OpenGaps, OpenGapsState
 from trainer_svc.labelled_rows import Examples, LabelledRows
 
@@ -47,10 +48,10 @@ class EvidenceState:
         self._producer = producer
         self._model = rules.model
         self._label = rules.label
-        self._is_judged = rules.label.link == "sigmoid"
+        self._outputs = judged_outputs_of(rules.label)
         self._source = source
         self.intake = Intake(rules, source.payload, mature=True)
-        self._gaps = OpenGaps(rules.label.window_us)
+        self._gaps = OpenGaps(rules.label.window_us, self._outputs or Logits())
         self.step = 0
         self.positions: dict[str, int] = {}
         self._sequence = 0
@@ -71,9 +72,10 @@ class EvidenceState:
             self._gaps.labelled(group.prediction.prediction_id)
         self._gaps.advance(self.intake.watermark_us)
         self.step += 1
-        # The judge compares log-losses: of numbers and classes there is no evidence (`registry.quality: health`).
-        rows = [group for group in examples if not self._is_stale(group, ended_us)] if self._is_judged else []
-        return self._report(rows_of(rows))
+        if self._outputs is None:  # numbers without a range: no evidence (`registry.quality: health`)
+            return self._report(())
+        rows = [group for group in examples if not self._is_stale(group, ended_us)]
+        return self._report(rows_of(rows, self._outputs))
 
     def state(self) -> Arrays:
         """Everything, for a checkpoint."""
@@ -97,27 +99,32 @@ class EvidenceState:
 
         Its rows would stand after those of later windows, and a repeated record may hold scores of what has learned it.
         """
-        return not self._label.explicit and group.prediction.time_us + self._label.window_us <= ended_us
+        at_once = self._label.explicit and self._loss is Loss.LOG  # such a label comes when it is told
+        return not at_once and group.prediction.time_us + self._label.window_us <= ended_us
+
+    @property
+    def _loss(self) -> Loss:
+        return self._outputs.loss if self._outputs is not None else Loss.LOG
 
     def _report(self, rows: tuple[EvidenceRow, ...]) -> EvidenceBatch | None:
-        watermark_us, gap = self.intake.watermark_us, self._gaps.total if self._is_judged else 0.0
+        watermark_us, gap = self.intake.watermark_us, self._gaps.total if self._outputs is not None else 0.0
         due = watermark_us >= self._reported_us + REPORT_INTERVAL_US and gap != self._reported_gap
         if not rows and not due:
             return None
         self._sequence += 1
         self._reported_us, self._reported_gap = watermark_us, gap
-        return EvidenceBatch(self._producer, self._sequence, self._model, rows, gap, watermark_us)
+        return EvidenceBatch(self._producer, self._sequence, self._model, rows, gap, watermark_us, self._loss)
 
 
-def rows_of(examples: Examples) -> tuple[EvidenceRow, ...]:
+def rows_of(examples: Examples, outputs: JudgedOutputs) -> tuple[EvidenceRow, ...]:
     """The evidence in labelled rows, in their order."""
     counted = [group for group in examples if group.judged and group.prediction.arm not in (None, Arm.EXPLICIT)]
-    return tuple(row for group in counted for row in _rows(group))
+    return tuple(row for group in counted for row in _rows(group, outputs))
 
 
-def _rows(group: LabelledRows) -> Iterator[EvidenceRow]:
+def _rows(group: LabelledRows, outputs: JudgedOutputs) -> Iterator[EvidenceRow]:
     prediction = group.prediction
-    scores = {version: logits.tolist() for version, logits in prediction.scores().items()}
+    scores = {version: outputs.outputs(logits).tolist() for version, logits in prediction.scores().items()}
     user = prediction.user_key
     for row, label in zip(group.rows.tolist(), group.labels.tolist(), strict=True):
         yield EvidenceRow(
@@ -128,6 +135,6 @@ def _rows(group: LabelledRows) -> Iterator[EvidenceRow]:
             weight=prediction.weight,
             version=prediction.version,
             head=prediction.head,
-            label=label,
+            label=outputs.label(label),
             logits={version: logits[row] for version, logits in scores.items()},
         )

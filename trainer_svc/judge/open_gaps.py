@@ -1,7 +1,7 @@
 """How much harm the live lane may have done that no label has shown yet: a bound that needs no labels.
 
-The log-losses of two logits differ by at most the logits' distance. So as long as an answer of the head has no label,
-its distance to the pin's score bounds what it may have cost.
+The losses of two outputs differ by at most the outputs' distance (`JudgedOutputs.distance`). So as long as an answer of
+the head has no label, its distance to the pin's score bounds what it may have cost.
 """
 
 import heapq
@@ -12,6 +12,7 @@ import numpy as np
 
 from martlet.events import Arm
 from martlet.wire.recorded import RecordedPrediction
+from trainer_svc.judge.judged_outputs import JudgedOutputs
 
 
 class OpenGapsState(msgspec.Struct):
@@ -27,7 +28,8 @@ class OpenGaps:
     The record does not say which of the other scored versions was the pin: the farthest one counts, which bounds it.
     """
 
-    def __init__(self, window_us: int) -> None:
+    def __init__(self, window_us: int, outputs: JudgedOutputs) -> None:
+        self._outputs = outputs
         self._window_us = window_us
         self._open: dict[str, tuple[int, float]] = {}
         self._dues: list[tuple[int, str]] = []
@@ -35,12 +37,12 @@ class OpenGaps:
 
     @property
     def total(self) -> float:
-        """Nats."""
+        """In the unit of the outputs' distance: nats, or ranges of the label."""
         return max(self._total, 0.0) if self._open else 0.0
 
     def opened(self, prediction: RecordedPrediction) -> None:
         """An answer was given."""
-        gap = _gap(prediction) if prediction.arm is Arm.LIVE else 0.0
+        gap = self._gap(prediction) if prediction.arm is Arm.LIVE else 0.0
         if gap > 0.0 and prediction.prediction_id not in self._open:
             due = prediction.time_us + self._window_us
             self._open[prediction.prediction_id] = (due, gap)
@@ -67,12 +69,12 @@ class OpenGaps:
         self._dues = [(due, prediction_id) for prediction_id, (due, _) in self._open.items()]
         heapq.heapify(self._dues)
 
-
-def _gap(prediction: RecordedPrediction) -> float:
-    """Mean distance of the answer's logits to the farthest of the other scored versions, nats; 0 without any."""
-    scores: Mapping[int, np.ndarray[tuple[int], np.dtype[np.float32]]] = prediction.scores()
-    own = scores.get(prediction.version)
-    if own is None:
-        return 0.0
-    gaps = [float(np.abs(own - other).mean()) for version, other in scores.items() if version != prediction.version]
-    return max((gap for gap in gaps if np.isfinite(gap)), default=0.0)
+    def _gap(self, prediction: RecordedPrediction) -> float:
+        """Mean distance of the answer's outputs to the farthest of the other scored versions; 0 without any."""
+        scores: Mapping[int, np.ndarray[tuple[int], np.dtype[np.float32]]] = prediction.scores()
+        own = scores.get(prediction.version)
+        if own is None:
+            return 0.0
+        others = (other for version, other in scores.items() if version != prediction.version)
+        gaps = [self._outputs.distance(own, other) for other in others]
+        return max((gap for gap in gaps if np.isfinite(gap)), default=0.0)

@@ -2,7 +2,7 @@
 
 from martlet.measurement import MeasurementBatch
 from trainer_svc.journal import PublishResult, Rewound
-from trainer_svc.training_state import Stepping
+from trainer_svc.stepping import Stepping
 
 
 class Quiet:

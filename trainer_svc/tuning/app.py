@@ -13,10 +13,10 @@ from martlet.clock import SystemClock
 from martlet.errors import Corrupt, InvalidInput, NotFound
 from martlet.runtime.config import Config
 from martlet.wire.recorded import RecordedPrediction, RecordKind, record_kind
-from trainer_svc.app import load_model
 from trainer_svc.batch_engine import BatchEngine
 from trainer_svc.evaluation.log_readers import log_readers
 from trainer_svc.intake import LATENESS_US
+from trainer_svc.lineages.model import load_model
 from trainer_svc.tuning.folds import direction, fold_edges
 from trainer_svc.tuning.results import ResultsFile, SearchHead, check_same
 from trainer_svc.tuning.search import search_of

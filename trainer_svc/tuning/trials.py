@@ -10,11 +10,13 @@ import msgspec
 
 from martlet.clock import SystemClock
 from martlet.runtime.config import Config
-from trainer_svc.app import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, beginning, load_model, make_state
 from trainer_svc.audit import NoLetters
 from trainer_svc.evaluation.log_readers import log_readers
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import Intake, IntakeRules
+from trainer_svc.lineages.model import load_model
+from trainer_svc.lineages.pace import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE
+from trainer_svc.lineages.state import beginning, make_state
 from trainer_svc.record_weight import weigher
 from trainer_svc.tuning.folds import FoldRows, fold_figures
 from trainer_svc.tuning.progressive import Course, ProgressivePass

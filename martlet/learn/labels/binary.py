@@ -62,6 +62,11 @@ class Binary:
         return self
 
     @property
+    def span(self) -> tuple[float, float]:
+        """No or yes."""
+        return 0.0, 1.0
+
+    @property
     def tasks(self) -> tuple[TaskRule, ...]:
         """How it is read from the log."""
         threshold = self.threshold if self.explicit else None

@@ -57,6 +57,11 @@ class MultiClass:
         return self
 
     @property
+    def span(self) -> tuple[float, float]:
+        """The classes' numbers: judged is the expected class, which is what ranks."""
+        return 0.0, self.size - 1.0
+
+    @property
     def tasks(self) -> tuple[TaskRule, ...]:
         """How it is read from the log."""
         outcomes = outcomes_of(self.event)

@@ -57,6 +57,11 @@ class MultiTask:
         return max(label.window_us for label in self.labels.values())
 
     @property
+    def span(self) -> tuple[float, float] | None:
+        """The main task's."""
+        return self.main.span
+
+    @property
     def explicit(self) -> bool:
         """Whether examples come from outcomes alone."""
         return all(label.explicit for label in self.labels.values())

@@ -19,9 +19,11 @@ class Regression:
         window: the attribution window, such as "30m".
         value: "value": the outcome's value; "delay": the seconds from the prediction to the outcome.
         absent: the label of items about which nothing came in the window, such as 0 for seconds of a stay; None: they
-            expire unlearned. Each outcome of an item is learned; evidence is its first one.
+            expire unlearned. Each outcome of an item is learned; evidence is its first one, at the window's end.
         huber: 0: learned by squared error, which predicts the mean. Else by Huber's loss: beyond this distance the loss
             grows linearly, so that a few far labels pull less; a small one predicts nearly the median.
+        low, high: the range within which versions are judged, by squared error: labels and outputs beyond an end count
+            as that end. Without it versions are not judged. Learning does not know it; it may change at any time.
     """
 
     event: Events
@@ -29,6 +31,8 @@ class Regression:
     value: Literal["value", "delay"] = "value"
     absent: float | None = None
     huber: float = 0.0
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         outcomes_of(self.event)
@@ -39,6 +43,9 @@ class Regression:
             raise InvalidInput(f"absent must be a number, not {self.absent}")
         if not (isfinite(self.huber) and self.huber >= 0):
             raise InvalidInput(f"huber must be a distance, or 0 for squared error, not {self.huber}")
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if ends and not (len(ends) == 2 and all(map(isfinite, ends)) and ends[0] < ends[1]):  # noqa: PLR2004
+            raise InvalidInput(f"a range has a low and a higher end, not {self.low} and {self.high}")
 
     @property
     def window_us(self) -> int:
@@ -54,6 +61,11 @@ class Regression:
     def main(self) -> "Regression":
         """The task that is judged: itself."""
         return self
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """The range that it is judged in."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def tasks(self) -> tuple[TaskRule, ...]:

@@ -70,6 +70,11 @@ class TaskRule:
         return wait_us(self.delayed)
 
     @property
+    def tells_numbers(self) -> bool:
+        """Whether labels are what outcomes tell. Large ones may come later than small ones, as seconds of a stay do."""
+        return not self.once and any(one.value != "one" and one.threshold is None for one in self.readings)
+
+    @property
     def judged_at_end(self) -> bool:
         """Whether what is learned is not final, so that only the label at the window's end may judge."""
         return self.wait_us is not None or bool(self.takes_back)
@@ -91,6 +96,11 @@ class LabelRule(Protocol):
     @property
     def link(self) -> str:
         """How the main task's logit becomes a score: "sigmoid", "identity" or "softmax"."""
+        ...
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """The least and the greatest label of the main task, for judging its outputs; None: not known, or unbounded."""
         ...
 
     @property

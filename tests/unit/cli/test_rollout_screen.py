@@ -63,7 +63,7 @@ def test_each_path_shows_its_mean_with_its_sign_and_its_evidence_against_the_bou
     assert "4.2 / 9.9 alarm" in words(text)
     assert "none / 3.0 new pin" in words(text)  # a process whose wealth is gone
     assert "0.5 / 3.0 step back" in words(text)
-    assert "open gap 12.2 nats" in text
+    assert "open gap 12.2: harm" in text
 
 
 def test_a_bar_is_full_exactly_if_the_bound_is_reached() -> None:

@@ -20,6 +20,7 @@ LABELS: dict[str, ml.Label] = {
     "fnc": ml.Binary("click", "1d", delayed=ml.FNC()),
     "es-dfm": ml.Binary("click", "1d", delayed=ml.ESDFM("5m", rate=0.1)),
     "regression": ml.Regression("dwell", "1h", absent=0.0),
+    "range": ml.Regression("rating", "1h", low=1.0, high=5.0),
     "median": ml.Regression("rating", "1h", huber=0.4),
     "delay": ml.Regression(("cart", "purchase"), "1h", value="delay"),
     "ranks": ml.MultiClass(("click", "cart", "purchase"), "1h"),
@@ -67,6 +68,8 @@ def test_labels_of_earlier_releases_keep_their_digest() -> None:
         ({"kind": "multi-task", "labels": {}}, "one at least"),
         ({"kind": "multi-task", "labels": {"a": {"kind": "multi-task", "labels": {}}}}, "needs one"),
         ({"kind": "regression", "event": "dwell", "window": "30m", "value": "minutes"}, "value"),
+        ({"kind": "regression", "event": "dwell", "window": "30m", "low": 0}, "higher end"),
+        ({"kind": "regression", "event": "dwell", "window": "30m", "low": 5, "high": 1}, "higher end"),
     ],
 )
 def test_what_cannot_be_is_told(plain: dict[str, Any], told: str) -> None:

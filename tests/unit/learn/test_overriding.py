@@ -12,7 +12,7 @@ from martlet.errors import InvalidInput
 from martlet.learn.overriding import _DENSE, _ROWS
 from martlet.manifest import canonical_json
 from tests.unit.learn.shop import MODEL
-from trainer_svc.app import learning_digest
+from trainer_svc.lineages.model import learning_digest
 
 
 def test_without_settings_it_is_the_model() -> None:
@@ -78,6 +78,15 @@ def test_the_digest_of_learning_covers_it() -> None:
     }
     assert len(digests) == 4
     assert canonical_json(MODEL.dense)  # a schedule of the user's own need not be plain; the built-in ones are
+
+
+def test_the_range_that_numbers_are_judged_in_may_change_at_any_time() -> None:
+    """A data directory from before the label had one, or had another, goes on."""
+    label = {"kind": "regression", "event": "dwell", "window": "1h"}
+    ranged = label | {"low": 0.0, "high": 600.0}
+    tasks = [{"kind": "multi-task", "labels": {"stay": one}} for one in (label, ranged)]
+    for settings in ([label, ranged], tasks):
+        assert len({learning_digest(ml.overridden(MODEL, {"label": one})) for one in settings}) == 1
 
 
 @pytest.mark.parametrize(

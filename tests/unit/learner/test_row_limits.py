@@ -7,8 +7,8 @@ import martlet.learn as ml
 from martlet.errors import InvalidInput
 from tests.unit.learner.samples import LABEL, NOW_US, batch_of
 from tests.unit.learner.test_learner import Biases
-from trainer_svc.app import learning_digest
 from trainer_svc.learner import Learner
+from trainer_svc.lineages.model import learning_digest
 
 SECOND_US = 1_000_000
 

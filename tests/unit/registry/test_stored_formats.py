@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from martlet.evidence import EvidenceBatch
+from martlet.evidence import EvidenceBatch, Loss
 from registry_svc.journal import Decision, DecisionKind
 from registry_svc.model_judge import JUDGE_FORMAT, JudgeRecord
 
@@ -28,14 +28,18 @@ def test_a_decision_from_before_the_judge_still_reads() -> None:
 
 
 def test_the_golden_evidence_still_reads_and_is_still_written_so() -> None:
-    golden = (GOLDEN / "evidence_v1.msgpack").read_bytes()
+    """`evidence_v2` is the same batch as written since a batch says which loss it is of."""
+    golden = (GOLDEN / "evidence_v2.msgpack").read_bytes()
     batch = msgspec.msgpack.decode(golden, type=EvidenceBatch)
-    assert len(batch.rows) == 50
+    assert (len(batch.rows), batch.loss) == (50, Loss.LOG)
     assert msgspec.msgpack.encode(batch) == golden
+    assert msgspec.msgpack.decode((GOLDEN / "evidence_v1.msgpack").read_bytes(), type=EvidenceBatch) == batch
 
 
 def test_the_golden_judge_still_reads_and_is_still_written_so() -> None:
-    golden = (GOLDEN / "judge_v1.msgpack").read_bytes()
+    """`judge_v2` is the same record as written since a judge knows which loss it judges by."""
+    golden = (GOLDEN / "judge_v2.msgpack").read_bytes()
     record = msgspec.msgpack.decode(golden, type=JudgeRecord)
     assert (record.format, record.batches > 0, record.lane is not None) == (JUDGE_FORMAT, True, True)
     assert msgspec.msgpack.encode(record) == golden
+    assert msgspec.msgpack.decode((GOLDEN / "judge_v1.msgpack").read_bytes(), type=JudgeRecord) == record

@@ -18,9 +18,9 @@ from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, Expiry, LineageState, VersionRecord
 from trainer_svc.batch import Batch
 from trainer_svc.journal import PublishResult, Rewound
+from trainer_svc.stepping import Stepping
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
 from trainer_svc.table.updates import RowUpdate
-from trainer_svc.training_state import Stepping
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

@@ -6,8 +6,9 @@ from martlet.clock import ManualClock
 from martlet.errors import Unavailable
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.evidence import EvidenceBatch, EvidenceRow
+from martlet.learn.labels import LabelRule
 from tests.unit.trainer.fakes import SPEC
-from tests.unit.trainer.streams import MODEL, START, Label
+from tests.unit.trainer.streams import MODEL, START
 from tests.unit.trainer.world import Death, Fate, MortalCheckpoints, MortalJournal
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.event_source import EventSource
@@ -48,7 +49,7 @@ class EvidenceRegistry:
 class JudgeWorld:
     """Lives of a judge over one log."""
 
-    def __init__(self, root: Path, label: Label, records: int = 7) -> None:
+    def __init__(self, root: Path, label: LabelRule, records: int = 7) -> None:
         self.root = root
         self.label = label
         self.records = records

@@ -31,6 +31,10 @@ class Label:
     link: str = "sigmoid"
 
     @property
+    def span(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    @property
     def tasks(self) -> tuple[TaskRule, ...]:
         reading = Reading(self.event, threshold=self.threshold if self.explicit else None)
         return (TaskRule(self.window_us, (reading,), rest=None if self.explicit else 0.0, once=not self.explicit),)

@@ -11,11 +11,11 @@ from martlet.errors import InvalidInput
 from martlet.runtime.config import Config, TrainerConfig
 from martlet.runtime.learning_config import LearningConfig, changed_setting, learning_of, plain_learning
 from tests.unit.trainer.world import BEGAN
-from trainer_svc.app import beginning, make_state
 from trainer_svc.audit import NoLetters
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import decode_entry, encode_entry
-from trainer_svc.training_state import config_digest
+from trainer_svc.lineages.state import beginning, make_state
+from trainer_svc.provenance import config_digest
 
 MODEL = ml.linear("shop", inputs={"user": ml.Id("user_id")}, label=ml.Binary("click", "30s"))
 

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from martlet.errors import InvalidInput
+from martlet.events import Arm
+from martlet.evidence import EvidenceBatch, EvidenceRow, Loss
 from martlet.measurement import Measurement, MeasurementBatch
 from martlet.v1 import registry_pb2 as pb
 from martlet.v1 import serving_pb2
@@ -22,9 +24,11 @@ from martlet.versions import (
     VersionState,
 )
 from martlet.wire import registry as wire
+from martlet.wire.evidence import evidence_message, evidence_of
 from tests.unit.wire.samples import INT64, NUMBERS, UINT64
 
 TEXT = st.text(max_size=8)
+NUMBERS32 = st.floats(allow_nan=False, width=32)
 UINT32 = st.integers(0, (1 << 32) - 1)
 
 RECORDS = st.builds(
@@ -108,3 +112,39 @@ def test_the_numbers_are_the_wires(kind: type[CatalogState | Role | VersionState
     wired = {number: name for name, number in message.items() if number}  # type: ignore[attr-defined]
     assert wired.keys() == {member.value for member in kind}
     assert all(wired[member.value].endswith(member.name) for member in kind)
+
+
+ROWS = st.builds(
+    EvidenceRow,
+    user=UINT64,
+    time_us=INT64,
+    epoch=UINT64,
+    arm=st.sampled_from([None, *Arm]),
+    weight=UINT32,
+    version=UINT64,
+    head=UINT64,
+    label=st.floats(0, 1, width=32),
+    logits=st.dictionaries(UINT64, NUMBERS32, max_size=3),
+)
+EVIDENCE = st.builds(
+    EvidenceBatch,
+    producer=st.text(min_size=1, max_size=8),
+    sequence=UINT64,
+    model=st.text(min_size=1, max_size=8),
+    rows=st.lists(ROWS, max_size=3).map(tuple),
+    open_gap=st.floats(0, 1e6),
+    watermark_us=INT64,
+    loss=st.sampled_from(Loss),
+)
+
+
+@given(EVIDENCE)
+def test_evidence_comes_back(batch: EvidenceBatch) -> None:
+    message = pb.ReportEvidenceRequest.FromString(evidence_message(batch).SerializeToString())
+    assert evidence_of(message) == batch
+
+
+def test_evidence_of_an_older_trainer_is_of_logits_and_that_of_a_newer_one_is_refused() -> None:
+    assert evidence_of(pb.ReportEvidenceRequest(producer="judge/shop", model="shop")).loss is Loss.LOG
+    with pytest.raises(InvalidInput, match="it is older"):
+        evidence_of(pb.ReportEvidenceRequest(producer="judge/shop", model="shop", loss=pb.Loss.ValueType(7)))

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import martlet.learn as ml
 from martlet.events import Arm, Event, Prediction
-from martlet.evidence import EvidenceRow
+from martlet.evidence import EvidenceRow, Loss
+from martlet.learn.labels import LabelRule
 from tests.unit.trainer.judge_world import JudgeWorld
 from tests.unit.trainer.streams import SECOND, START, Label, messy_events, outcome, prediction, write_log
 
 EXPLICIT = Label()
 WINDOW = Label("rating", 20 * SECOND, explicit=False)
+NUMBERS = ml.Regression("rating", "20s", absent=1.0, low=1.0, high=5.0)
+STARS = replace(NUMBERS, absent=None)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +28,7 @@ def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fdatasync", lambda handle: None)
 
 
-def judged(root: Path, label: Label, events: list[Event], seconds_later: int = 100) -> list[EvidenceRow]:
+def judged(root: Path, label: LabelRule, events: list[Event], seconds_later: int = 100) -> list[EvidenceRow]:
     world = JudgeWorld(root, label)
     write_log(root / "events", [("a", event) for event in events])
     world.clock.advance(seconds_later)
@@ -50,6 +54,39 @@ def test_a_row_says_what_the_record_says(tmp_path: Path) -> None:
 def test_only_the_first_label_of_an_item_counts(tmp_path: Path) -> None:
     events = [scored(1), outcome("e1", 1, value=1.0), outcome("e2", 1, value=5.0), outcome("e1", 1, value=1.0)]
     assert [row.label for row in judged(tmp_path, EXPLICIT, events)] == [0.0]
+
+
+def test_numbers_are_told_in_units_of_their_range_at_the_windows_end(tmp_path: Path) -> None:
+    """The first one counts; labels beyond an end count as that end, outputs stay as far out as they are."""
+    events = [scored(1), outcome("e1", 1, item=2, value=9.0), outcome("e2", 1, item=2, value=2.0)]
+    assert judged(tmp_path / "early", NUMBERS, events, seconds_later=21) == []
+    rows = judged(tmp_path / "late", NUMBERS, events, seconds_later=23)
+    assert [row.label for row in rows] == [0.0, 1.0]
+    assert [row.logits[3] for row in rows] == [pytest.approx((0.5 - 1) / 4), pytest.approx((-0.5 - 1) / 4)]
+    assert [row.label for row in judged(tmp_path / "stars", STARS, events)] == [1.0]
+
+
+def test_without_a_range_numbers_are_no_evidence(tmp_path: Path) -> None:
+    assert judged(tmp_path, replace(STARS, low=None, high=None), [scored(1), outcome("e1", 1)]) == []
+
+
+def test_of_classes_the_expected_one_is_judged(tmp_path: Path) -> None:
+    classes = ml.MultiClass(("click", "rating"), "20s")
+    events = [scored(1), outcome("e1", 1, item=2), outcome("e2", 1, item=1, type_="click")]
+    rows = judged(tmp_path, classes, events)
+    assert [row.label for row in rows] == [0.5, 1.0]
+    assert [row.logits[3] for row in rows] == [0.25, -0.25]
+
+
+def test_possible_harm_of_numbers_is_in_ranges_and_of_what_lies_within_them(tmp_path: Path) -> None:
+    world = JudgeWorld(tmp_path, replace(NUMBERS, low=0.0, high=0.4))
+    write_log(tmp_path / "events", [("a", scored(1))])
+    world.clock.advance(3)
+    world.life()
+    farthest = max((0.4 - 0.1) / 0.4 + 0.2 / 0.4, (0.4 - 0.3) / 0.4 + 0.4 / 0.4) / 2
+    assert (world.registry.batches[-1].open_gap, world.registry.batches[-1].loss) == (
+        pytest.approx(farthest), Loss.SQUARED,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("label", [EXPLICIT, WINDOW])
@@ -145,7 +182,7 @@ def test_what_was_not_acknowledged_at_the_end_comes_again(tmp_path: Path, label:
     assert len(world.registry.rows) == (1 if label.explicit else 2)
 
 
-def whole(root: Path, label: Label, deaths: frozenset[int]) -> JudgeWorld:
+def whole(root: Path, label: LabelRule, deaths: frozenset[int]) -> JudgeWorld:
     """A judge over a messy log that grows between its lives."""
     world = JudgeWorld(root, label)
     events = messy_events(5, 60)
@@ -161,11 +198,11 @@ def whole(root: Path, label: Label, deaths: frozenset[int]) -> JudgeWorld:
     return world
 
 
-@pytest.mark.parametrize("label", [EXPLICIT, WINDOW])
+@pytest.mark.parametrize("label", [EXPLICIT, WINDOW, NUMBERS, STARS])
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_killed_anywhere_it_reports_the_same_rows(
-    label: Label, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    label: LabelRule, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     reference = whole(tmp_path_factory.mktemp("whole"), label, frozenset())
     assert reference.registry.rows
