@@ -7,6 +7,10 @@ TORCH_INDEX ?=
 # Arguments for the demo, for example make demo DEMO="--quick 10000".
 DEMO ?=
 
+# Container images (docs/images.md), for example make images TAG=0.1.0 EXTRAS=kafka.
+IMAGES ?= serving registry trainer
+export ENGINE TAG BASE EXTRAS WHEELHOUSE PIP_CONFIG TORCH_INDEX
+
 PROTOS := $(wildcard protos/martlet/v1/*.proto) $(wildcard protos/martlet/oip/*.proto)
 # The conformance kit has stubs of its own, from the protocol alone: it asks any server.
 CONFORMANCE_PROTO := tests/conformance/oip/open_inference_grpc.proto
@@ -30,7 +34,7 @@ demo: $(STAMP) ## Run the whole loop on real data and show what happened
 	$(BIN)/python -m examples.demo $(DEMO)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench-judge: $(STAMP) ## Measure the judge's error rates, power and cost (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.judge
@@ -43,6 +47,10 @@ bench-training: $(STAMP) ## Measure training beside rivals, and that it learns e
 
 bench-serving: $(STAMP) ## Measure serving beside floors and peers (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.serving
+
+.PHONY: images
+images: ## Build the container images with podman or docker (TAG=dev, BASE=IMAGE, EXTRAS=kafka, WHEELHOUSE=FOLDER)
+	deploy/docker/build.sh $(IMAGES)
 
 lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs, rules and dashboards
 	$(BIN)/ruff format --check .
