@@ -67,7 +67,9 @@ lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs, rules
 check-monitoring: $(STAMP)
 	@rm -rf out/monitoring && mkdir -p out/monitoring/dashboards
 	@$(BIN)/python -m deploy.prometheus.prometheus_rule > out/monitoring/prometheusrule.yaml
+	@$(BIN)/python -m deploy.grafana out/monitoring/dashboards
 	@diff -u deploy/prometheus/kubernetes/prometheusrule.yaml out/monitoring/prometheusrule.yaml \
+		&& diff -ru deploy/grafana/dashboards out/monitoring/dashboards \
 		|| { echo "deploy/ is not what its sources say: run make monitoring"; exit 1; }
 
 .PHONY: check-stubs
@@ -92,6 +94,7 @@ endef
 
 monitoring: $(STAMP) ## Regenerate the committed dashboards and the rules for Kubernetes
 	$(BIN)/python -m deploy.prometheus.prometheus_rule > deploy/prometheus/kubernetes/prometheusrule.yaml
+	$(BIN)/python -m deploy.grafana deploy/grafana/dashboards
 
 protos: $(STAMP) ## Regenerate the committed stubs
 	$(call generate,.)

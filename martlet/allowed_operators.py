@@ -69,9 +69,11 @@ def check_operators(graph: bytes, rules: GraphRules = GraphRules()) -> None:
 
 def _check(operator: str, rules: GraphRules) -> None:
     domain, _, name = operator.rpartition("::")
-    standard = domain in STANDARD and name not in WITH_INNER_GRAPHS
-    if not standard and (name if domain in STANDARD else operator) not in rules.operators:
-        raise InvalidInput(f"operator {operator!r} is not allowed (see the setting graphs.operators)")
+    standard = domain in STANDARD
+    if (standard and name not in WITH_INNER_GRAPHS) or (name if standard else operator) in rules.operators:
+        return
+    what = "holds inner graphs" if standard else "is none of ONNX's own"
+    raise InvalidInput(f"operator {operator!r} {what}, and is not allowed (see the setting graphs.operators)")
 
 
 def _walked(graphs: list[memoryview]) -> Iterator[str]:

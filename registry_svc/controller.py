@@ -86,6 +86,15 @@ class Controller:
         """Whether a model's head answers anybody."""
         return self._policies.of(model).weight_of(self._catalog.standing(model).lane) > 0
 
+    def check_leads(self) -> None:
+        """Whether this registry decided when it last looked: before work that only the one that decides can use.
+
+        Raises:
+            Unavailable: another registry leads.
+        """
+        if not self._lease.held:
+            raise Unavailable("another registry leads")
+
     def announce(self) -> None:
         """Tells the watchers what is aspired."""
         for lane in self._lanes.values():
@@ -118,7 +127,12 @@ class Controller:
         return self._enter(offer, decide)
 
     def hear(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
-        """Takes a replica's report; versions that failed there leave their lanes."""
+        """Takes a replica's report; versions that failed there leave their lanes.
+
+        Raises:
+            Unavailable: another registry leads, and must hear it.
+        """
+        self.check_leads()
         self._health.report(replica, statuses)
         for status in statuses:
             if status.state is VersionState.FAILED:

@@ -101,6 +101,7 @@ class Registry:
             Corrupt, InvalidInput: what came is no manifest that could be recorded.
             Untrusted: no trusted publisher signed it. It is not recorded: signed, the same version may come again.
             Conflict: the lineage's head or epoch is another.
+            Unavailable: another registry leads.
         """
         arrived = self._clock.monotonic()
         manifest, digest = decode_manifest(encoded), manifest_digest(encoded)
@@ -108,6 +109,7 @@ class Registry:
         known, parent = await self._in_catalog(lambda: self._look_up(manifest, digest))
         if known is not None:
             return known
+        await self._in_catalog(self._controller.check_leads)
         await self._in_admission(lambda: self._check_signature(digest))
         answers = await self._in_catalog(lambda: self._controller.answers(manifest.model))
         # Where the version answers nobody its moves hurt nobody: the judge looks at it. A newborn model moves far,

@@ -236,6 +236,7 @@ class ServingApp:
             config.max_calls,
             share_port=config.share_port,
             metrics_host=LOOPBACK if config.share_port else "",  # the host asks it, and tells for all
+            connection_age=config.connection_age_seconds,
         )
         tls = server_tls(self._config.tls, config.host)
         authorizer = Authorizer(self._config.auth, mutual=tls is not None and tls.mutual)

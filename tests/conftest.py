@@ -14,12 +14,17 @@ from tests.servers.s3 import CREDENTIALS, S3Server
 
 
 @pytest.fixture(autouse=True)
-def _no_handlers_of_other_tests() -> None:
-    """A command that ran within a test has sent logs to that test's own stream, which is closed by now."""
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs within a test sets logs up, and sends them to that test's own stream, which is closed then.
+
+    Whatever a wider fixture has set up goes, too.
+    """
     root = logging.getLogger()
-    for handler in root.handlers[:]:
-        if not type(handler).__module__.startswith("_pytest"):
-            root.removeHandler(handler)
+    handlers, level = [one for one in root.handlers if type(one).__module__.startswith("_pytest")], root.level
+    root.handlers[:] = handlers
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Metrics and readiness over HTTP, from a thread of its own, so that a busy event loop can still be watched.
 
-`/metrics` is Prometheus' text; `/ready` is 200 when the process can serve and 503 when it cannot. Over TLS where the
-process has a certificate. `/ready` is open, for a probe has no certificate; `/metrics` asks who calls.
+`/metrics` is Prometheus' text; `/ready` is 200 when the process can serve and 503 when it cannot; `/live` is 503 when
+the process is stuck and should be started again. Over TLS where the process has a certificate. `/ready` and `/live` are
+open, for a probe has no certificate; `/metrics` asks who calls.
 """
 
 import contextlib
@@ -42,11 +43,20 @@ class MetricsDoor:
     admits: Callable[[str, Sequence[str]], bool] = everybody
 
 
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What is asked of a process beside its metrics, in another thread than the event loop's."""
+
+    ready: Callable[[], bool]
+    alive: Callable[[], bool]
+
+
 class MetricsServer:
     """Serves what a collector (a CollectorRegistry, say) collects, from construction until `close`.
 
     Args:
         ready: whether the process can serve; asked in another thread than the event loop's.
+        alive: whether it still works at all; asked likewise.
 
     Raises:
         OSError: the port is taken.
@@ -59,9 +69,10 @@ class MetricsServer:
         collector: Collector,
         ready: Callable[[], bool] = lambda: True,
         door: MetricsDoor = MetricsDoor(),
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         try:
-            self._http = _HttpServer((host, port), collector, ready, door)
+            self._http = _HttpServer((host, port), collector, Probes(ready, alive), door)
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         self._thread = threading.Thread(target=self._http.serve_forever, args=(POLL_SECONDS,), daemon=True)
@@ -82,12 +93,10 @@ class MetricsServer:
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(
-        self, address: tuple[str, int], collector: Collector, ready: Callable[[], bool], door: MetricsDoor
-    ) -> None:
+    def __init__(self, address: tuple[str, int], collector: Collector, probes: Probes, door: MetricsDoor) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.collector = collector
-        self.ready = ready
+        self.probes = probes
         self.door = door
         super().__init__(address, _Handler)
 
@@ -116,17 +125,21 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.server.collector))
         elif path == "/ready":
-            ready = self.server.ready()
-            status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, "text/plain", b"ready\n" if ready else b"not ready\n")
+            self._probed(self.server.probes.ready(), b"ready\n")
+        elif path == "/live":
+            self._probed(self.server.probes.alive(), b"alive\n")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics and /ready are here\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /ready and /live are here\n")
 
     def _admitted(self) -> bool:
         door, names = self.server.door, _names(self.connection)
         if door.tls is not None and door.tls.mutual and not names:
             return False
         return door.admits(self.headers.get("Authorization", ""), names)
+
+    def _probed(self, well: bool, said: bytes) -> None:  # noqa: FBT001  what was found is the argument
+        status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+        self._answer(status, "text/plain", said if well else b"not " + said)
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from martlet.v1 import events_pb2 as martlet_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18martlet/v1/trainer.proto\x12\nmartlet.v1\x1a\x17martlet/v1/events.proto\"L\n\x0fStartRunRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"8\n\x10StartRunResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.martlet.v1.StrategyRun\" \n\x0fListRunsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"G\n\x10ListRunsResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x17.martlet.v1.StrategyRun\x12\x0c\n\x04live\x18\x02 \x01(\t\"\x95\x02\n\x0bStrategyRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0b\n\x03who\x18\x04 \x01(\t\x12#\n\x05state\x18\x05 \x01(\x0e\x32\x14.martlet.v1.RunState\x12\x15\n\rasked_time_us\x18\x06 \x01(\x03\x12&\n\x05until\x18\x07 \x03(\x0b\x32\x17.martlet.v1.LogPosition\x12\x0f\n\x07version\x18\x08 \x01(\x04\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x10\n\x08\x65xamples\x18\n \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x0b \x01(\x01\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x12\x0e\n\x06report\x18\r \x03(\t\"]\n\x11\x46orgetUserRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x07user_id\x18\x02 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\":\n\x12\x46orgetUserResponse\x12$\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x13.martlet.v1.Erasure\"$\n\x13ListErasuresRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x14ListErasuresResponse\x12%\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x13.martlet.v1.Erasure\"\xaf\x01\n\x07\x45rasure\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.martlet.v1.ErasureState\x12\x15\n\rasked_time_us\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x04\x12\x10\n\x08versions\x18\x06 \x01(\x04\x12\x0b\n\x03who\x18\x07 \x01(\t\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\t \x01(\t\"M\n\x13ReadmitRangeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"7\n\x14ReadmitRangeResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x19\n\x17GetTrainerStatusRequest\"l\n\x0b\x45ventCounts\x12\x0f\n\x07learned\x18\x01 \x01(\x04\x12\x10\n\x08\x65xcluded\x18\x02 \x01(\x04\x12\x15\n\rdead_lettered\x18\x03 \x01(\x04\x12\x0f\n\x07pending\x18\x04 \x01(\x04\x12\x12\n\nduplicates\x18\x05 \x01(\x04\"\xa9\x05\n\x18GetTrainerStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04step\x18\x03 \x01(\x04\x12)\n\x08\x63onsumed\x18\x04 \x03(\x0b\x32\x17.martlet.v1.LogPosition\x12)\n\x08outcomes\x18\x05 \x01(\x0b\x32\x17.martlet.v1.EventCounts\x12\x1d\n\x15last_published_digest\x18\x06 \x01(\t\x12\x1e\n\x16last_published_version\x18\x07 \x01(\x04\x12\x1c\n\x14last_checkpoint_step\x18\x08 \x01(\x04\x12\x42\n\x07quality\x18\t \x03(\x0b\x32\x31.martlet.v1.GetTrainerStatusResponse.QualityEntry\x12\x14\n\x0cstate_digest\x18\n \x01(\t\x12K\n\x0c\x64rift_alarms\x18\x0b \x03(\x0b\x32\x35.martlet.v1.GetTrainerStatusResponse.DriftAlarmsEntry\x12\x42\n\x07treated\x18\x0c \x03(\x0b\x32\x31.martlet.v1.GetTrainerStatusResponse.TreatedEntry\x12/\n\x08\x66\x65\x61tures\x18\r \x03(\x0b\x32\x1d.martlet.v1.FeatureStatistics\x1a.\n\x0cQualityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x32\n\x10\x44riftAlarmsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cTreatedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xc9\x01\n\x11\x46\x65\x61tureStatistics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x15\n\rmissing_share\x18\x03 \x01(\x01\x12\x0c\n\x04mean\x18\x04 \x01(\x01\x12\x11\n\tdeviation\x18\x05 \x01(\x01\x12\'\n\tquantiles\x18\x06 \x03(\x0b\x32\x14.martlet.v1.Quantile\x12\x14\n\x0cunseen_share\x18\x07 \x01(\x01\x12 \n\x03top\x18\x08 \x03(\x0b\x32\x13.martlet.v1.IdCount\"(\n\x08Quantile\x12\r\n\x05share\x18\x01 \x01(\x01\x12\r\n\x05value\x18\x02 \x01(\x01\"$\n\x07IdCount\x12\n\n\x02id\x18\x01 \x01(\x12\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*\x93\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fRUN_STATE_ASKED\x10\x01\x12\x16\n\x12RUN_STATE_LEARNING\x10\x02\x12\x15\n\x11RUN_STATE_OFFERED\x10\x03\x12\x12\n\x0eRUN_STATE_LIVE\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05*d\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RASURE_STATE_FORGOTTEN\x10\x01\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x02\x32\xf0\x03\n\x0eTrainerService\x12]\n\x10GetTrainerStatus\x12#.martlet.v1.GetTrainerStatusRequest\x1a$.martlet.v1.GetTrainerStatusResponse\x12Q\n\x0cReadmitRange\x12\x1f.martlet.v1.ReadmitRangeRequest\x1a .martlet.v1.ReadmitRangeResponse\x12K\n\nForgetUser\x12\x1d.martlet.v1.ForgetUserRequest\x1a\x1e.martlet.v1.ForgetUserResponse\x12Q\n\x0cListErasures\x12\x1f.martlet.v1.ListErasuresRequest\x1a .martlet.v1.ListErasuresResponse\x12\x45\n\x08StartRun\x12\x1b.martlet.v1.StartRunRequest\x1a\x1c.martlet.v1.StartRunResponse\x12\x45\n\x08ListRuns\x12\x1b.martlet.v1.ListRunsRequest\x1a\x1c.martlet.v1.ListRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18martlet/v1/trainer.proto\x12\nmartlet.v1\x1a\x17martlet/v1/events.proto\"L\n\x0fStartRunRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"8\n\x10StartRunResponse\x12$\n\x03run\x18\x01 \x01(\x0b\x32\x17.martlet.v1.StrategyRun\" \n\x0fListRunsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"G\n\x10ListRunsResponse\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x17.martlet.v1.StrategyRun\x12\x0c\n\x04live\x18\x02 \x01(\t\"\xa5\x02\n\x0bStrategyRun\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0b\n\x03who\x18\x04 \x01(\t\x12#\n\x05state\x18\x05 \x01(\x0e\x32\x14.martlet.v1.RunState\x12\x15\n\rasked_time_us\x18\x06 \x01(\x03\x12&\n\x05until\x18\x07 \x03(\x0b\x32\x17.martlet.v1.LogPosition\x12\x0f\n\x07version\x18\x08 \x01(\x04\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x10\n\x08\x65xamples\x18\n \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x0b \x01(\x01\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x12\x0e\n\x06report\x18\r \x03(\t\x12\x0e\n\x06\x63\x61ller\x18\x0e \x01(\t\"]\n\x11\x46orgetUserRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1f\n\x07user_id\x18\x02 \x01(\x0b\x32\x0e.martlet.v1.Id\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\":\n\x12\x46orgetUserResponse\x12$\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x13.martlet.v1.Erasure\"$\n\x13ListErasuresRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x14ListErasuresResponse\x12%\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x13.martlet.v1.Erasure\"\xaf\x01\n\x07\x45rasure\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.martlet.v1.ErasureState\x12\x15\n\rasked_time_us\x18\x03 \x01(\x03\x12\x0c\n\x04rows\x18\x04 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x04\x12\x10\n\x08versions\x18\x06 \x01(\x04\x12\x0b\n\x03who\x18\x07 \x01(\t\x12\x0b\n\x03why\x18\x08 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\t \x01(\t\"M\n\x13ReadmitRangeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0b\n\x03who\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"7\n\x14ReadmitRangeResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x19\n\x17GetTrainerStatusRequest\"l\n\x0b\x45ventCounts\x12\x0f\n\x07learned\x18\x01 \x01(\x04\x12\x10\n\x08\x65xcluded\x18\x02 \x01(\x04\x12\x15\n\rdead_lettered\x18\x03 \x01(\x04\x12\x0f\n\x07pending\x18\x04 \x01(\x04\x12\x12\n\nduplicates\x18\x05 \x01(\x04\"\xa9\x05\n\x18GetTrainerStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04step\x18\x03 \x01(\x04\x12)\n\x08\x63onsumed\x18\x04 \x03(\x0b\x32\x17.martlet.v1.LogPosition\x12)\n\x08outcomes\x18\x05 \x01(\x0b\x32\x17.martlet.v1.EventCounts\x12\x1d\n\x15last_published_digest\x18\x06 \x01(\t\x12\x1e\n\x16last_published_version\x18\x07 \x01(\x04\x12\x1c\n\x14last_checkpoint_step\x18\x08 \x01(\x04\x12\x42\n\x07quality\x18\t \x03(\x0b\x32\x31.martlet.v1.GetTrainerStatusResponse.QualityEntry\x12\x14\n\x0cstate_digest\x18\n \x01(\t\x12K\n\x0c\x64rift_alarms\x18\x0b \x03(\x0b\x32\x35.martlet.v1.GetTrainerStatusResponse.DriftAlarmsEntry\x12\x42\n\x07treated\x18\x0c \x03(\x0b\x32\x31.martlet.v1.GetTrainerStatusResponse.TreatedEntry\x12/\n\x08\x66\x65\x61tures\x18\r \x03(\x0b\x32\x1d.martlet.v1.FeatureStatistics\x1a.\n\x0cQualityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x32\n\x10\x44riftAlarmsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0cTreatedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xc9\x01\n\x11\x46\x65\x61tureStatistics\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x15\n\rmissing_share\x18\x03 \x01(\x01\x12\x0c\n\x04mean\x18\x04 \x01(\x01\x12\x11\n\tdeviation\x18\x05 \x01(\x01\x12\'\n\tquantiles\x18\x06 \x03(\x0b\x32\x14.martlet.v1.Quantile\x12\x14\n\x0cunseen_share\x18\x07 \x01(\x01\x12 \n\x03top\x18\x08 \x03(\x0b\x32\x13.martlet.v1.IdCount\"(\n\x08Quantile\x12\r\n\x05share\x18\x01 \x01(\x01\x12\r\n\x05value\x18\x02 \x01(\x01\"$\n\x07IdCount\x12\n\n\x02id\x18\x01 \x01(\x12\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*\x93\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fRUN_STATE_ASKED\x10\x01\x12\x16\n\x12RUN_STATE_LEARNING\x10\x02\x12\x15\n\x11RUN_STATE_OFFERED\x10\x03\x12\x12\n\x0eRUN_STATE_LIVE\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05*d\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RASURE_STATE_FORGOTTEN\x10\x01\x12\x18\n\x14\x45RASURE_STATE_ERASED\x10\x02\x32\xf0\x03\n\x0eTrainerService\x12]\n\x10GetTrainerStatus\x12#.martlet.v1.GetTrainerStatusRequest\x1a$.martlet.v1.GetTrainerStatusResponse\x12Q\n\x0cReadmitRange\x12\x1f.martlet.v1.ReadmitRangeRequest\x1a .martlet.v1.ReadmitRangeResponse\x12K\n\nForgetUser\x12\x1d.martlet.v1.ForgetUserRequest\x1a\x1e.martlet.v1.ForgetUserResponse\x12Q\n\x0cListErasures\x12\x1f.martlet.v1.ListErasuresRequest\x1a .martlet.v1.ListErasuresResponse\x12\x45\n\x08StartRun\x12\x1b.martlet.v1.StartRunRequest\x1a\x1c.martlet.v1.StartRunResponse\x12\x45\n\x08ListRuns\x12\x1b.martlet.v1.ListRunsRequest\x1a\x1c.martlet.v1.ListRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRAINERSTATUSRESPONSE_DRIFTALARMSENTRY']._serialized_options = b'8\001'
   _globals['_GETTRAINERSTATUSRESPONSE_TREATEDENTRY']._loaded_options = None
   _globals['_GETTRAINERSTATUSRESPONSE_TREATEDENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATE']._serialized_start=2264
-  _globals['_RUNSTATE']._serialized_end=2411
-  _globals['_ERASURESTATE']._serialized_start=2413
-  _globals['_ERASURESTATE']._serialized_end=2513
+  _globals['_RUNSTATE']._serialized_start=2280
+  _globals['_RUNSTATE']._serialized_end=2427
+  _globals['_ERASURESTATE']._serialized_start=2429
+  _globals['_ERASURESTATE']._serialized_end=2529
   _globals['_STARTRUNREQUEST']._serialized_start=65
   _globals['_STARTRUNREQUEST']._serialized_end=141
   _globals['_STARTRUNRESPONSE']._serialized_start=143
@@ -51,39 +51,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRUNSRESPONSE']._serialized_start=235
   _globals['_LISTRUNSRESPONSE']._serialized_end=306
   _globals['_STRATEGYRUN']._serialized_start=309
-  _globals['_STRATEGYRUN']._serialized_end=586
-  _globals['_FORGETUSERREQUEST']._serialized_start=588
-  _globals['_FORGETUSERREQUEST']._serialized_end=681
-  _globals['_FORGETUSERRESPONSE']._serialized_start=683
-  _globals['_FORGETUSERRESPONSE']._serialized_end=741
-  _globals['_LISTERASURESREQUEST']._serialized_start=743
-  _globals['_LISTERASURESREQUEST']._serialized_end=779
-  _globals['_LISTERASURESRESPONSE']._serialized_start=781
-  _globals['_LISTERASURESRESPONSE']._serialized_end=842
-  _globals['_ERASURE']._serialized_start=845
-  _globals['_ERASURE']._serialized_end=1020
-  _globals['_READMITRANGEREQUEST']._serialized_start=1022
-  _globals['_READMITRANGEREQUEST']._serialized_end=1099
-  _globals['_READMITRANGERESPONSE']._serialized_start=1101
-  _globals['_READMITRANGERESPONSE']._serialized_end=1156
-  _globals['_GETTRAINERSTATUSREQUEST']._serialized_start=1158
-  _globals['_GETTRAINERSTATUSREQUEST']._serialized_end=1183
-  _globals['_EVENTCOUNTS']._serialized_start=1185
-  _globals['_EVENTCOUNTS']._serialized_end=1293
-  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_start=1296
-  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_end=1977
-  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_start=1831
-  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_end=1877
-  _globals['_GETTRAINERSTATUSRESPONSE_DRIFTALARMSENTRY']._serialized_start=1879
-  _globals['_GETTRAINERSTATUSRESPONSE_DRIFTALARMSENTRY']._serialized_end=1929
-  _globals['_GETTRAINERSTATUSRESPONSE_TREATEDENTRY']._serialized_start=1931
-  _globals['_GETTRAINERSTATUSRESPONSE_TREATEDENTRY']._serialized_end=1977
-  _globals['_FEATURESTATISTICS']._serialized_start=1980
-  _globals['_FEATURESTATISTICS']._serialized_end=2181
-  _globals['_QUANTILE']._serialized_start=2183
-  _globals['_QUANTILE']._serialized_end=2223
-  _globals['_IDCOUNT']._serialized_start=2225
-  _globals['_IDCOUNT']._serialized_end=2261
-  _globals['_TRAINERSERVICE']._serialized_start=2516
-  _globals['_TRAINERSERVICE']._serialized_end=3012
+  _globals['_STRATEGYRUN']._serialized_end=602
+  _globals['_FORGETUSERREQUEST']._serialized_start=604
+  _globals['_FORGETUSERREQUEST']._serialized_end=697
+  _globals['_FORGETUSERRESPONSE']._serialized_start=699
+  _globals['_FORGETUSERRESPONSE']._serialized_end=757
+  _globals['_LISTERASURESREQUEST']._serialized_start=759
+  _globals['_LISTERASURESREQUEST']._serialized_end=795
+  _globals['_LISTERASURESRESPONSE']._serialized_start=797
+  _globals['_LISTERASURESRESPONSE']._serialized_end=858
+  _globals['_ERASURE']._serialized_start=861
+  _globals['_ERASURE']._serialized_end=1036
+  _globals['_READMITRANGEREQUEST']._serialized_start=1038
+  _globals['_READMITRANGEREQUEST']._serialized_end=1115
+  _globals['_READMITRANGERESPONSE']._serialized_start=1117
+  _globals['_READMITRANGERESPONSE']._serialized_end=1172
+  _globals['_GETTRAINERSTATUSREQUEST']._serialized_start=1174
+  _globals['_GETTRAINERSTATUSREQUEST']._serialized_end=1199
+  _globals['_EVENTCOUNTS']._serialized_start=1201
+  _globals['_EVENTCOUNTS']._serialized_end=1309
+  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_start=1312
+  _globals['_GETTRAINERSTATUSRESPONSE']._serialized_end=1993
+  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_start=1847
+  _globals['_GETTRAINERSTATUSRESPONSE_QUALITYENTRY']._serialized_end=1893
+  _globals['_GETTRAINERSTATUSRESPONSE_DRIFTALARMSENTRY']._serialized_start=1895
+  _globals['_GETTRAINERSTATUSRESPONSE_DRIFTALARMSENTRY']._serialized_end=1945
+  _globals['_GETTRAINERSTATUSRESPONSE_TREATEDENTRY']._serialized_start=1947
+  _globals['_GETTRAINERSTATUSRESPONSE_TREATEDENTRY']._serialized_end=1993
+  _globals['_FEATURESTATISTICS']._serialized_start=1996
+  _globals['_FEATURESTATISTICS']._serialized_end=2197
+  _globals['_QUANTILE']._serialized_start=2199
+  _globals['_QUANTILE']._serialized_end=2239
+  _globals['_IDCOUNT']._serialized_start=2241
+  _globals['_IDCOUNT']._serialized_end=2277
+  _globals['_TRAINERSERVICE']._serialized_start=2532
+  _globals['_TRAINERSERVICE']._serialized_end=3028
 # @@protoc_insertion_point(module_scope)

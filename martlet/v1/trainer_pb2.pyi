@@ -183,6 +183,7 @@ class StrategyRun(_message.Message):
     CPU_SECONDS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     strategy: _builtins.str
     reason: _builtins.str
@@ -196,6 +197,8 @@ class StrategyRun(_message.Message):
     examples: _builtins.int
     cpu_seconds: _builtins.float
     error: _builtins.str
+    caller: _builtins.str
+    """Whose token or certificate it was asked for with, as verified; empty where callers are not asked who they are."""
     @_builtins.property
     def until(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.LogPosition]:
         """Up to which position of each partition it learns; the live learner goes on from there."""
@@ -220,10 +223,11 @@ class StrategyRun(_message.Message):
         cpu_seconds: _builtins.float = ...,
         error: _builtins.str = ...,
         report: _abc.Iterable[_builtins.str] | None = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_time_us", b"asked_time_us", "cpu_seconds", b"cpu_seconds", "digest", b"digest", "error", b"error", "examples", b"examples", "name", b"name", "reason", b"reason", "report", b"report", "state", b"state", "strategy", b"strategy", "until", b"until", "version", b"version", "who", b"who"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_time_us", b"asked_time_us", "caller", b"caller", "cpu_seconds", b"cpu_seconds", "digest", b"digest", "error", b"error", "examples", b"examples", "name", b"name", "reason", b"reason", "report", b"report", "state", b"state", "strategy", b"strategy", "until", b"until", "version", b"version", "who", b"who"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

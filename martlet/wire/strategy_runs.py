@@ -29,6 +29,7 @@ class StrategyRun:
         version, digest: what came of it, if anything did.
         examples: learned by the run, in `cpu_seconds` of processors.
         report: what was taken over from where.
+        caller: whose token or certificate it was asked for with, as verified; "" where nobody is asked.
     """
 
     name: str
@@ -44,6 +45,7 @@ class StrategyRun:
     cpu_seconds: float = 0.0
     error: str = ""
     report: Sequence[str] = ()
+    caller: str = ""
 
 
 def run_message(run: StrategyRun) -> trainer_pb2.StrategyRun:
@@ -62,6 +64,7 @@ def run_message(run: StrategyRun) -> trainer_pb2.StrategyRun:
         cpu_seconds=run.cpu_seconds,
         error=run.error,
         report=run.report,
+        caller=run.caller,
     )
 
 
@@ -81,4 +84,5 @@ def run_of(message: trainer_pb2.StrategyRun) -> StrategyRun:
         cpu_seconds=message.cpu_seconds,
         error=message.error,
         report=tuple(message.report),
+        caller=message.caller,
     )

@@ -6,26 +6,36 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from martlet.artifacts import FolderStore
 from martlet.client.channel import CallPolicy
 from martlet.client.registry import BlockingRegistryClient, RegistryClient
 from martlet.client.rollout import RolloutClient
+from martlet.client.trainer import TrainerClient
 from martlet.errors import Forbidden
 from martlet.manifest import encode_manifest
 from martlet.manifest_signatures import Signer
+from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import AuthConfig, Config, TokenConfig
+from martlet.runtime.server import Listen, Server
 from martlet.runtime.signing_config import SigningConfig
+from martlet.said import Said
 from martlet.signed_versions import SigningPublisher
+from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from martlet.versions import CatalogState
+from martlet.wire.strategy_runs import RunState, StrategyRun
+from martlet.wire.trainer import TrainerStatus
 from registry_svc.app import running
 from tests.integration.registry_stage import config_in
 from tests.security.keys import key_pair
 from tests.unit.registry.samples import SmallVersions
+from trainer_svc.rpc.servicer import TrainerServicer
 
 ONCE = CallPolicy(timeout=10, tries=1)
 
@@ -94,6 +104,33 @@ async def test_whose_word_is_forbidden_changes_nothing(locked: Locked) -> None:
     assert [one.kind for one in (await mere.show("shop")).decisions] == ["head"]
     await publisher.close()
     await mere.close()
+
+
+@dataclass
+class AskedRuns:
+    asked: list[Said] = field(default_factory=list)
+
+    def start(self, strategy: str, said: Said) -> StrategyRun:
+        self.asked.append(said)
+        return StrategyRun(strategy, strategy, said.why, said.who, RunState.ASKED, 1, {}, caller=said.caller)
+
+    def listed(self) -> tuple[list[StrategyRun], str]:
+        return [], ""
+
+
+async def test_who_starts_a_run_stands_there_as_verified() -> None:
+    auth, runs = AuthConfig(tokens=(token("ann", "operator"),)), AskedRuns()
+    status = TrainerStatus("shop", 0, 0, {}, 0, 0, 0, 0, 0, "", 0, 0, {}, "")
+    servicer = TrainerServicer(lambda: status, lambda _: Future(), lambda *_: Future(), list, runs)
+    server = Server("trainer", Listen("127.0.0.1", 0, 0), CollectorRegistry(), Authorizer(auth))
+    server.add("martlet.v1.TrainerService", lambda to: add_TrainerServiceServicer_to_server(servicer, to))
+    await server.start()
+    client = TrainerClient(f"127.0.0.1:{server.grpc_port}", "ann-secret", ONCE)
+    run = await client.start_run("shop", "fine_tune", "the night shift", "drift")
+    assert (run.who, run.caller) == ("the night shift", "token:ann")
+    assert runs.asked == [Said("the night shift", "drift", "token:ann")]
+    await client.close()
+    await server.stop(0)
 
 
 async def test_only_signed_versions_are_admitted_and_a_refusal_leaves_no_trace(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import grpc
 import grpc.aio
@@ -16,15 +15,6 @@ from martlet.runtime.config import AuthConfig, LogConfig
 from martlet.runtime.logs import set_up_logs, trace_log_lines
 from martlet.runtime.server import Listen, Server
 from martlet.v1 import trainer_pb2, trainer_pb2_grpc
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 class Failing(trainer_pb2_grpc.TrainerServiceServicer):

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 START_SECONDS: Final = 60.0
-TRIES: Final = 3
+PAUSE_SECONDS: Final = 1.0
+TRIES: Final = 3  # for a port that was free when it was asked for, and is not any more
+TAKEN: Final = "address already in use"
 # It dies with the thread that started it, so that tests that are killed leave no server. Told by a program, not between
 # fork and exec: Python's own code there crashes now and then in a process with gRPC's threads.
 DIES_ALONG: Final = ("setpriv", "--pdeathsig", "KILL")
@@ -58,12 +60,21 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it and waits until it answers; one that ends at once, whose port was taken say, gets another try."""
+        """Starts it and waits until it answers; one whose port was taken gets another try.
+
+        Raises:
+            RuntimeError: it does not come to answer; with the end of what it said.
+        """
         for _ in range(TRIES):
+            said = self._log.stat().st_size if self._log.exists() else 0
             if self._started():
                 return
-            time.sleep(1.0)
-        raise RuntimeError(f"{self._command[0]} does not answer:\n{self._log.read_text()[-2000:]}")
+            told = self._log.read_bytes()[said:].decode(errors="replace")
+            self._end(signal.SIGKILL)
+            if TAKEN not in told.lower():
+                break
+            time.sleep(PAUSE_SECONDS)
+        raise RuntimeError(f"{self._command[0]} does not answer:\n{told[-2000:]}")
 
     def _started(self) -> bool:
         with self._log.open("ab") as log:

@@ -1,36 +1,24 @@
 """What a foreign graph must be before it is offered: standard operators in one file, tensors in, tensors out."""
 
+import sys
 from typing import Final
 
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, inliner
 
-from martlet.errors import InvalidInput
+from martlet.allowed_operators import GraphRules, check_operators
+from martlet.errors import Corrupt, InvalidInput
 from martlet.signature import Dim, Signature, TensorSpec
 
-DOMAINS: Final = ("", "ai.onnx", "ai.onnx.ml")
 _DRAWS: Final = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
-_INNER: Final = (onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.OpSchema.AttrType.GRAPHS)
 _OWN_ROWS: Final = ("n", "r")  # Martlet's names of item and user rows, along which it joins requests
-
-
-def allowed_operators() -> frozenset[tuple[str, str]]:
-    """(domain, operator) of all that a graph may be made of: ONNX's own and ONNX-ML's.
-
-    Not those that hold an inner graph, since what they cost cannot be told beforehand, nor those that draw random
-    numbers, since the same request would get another answer.
-    """
-    found: set[tuple[str, str]] = set()
-    for schema in onnx.defs.get_all_schemas_with_history():
-        inner = any(attribute.type in _INNER for attribute in schema.attributes.values())
-        if schema.domain in DOMAINS and not inner and schema.name not in _DRAWS:
-            found.add((schema.domain, schema.name))
-    return frozenset(found)
+# How large a graph may be is a setting of the registry's.
+_RULES: Final = GraphRules(max_bytes=sys.maxsize, max_nodes=sys.maxsize)
 
 
 def read_graph(data: bytes) -> onnx.ModelProto:
-    """The model in a file's bytes, functions written out.
+    """The model in a file's bytes, functions written out: what any registry takes, with fixed answers, in one file.
 
     Raises:
         InvalidInput: no ONNX model; or it holds what is not taken. The message says what.
@@ -46,13 +34,13 @@ def read_graph(data: bytes) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             raise InvalidInput(f"initializer {tensor.name!r} stands in another file: save the model as one file")
-    allowed = allowed_operators()
     for node in model.graph.node:
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        if (domain, node.op_type) not in allowed:
-            raise InvalidInput(_refusal(node))
-        if any(a.t.data_location == TensorProto.EXTERNAL for a in node.attribute if a.HasField("t")):
-            raise InvalidInput(f"node {node.name!r} has a tensor in another file: save the model as one file")
+        if node.op_type in _DRAWS:  # the same request would get another answer
+            raise InvalidInput(f"operator {node.op_type} (node {node.name!r}) draws random numbers, which is not taken")
+    try:
+        check_operators(model.SerializeToString(), _RULES)
+    except Corrupt as error:
+        raise InvalidInput(str(error)) from error
     return model
 
 
@@ -81,15 +69,6 @@ def open_graph(data: bytes) -> ort.InferenceSession:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for each of its statuses
         raise InvalidInput(f"onnxruntime refuses the graph: {error}") from error
-
-
-def _refusal(node: onnx.NodeProto) -> str:
-    name = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
-    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-        return f"operator {name} (node {node.name!r}) is control flow, which is not taken"
-    if node.op_type in _DRAWS:
-        return f"operator {name} (node {node.name!r}) draws random numbers, which is not taken"
-    return f"operator {name} (node {node.name!r}) is none of ONNX's own; not every runtime has it"
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Runs(Protocol):
     """What is asked of the strategies' runs. Thread-safe."""
 
-    def start(self, strategy: str, who: str, why: str) -> StrategyRun:
+    def start(self, strategy: str, said: Said) -> StrategyRun:
         """Begins a run; blocking, shortly.
 
         Raises:
@@ -111,7 +111,8 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """Begins a run of a strategy."""
         self._check(request.model)
         _check_word(request.who, request.why)
-        run = await asyncio.to_thread(self._runs.start, request.strategy, request.who, request.why)
+        said = Said(request.who, request.why, caller())
+        run = await asyncio.to_thread(self._runs.start, request.strategy, said)
         return pb.StartRunResponse(run=run_message(run))
 
     @override

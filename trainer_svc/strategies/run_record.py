@@ -31,7 +31,7 @@ class Run(msgspec.Struct, frozen=True):
     """One run.
 
     Attributes:
-        strategy, reason: what is done, and why; `who` asked for it.
+        strategy, reason: what is done, and why; `who` asked for it, with whose token or certificate (`caller`).
         state: how far it has come.
         asked_us: wall time at which it was asked for.
         event_time_us: how far event time had come then.
@@ -68,6 +68,7 @@ class Run(msgspec.Struct, frozen=True):
     error: str = ""
     report: tuple[str, ...] = ()
     options: dict[str, str] = {}
+    caller: str = ""
     format: int = 1
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from martlet.errors import Conflict, InvalidInput
 from martlet.runtime.strategy_config import RUN_NAMES, StrategyConfig
+from martlet.said import Said
 from martlet.wire import strategy_runs as wire
 from trainer_svc.strategies.choice import Choice, Situation, choose, is_due
 from trainer_svc.strategies.lineage_folders import LineageFolders
@@ -20,6 +21,7 @@ from trainer_svc.strategies.run_record import Run, RunRecord, RunState, read_run
 
 logger = logging.getLogger(__name__)
 
+SCHEDULE: Final = Said("schedule")
 TICK_SECONDS: Final = 0.5
 MOST_STARTS: Final = 3  # of one run, in a trainer's life: what ends so often ends for a reason
 
@@ -80,7 +82,7 @@ class Strategist:
         self._starts: dict[str, int] = {}
         self._refused = ""
 
-    def start(self, strategy: str, who: str, why: str) -> wire.StrategyRun:
+    def start(self, strategy: str, said: Said) -> wire.StrategyRun:
         """Begins a run. `auto` chooses; what it chooses, and why, is told.
 
         Raises:
@@ -92,10 +94,10 @@ class Strategist:
         if named is None:
             raise InvalidInput(f"no strategy {strategy!r}: {', '.join(RUN_NAMES)} or auto can be run")
         with self._lock:
-            chosen = Choice(named, why)
+            chosen = Choice(named, said.why)
             if named == "auto":
                 chosen = choose(self._situation(), replace(self._settings, name="auto"))
-            return described(self._begin(chosen, who))
+            return described(self._begin(chosen, said))
 
     def listed(self) -> tuple[list[wire.StrategyRun], str]:
         """All runs, oldest first, and the live one's name."""
@@ -156,9 +158,9 @@ class Strategist:
                 logger.info("no run begins: %s", choice.reason)
             self._refused = choice.reason
             return
-        self._begin(choice, "schedule")
+        self._begin(choice, SCHEDULE)
 
-    def _begin(self, choice: Choice, who: str) -> RunRecord:
+    def _begin(self, choice: Choice, said: Said) -> RunRecord:
         if choice.strategy == "incremental":
             raise Conflict(f"no run is called for: {choice.reason}")
         if self._learner.forgetting:
@@ -167,9 +169,8 @@ class Strategist:
         if busy is not None:
             raise Conflict(f"run {busy.name} is under way")
         run = self._learner.beginning(choice.strategy)
-        record = self._folders.begin(
-            msgspec.structs.replace(run, strategy=choice.strategy, reason=choice.reason, who=who)
-        )
+        asked = {"strategy": choice.strategy, "reason": choice.reason, "who": said.who, "caller": said.caller}
+        record = self._folders.begin(msgspec.structs.replace(run, **asked))
         logger.warning("run %s begins: %s", record.name, choice.reason)
         return record
 
@@ -226,4 +227,5 @@ def described(record: RunRecord) -> wire.StrategyRun:
         cpu_seconds=run.cpu_seconds,
         error=run.error,
         report=run.report,
+        caller=run.caller,
     )

@@ -2,22 +2,12 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from martlet.errors import InvalidInput
 from martlet.runtime.config import LogConfig
 from martlet.runtime.logs import set_up_logs
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def test_json_lines_hold_the_whole_error(capsys: pytest.CaptureFixture[str]) -> None:

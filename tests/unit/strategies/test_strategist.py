@@ -9,6 +9,7 @@ import pytest
 
 from martlet.errors import Conflict, InvalidInput
 from martlet.runtime.strategy_config import StrategyConfig
+from martlet.said import Said
 from martlet.wire.strategy_runs import RunState as Told
 from trainer_svc.strategies.choice import HOUR_US, Situation
 from trainer_svc.strategies.lineage_folders import LineageFolders
@@ -70,10 +71,12 @@ def stage(tmp_path: Path) -> Stage:
 
 
 def test_a_run_that_is_asked_for_begins_and_is_the_only_one(stage: Stage) -> None:
-    told = stage.strategist.start("fine_tune", "me", "drift")
-    assert (told.name, told.state, told.reason, told.who) == ("fine_tune-1", Told.ASKED, "drift", "me")
+    told = stage.strategist.start("fine_tune", Said("me", "drift", "token:ann"))
+    assert (told.name, told.state, told.reason) == ("fine_tune-1", Told.ASKED, "drift")
+    assert (told.who, told.caller) == ("me", "token:ann")
+    assert read_run(stage.folders.path(told.name)).caller == "token:ann"
     with pytest.raises(Conflict, match="under way"):
-        stage.strategist.start("full_retrain", "me", "more")
+        stage.strategist.start("full_retrain", Said("me", "more"))
     stage.strategist.turn()
     stage.strategist.turn()
     assert [name for name, _ in stage.processes] == ["fine_tune-1"]
@@ -87,12 +90,12 @@ def test_a_run_that_is_asked_for_begins_and_is_the_only_one(stage: Stage) -> Non
 @pytest.mark.parametrize("strategy", ["incremental", "magic", ""])
 def test_what_is_no_run_is_refused(stage: Stage, strategy: str) -> None:
     with pytest.raises(InvalidInput, match="no strategy"):
-        stage.strategist.start(strategy, "me", "why")
+        stage.strategist.start(strategy, Said("me", "why"))
 
 
 def test_auto_that_sees_no_reason_says_so(stage: Stage) -> None:
     with pytest.raises(Conflict, match="fewer than"):
-        stage.strategist.start("auto", "me", "why")
+        stage.strategist.start("auto", Said("me", "why"))
     assert not stage.folders.runs()
 
 
@@ -105,7 +108,7 @@ def test_what_is_due_begins_by_itself(stage: Stage) -> None:
 
 
 def test_a_run_whose_process_died_goes_on_but_not_for_ever(stage: Stage) -> None:
-    name = stage.strategist.start("full_retrain", "me", "why").name
+    name = stage.strategist.start("full_retrain", Said("me", "why")).name
     for _ in range(MOST_STARTS + 2):
         stage.strategist.turn()
         stage.become(name, state=RunState.LEARNING) if stage.processes[-1][1].code is None else None
@@ -115,7 +118,7 @@ def test_a_run_whose_process_died_goes_on_but_not_for_ever(stage: Stage) -> None
 
 
 def test_a_restarted_trainer_takes_its_runs_up(stage: Stage, tmp_path: Path) -> None:
-    name = stage.strategist.start("full_retrain", "me", "why").name
+    name = stage.strategist.start("full_retrain", Said("me", "why")).name
     again = Stage(tmp_path, StrategyConfig())
     again.strategist.turn()
     assert [one for one, _ in again.processes] == [name]
@@ -125,7 +128,7 @@ def test_a_restarted_trainer_takes_its_runs_up(stage: Stage, tmp_path: Path) -> 
 
 
 def test_forgetting_ends_a_run_and_lets_none_begin(stage: Stage) -> None:
-    name = stage.strategist.start("full_retrain", "me", "why").name
+    name = stage.strategist.start("full_retrain", Said("me", "why")).name
     stage.strategist.turn()
     (stage.folders.path(name) / "checkpoints").mkdir()
     stage.learner.forgetting = True
@@ -135,4 +138,4 @@ def test_forgetting_ends_a_run_and_lets_none_begin(stage: Stage) -> None:
     assert (run.state, run.error) == (RunState.FAILED, "a user was forgotten while it ran")
     assert not (stage.folders.path(name) / "checkpoints").exists()
     with pytest.raises(Conflict, match="being forgotten"):
-        stage.strategist.start("full_retrain", "me", "why")
+        stage.strategist.start("full_retrain", Said("me", "why"))
