@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, statetimeline, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
@@ -116,7 +117,7 @@ _DRAWN: Final[Mapping[str, Callable[[Chart], PanelBuilder]]] = {
 }
 
 
-def _targets(chart: Chart) -> list[Builder[model.cogvariants.Dataquery]]:
+def _targets(chart: Chart) -> list[Builder[Dataquery]]:
     return [_target(query, name) for query, name in zip(chart.queries, NAMES, strict=False)]
 
 
