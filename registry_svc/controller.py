@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from martlet.clock import Clock
-from martlet.errors import Conflict, NotFound, Unavailable
+from martlet.errors import Conflict, MartletError, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.versions import AspiredSet, CatalogState, ServableStatus, VersionRecord, VersionState
 from registry_svc import lane_rules, rollout, trial_rules
@@ -15,6 +16,7 @@ from registry_svc.catalog import Catalog, Moved, Standing, suspects_of
 from registry_svc.journal import Decision
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane, Member
+from registry_svc.lane_metrics import places_of
 from registry_svc.lease import Lease
 from registry_svc.lineage import STANDING
 from registry_svc.metrics import RegistryMetrics
@@ -76,6 +78,7 @@ class Controller:
         self._metrics = metrics
         self._changed = changed
         self._lanes = {lane.model: lane for lane in catalog.lanes()}
+        self._published_us: dict[tuple[str, int], int] = {}
 
     def aspired(self) -> AspiredSet:
         """What every replica should hold, as far as this registry knows."""
@@ -97,9 +100,9 @@ class Controller:
 
     def announce(self) -> None:
         """Tells the watchers what is aspired."""
-        for lane in self._lanes.values():
-            self._metrics.lane(lane)
         self._changed(self.aspired())
+        for lane in self._lanes.values():
+            self._metrics.lane(lane, self._policies.of(lane.model), self._published(lane))
 
     def admit(self, offer: Offer) -> VersionRecord:
         """Makes a version the head by compare-and-swap; one that is known already gets the record that stands.
@@ -220,6 +223,21 @@ class Controller:
         rules = self._policies.of(lane.model).trial
         return trial_rules.tend_trial(lane, health, evidence, self._clock.now_us(), rules)
 
+    def _published(self, lane: Lane) -> dict[str, int]:
+        """When the versions in the live lane's places were published; each is looked up once.
+
+        Only for the metrics, so a database that does not answer now is asked again at the next change.
+        """
+        members = {place: member for place, member in places_of(lane).items() if member != NOBODY}
+        before = self._published_us
+        known = {(lane.model, one.version) for one in members.values()}
+        self._published_us = {key: time for key, time in before.items() if key[0] != lane.model or key in known}
+        with suppress(MartletError):
+            for model, version in known - before.keys():
+                self._published_us[model, version] = self._catalog.get(model, version).published_time_us
+        found = {place: self._published_us.get((lane.model, member.version), 0) for place, member in members.items()}
+        return {place: time for place, time in found.items() if time}
+
     def _is_structural(self, offer: Offer, lane: Lane) -> bool:
         policy = self._policies.of(lane.model)
         judged = policy.evidence is not None and lane.pin != NOBODY
@@ -287,7 +305,7 @@ class Controller:
 
     def _carry_out(self, decision: Decision, before: Lane) -> None:
         logger.info("%s: %s, %s", decision.lane.model, decision.kind.value, decision.detail)
-        self._metrics.decided(decision)
+        self._metrics.decided(decision, before)
         if decision.lane == before:
             return
         self._lanes[decision.lane.model] = decision.lane

@@ -58,10 +58,16 @@ class ComposedJudge:
         journal = FileEventLog(config.checkpoint_dir)
         self._readers = [log.reader() for log in (events, events, journal)]
         self._metrics = EvidenceMetrics(collectors, model.name)
+        self._running: EvidenceLoop | None = None
 
     def thread(self, failed: Callable[[], None]) -> EvidenceThread:
         """Its thread. `failed`: called when it ends with an error."""
-        return EvidenceThread(self._loop(), self._config.trainer.evidence_interval_ms / 1000, self._ending, failed)
+        loop = self._running = self._loop()
+        return EvidenceThread(loop, self._config.trainer.evidence_interval_ms / 1000, self._ending, failed)
+
+    def journal_position(self) -> int:
+        """How far its journal has taken effect. From any thread."""
+        return 0 if self._running is None else self._running.position
 
     def close(self) -> None:
         """Gives the lock back."""

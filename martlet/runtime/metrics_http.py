@@ -1,8 +1,8 @@
 """Metrics and readiness over HTTP, from a thread of its own, so that a busy event loop can still be watched.
 
-`/metrics` is Prometheus' text; `/ready` is 200 when the process can serve and 503 when it cannot; `/live` is 503 when
-the process is stuck and should be started again. Over TLS where the process has a certificate. `/ready` and `/live` are
-open, for a probe has no certificate; `/metrics` asks who calls.
+`/metrics` is Prometheus' text, or OpenMetrics to who accepts it; `/ready` is 200 when the process can serve and 503
+when it cannot; `/live` is 503 when the process is stuck and should be started again. Over TLS where the process has a
+certificate. `/ready` and `/live` are open, for a probe has no certificate; `/metrics` asks who calls.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from martlet.runtime.exposition import page_of
 from martlet.runtime.server_tls import ServerTls
 
 POLL_SECONDS: Final = 0.05  # how long `close` may wait; the library's own server takes half a second
@@ -30,6 +30,10 @@ def everybody(_authorization: str, _certificate_names: Sequence[str]) -> bool:
     return True
 
 
+def unheard() -> None:
+    """Nobody counts who is not let in."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricsDoor:
     """Who is let in.
@@ -37,10 +41,12 @@ class MetricsDoor:
     Attributes:
         tls: the certificates to show; None: plain HTTP.
         admits: whether the holder of this authorization header and these verified names may read the metrics.
+        denied: told of each who may not.
     """
 
     tls: ServerTls | None = None
     admits: Callable[[str, Sequence[str]], bool] = everybody
+    denied: Callable[[], None] = unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path in ("/", "/metrics"):
             if not self._admitted():
+                self.server.door.denied()
                 self._answer(HTTPStatus.UNAUTHORIZED, "text/plain", b"a token or a certificate is needed\n")
                 return
-            self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.server.collector))
+            page = page_of(self.server.collector, self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, page.kind, page.body)
         elif path == "/ready":
             self._probed(self.server.probes.ready(), b"ready\n")
         elif path == "/live":

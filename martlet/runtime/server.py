@@ -16,13 +16,17 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from martlet.errors import Unauthenticated
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.denial_metrics import METRICS, DenialMetrics
 from martlet.runtime.door import Door
 from martlet.runtime.edge import Edge
 from martlet.runtime.grpc_tls import server_credentials
 from martlet.runtime.heartbeat import Heartbeat
-from martlet.runtime.metrics import RpcMetrics
+from martlet.runtime.loop_lag import LoopLag
+from martlet.runtime.metrics import RpcMetrics, watch_door
 from martlet.runtime.metrics_http import MetricsDoor, MetricsServer
+from martlet.runtime.read_gauge import read_number
 from martlet.runtime.server_tls import ServerTls
 from martlet.runtime.tracing import Tracer
 
@@ -94,7 +98,9 @@ class Server:
         if listen.connection_age:
             options.append(("grpc.max_connection_age_ms", int(listen.connection_age * 1000)))
         self._server = grpc.aio.server(options=options)
-        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls, listen.max_streams), tracer)
+        door = Door(listen.max_calls, listen.max_streams)
+        self._denials = DenialMetrics(registry, name)
+        self._edge = Edge(RpcMetrics(registry, name), self._denials, authorizer, door, tracer)
         self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
@@ -104,8 +110,14 @@ class Server:
         self._heart = Heartbeat()
         self._beating: asyncio.Task[None] | None = None
         self._metrics: MetricsServer | None = None
+        self._lag = LoopLag()
+        self._measuring: asyncio.Task[None] | None = None
         self.grpc_port = 0
         self.metrics_port = 0
+        watch_door(door, registry, name)
+        told = "How long the event loop was held up, at most, in the last seconds"
+        read_number(f"martlet_{name}_event_loop_lag_seconds", told, lambda: self._lag.worst, registry)
+        read_number(f"martlet_{name}_ready", "Whether the process can serve", lambda: float(self._serving), registry)
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Adds a servicer: its full service name, and how it is registered."""
@@ -135,14 +147,18 @@ class Server:
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         self._beating = asyncio.create_task(self._heart.run())
         await self._server.start()
+        self._measuring = asyncio.create_task(self._lag.run())
         logger.info("%s listens on %s, metrics on %s", self._name, self.grpc_port, self.metrics_port)
 
     def _serve_metrics(self) -> MetricsServer:
         apart = self._listen.metrics_host
-        door = MetricsDoor() if apart else MetricsDoor(self._tls, self._authorizer.admits_reader)
+        door = MetricsDoor() if apart else MetricsDoor(self._tls, self._authorizer.admits_reader, self._turned_away)
         host = apart or self._listen.host
         port, alive = self._listen.metrics_port, self._heart.alive
         return MetricsServer(host, port, self._registry, lambda: self._serving, door, alive)
+
+    def _turned_away(self) -> None:
+        self._denials.denied(METRICS, Unauthenticated("a reader of the metrics"))
 
     def _bind(self) -> int:
         place = f"{self._listen.host}:{self._listen.grpc_port}"
@@ -165,8 +181,9 @@ class Server:
         """NOT_SERVING at once, then requests in flight get `grace` seconds."""
         await self.set_serving(serving=False)
         await self._server.stop(grace)
-        if self._beating is not None:
-            self._beating.cancel()
+        for task in (self._beating, self._measuring):
+            if task is not None:
+                task.cancel()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
             self._metrics = None

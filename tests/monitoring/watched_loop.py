@@ -60,8 +60,8 @@ class Webhook:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Is read from `received`."""
+            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+                """It is read from `received`."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._http.server_port
