@@ -46,12 +46,16 @@ OPTIONS: Final = [
 BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
 
 # Of a try with a time of its own: the host hung, or would not have been done in that time. Another one may be.
+# A server that is told to end says CANCELLED of calls that have reached it and were not begun. (A call that is cancelled
+# here raises asyncio's own error.)
+_ELSEWHERE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _SAYS_LITTLE: Final = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
@@ -136,5 +140,5 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
 
 def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
     code, limited = error.code(), policy.try_timeout < math.inf
-    elsewhere = code is grpc.StatusCode.UNAVAILABLE or (limited and code in _SAYS_LITTLE)
+    elsewhere = code in _ELSEWHERE or (limited and code in _SAYS_LITTLE)
     return elsewhere and attempt < policy.tries and time.monotonic() < latest

@@ -14,7 +14,7 @@ from martlet.client.channel import CallPolicy
 from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
-from martlet.errors import MartletError
+from martlet.errors import Unavailable
 from martlet.replay.datasets import Dataset, interleaved, synthetic
 from martlet.replay.traffic import MODEL, Traffic
 from tests.containers.images import REPOSITORY, Images
@@ -27,7 +27,7 @@ CONCURRENCY = 8
 WARM_REQUESTS = 32
 MOST_REQUESTS = 800
 CANDIDATES = 2000
-LOST = re.compile("socket closed|reset|cancelled", re.IGNORECASE)  # and not: refused before it was begun
+LOST = re.compile("socket closed|reset", re.IGNORECASE)  # and not: refused before it was begun
 SETTINGS = {
     "MARTLET_TLS_INSECURE": "true",
     "MARTLET_SERVING_REGISTRY": "registry:8510",
@@ -133,7 +133,7 @@ class Load:
             sent = time.monotonic()
             try:
                 answer = await self._client.rank(MODEL, self._user, self._candidates, {})
-            except MartletError as error:
+            except Unavailable as error:
                 self.refused.append(str(error))
                 return
             assert len(answer.items) == len(self._candidates)

@@ -32,6 +32,9 @@ class Failed(grpc.RpcError):
         return self._trailing
 
 
+ELSEWHERE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
 def fails(times: int, code: grpc.StatusCode, seen: list[float]) -> Callable[[float], str]:
     """A call that fails so often, then answers; it notes the timeouts it was given."""
 
@@ -58,8 +61,15 @@ def test_tries_are_bounded() -> None:
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.UNAVAILABLE])
-def test_only_unavailable_is_tried_again(code: grpc.StatusCode) -> None:
+def test_a_call_that_a_server_dropped_at_its_end_is_tried_again() -> None:
+    seen: list[float] = []
+    assert blocking_call(fails(1, grpc.StatusCode.CANCELLED, seen), QUICK) == "answer"
+    with pytest.raises(Unavailable):
+        blocking_call(fails(9, grpc.StatusCode.CANCELLED, []), QUICK)
+
+
+@pytest.mark.parametrize("code", sorted(set(grpc.StatusCode) - ELSEWHERE, key=str))
+def test_nothing_else_is_tried_again(code: grpc.StatusCode) -> None:
     seen: list[float] = []
     with pytest.raises(MartletError):
         blocking_call(fails(1, code, seen), QUICK)
