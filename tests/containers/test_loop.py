@@ -14,7 +14,7 @@ from martlet.client.channel import CallPolicy
 from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
-from martlet.errors import Unavailable
+from martlet.errors import MartletError
 from martlet.replay.datasets import Dataset, interleaved, synthetic
 from martlet.replay.traffic import MODEL, Traffic
 from tests.containers.images import REPOSITORY, Images
@@ -133,7 +133,7 @@ class Load:
             sent = time.monotonic()
             try:
                 answer = await self._client.rank(MODEL, self._user, self._candidates, {})
-            except Unavailable as error:
+            except MartletError as error:
                 self.refused.append(str(error))
                 return
             assert len(answer.items) == len(self._candidates)
