@@ -55,11 +55,16 @@ bench-serving: $(STAMP) ## Measure serving beside floors and peers (QUICK=1: a s
 images: ## Build the container images with podman or docker (TAG=dev, BASE=IMAGE, EXTRAS=kafka, WHEELHOUSE=FOLDER)
 	deploy/docker/build.sh $(IMAGES)
 
-lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
+.PHONY: sbom
+sbom: $(STAMP) ## List what the built images hold, as CycloneDX, in out/sbom
+	deploy/docker/sbom.sh $(BIN)/syft out/sbom $(IMAGES)
+
+lint: $(STAMP) ## Style, types, import contracts, image recipe, protos, committed stubs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint deploy/docker/Dockerfile
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against protos/released.binpb
 	@$(MAKE) --no-print-directory --silent check-stubs
