@@ -17,7 +17,7 @@ CONFORMANCE_PROTO := tests/conformance/oip/open_inference_grpc.proto
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-judge bench-learning bench-operations bench-serving bench-training lint format protos clean
+.PHONY: help demo test bench-judge bench-learning bench-operations bench-serving bench-training lint format monitoring protos clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,7 +67,18 @@ lint: $(STAMP) ## Style, types, import contracts, image recipe, protos, committe
 	$(BIN)/hadolint deploy/docker/Dockerfile
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against protos/released.binpb
-	@$(MAKE) --no-print-directory --silent check-stubs
+	promtool check config deploy/prometheus/prometheus.yml
+	amtool check-config deploy/prometheus/alertmanager.yml
+	@$(MAKE) --no-print-directory --silent check-stubs check-monitoring
+
+.PHONY: check-monitoring
+check-monitoring: $(STAMP)
+	@rm -rf out/monitoring && mkdir -p out/monitoring/dashboards
+	@$(BIN)/python -m deploy.prometheus.prometheus_rule > out/monitoring/prometheusrule.yaml
+	@$(BIN)/python -m deploy.grafana out/monitoring/dashboards
+	@diff -u deploy/prometheus/kubernetes/prometheusrule.yaml out/monitoring/prometheusrule.yaml \
+		&& diff -ru deploy/grafana/dashboards out/monitoring/dashboards \
+		|| { echo "deploy/ is not what its sources say: run make monitoring"; exit 1; }
 
 .PHONY: check-stubs
 check-stubs: $(STAMP)
@@ -89,8 +100,17 @@ $(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/pro
 $(BIN)/python -m grpc_tools.protoc -I . --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(CONFORMANCE_PROTO)
 endef
 
+monitoring: $(STAMP) ## Regenerate the committed dashboards and the rules for Kubernetes
+	$(BIN)/python -m deploy.prometheus.prometheus_rule > deploy/prometheus/kubernetes/prometheusrule.yaml
+	$(BIN)/python -m deploy.grafana deploy/grafana/dashboards
+
 protos: $(STAMP) ## Regenerate the committed stubs
 	$(call generate,.)
+
+.PHONY: release
+release: $(STAMP) ## Leave a release's golden artifacts and wire contract behind (docs/upgrades.md)
+	$(BIN)/python -m tests.upgrade.make_release
+	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
 
 clean: ## Remove what was built (the downloaded data set stays in .cache)
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
