@@ -10,15 +10,17 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from martlet.decoding import UNREADABLE
-from martlet.errors import Corrupt, NotReady
+from martlet.errors import Conflict, Corrupt, NotReady
 from martlet.eventlog.erasure import is_erased
-from martlet.eventlog.port import EventReader, EventWriter
+from martlet.eventlog.port import EventReader, EventWriter, Record
+from martlet.eventlog.segment import RECORD_HEADER
 from martlet.manifest import VersionKind
 from trainer_svc.event_source import Cut
 from trainer_svc.table.columns import RowType
 
 JOURNAL_FORMAT: Final = 1
 PARTITION: Final = "journal"
+JOURNAL_SEGMENT: Final = 4 << 20  # it goes by whole segments
 _READ_BYTES: Final = 1 << 20
 
 
@@ -212,6 +214,14 @@ Entry = (
 _ENTRIES: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
+class PartitionReader(EventReader, Protocol):
+    """Reads partitions of a log that may have been trimmed (see `martlet.eventlog.trimming`)."""
+
+    def begin(self, partition: str) -> int:
+        """The position from which all records are kept, beside the first; 0: all are."""
+        ...
+
+
 class Journal(Protocol):
     """What the loop asks of a journal."""
 
@@ -220,14 +230,18 @@ class Journal(Protocol):
         ...
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
-        """The entries from a position on, each with the position behind it."""
+        """The entries from a position on, each with the position behind it: behind the first, where they go on."""
+        ...
+
+    def begin(self) -> int:
+        """The position from which entries are kept, beside the first one; 0: all are."""
         ...
 
 
 class LogJournal:
     """The journal in a partition of a log, whose lock keeps a second trainer out. Not thread-safe; blocking."""
 
-    def __init__(self, writer: EventWriter, reader: EventReader, partition: str = PARTITION) -> None:
+    def __init__(self, writer: EventWriter, reader: PartitionReader, partition: str = PARTITION) -> None:
         self._writer = writer
         self._reader = reader
         self._partition = partition
@@ -247,29 +261,46 @@ class LogJournal:
         """See `read_journal`."""
         yield from read_journal(self._reader, start, self._partition)
 
+    def begin(self) -> int:
+        """See `Journal`."""
+        return self._reader.begin(self._partition)
+
 
 class ReadOnlyJournal:
     """A journal that somebody else may be writing. Not thread-safe; blocking."""
 
-    def __init__(self, reader: EventReader) -> None:
+    def __init__(self, reader: PartitionReader) -> None:
         self._reader = reader
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
         """See `read_journal`."""
         yield from read_journal(self._reader, start)
 
+    def begin(self) -> int:
+        """See `Journal`."""
+        return self._reader.begin(PARTITION)
 
-def read_journal(reader: EventReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:
-    """The entries from a position on, each with the position behind it.
+
+def read_journal(reader: PartitionReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:
+    """The entries from a position on, each with the position behind it: behind the first, where the others begin.
 
     Raises:
         Corrupt: damaged, or of another format.
+        Conflict: it was trimmed meanwhile, so that entries would be missed.
     """
+    begin = reader.begin(partition)
+    start = max(start, begin) if start else 0
     while records := reader.read(partition, start, _READ_BYTES):
+        if _start_of(records[0]) != start:
+            raise Conflict("the journal was trimmed while it was read: try again")
         for record in records:
+            start = max(record.end, begin)
             if not is_erased(record.payload):
-                yield decode_entry(record.payload), record.end
-        start = records[-1].end
+                yield decode_entry(record.payload), start
+
+
+def _start_of(record: Record) -> int:
+    return record.end - len(record.payload) - RECORD_HEADER.size
 
 
 def encode_entry(entry: Entry) -> bytes:

@@ -15,11 +15,13 @@ from martlet.clock import Clock
 from martlet.eventlog.file_log import FileEventWriter
 from martlet.eventlog.files import FileEventLog
 from martlet.eventlog.port import EventLog
+from martlet.eventlog.trimming import FileEventTrimmer
 from martlet.runtime.config import Config
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
-from trainer_svc.journal import LogJournal
+from trainer_svc.journal import JOURNAL_SEGMENT, LogJournal
+from trainer_svc.journal_trimming import NoTrimmer
 from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
@@ -54,7 +56,9 @@ class ComposedJudge:
         self._clock = clock
         self._registry = registry
         self._model = model
-        self._writer = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
+        self._writer = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION, segment_bytes=JOURNAL_SEGMENT)
+        self._trimmer = FileEventTrimmer(config.checkpoint_dir, JUDGE_PARTITION)
+        self._trimmer.finish()
         journal = FileEventLog(config.checkpoint_dir)
         self._readers = [log.reader() for log in (events, events, journal)]
         self._metrics = EvidenceMetrics(collectors, model.name)
@@ -90,6 +94,7 @@ class ComposedJudge:
             pace=EvidencePace(JUDGE_RECORDS, settings.checkpoint_interval_seconds, STEP_EXAMPLES),
             clock=self._clock,
             observer=self._metrics,
+            trimmer=self._trimmer if settings.journal_hours else NoTrimmer(),
             pause=self._ending.wait,
         )
 

@@ -1,6 +1,6 @@
 """A trainer's surroundings that outlive it: what is on disk, the registry, and the point at which the process dies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
+from trainer_svc.journal_trimming import NoTrimmer, Trimmer, Trimming
 from trainer_svc.loop_settings import Pace
 from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher, RegistryPort
@@ -71,6 +72,9 @@ class MortalJournal:
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
         return self._inner.read(start)
+
+    def begin(self) -> int:
+        return self._inner.begin()
 
 
 class MortalStore:
@@ -122,8 +126,11 @@ class MortalCheckpoints:
     def before(self, position: int) -> Checkpoint | None:
         return self._inner.before(position)
 
-    def hold(self, position: int) -> None:
-        self._inner.hold(position)
+    def hold(self, position: int, also: Collection[int] = ()) -> None:
+        self._inner.hold(position, also)
+
+    def positions(self) -> list[int]:
+        return self._inner.positions()
 
 
 class MortalWriter:
@@ -186,11 +193,14 @@ class World:
         self.began = BEGAN
         self.registry_seen: RegistryPort = self.registry
         self.publisher_gives_up = True
+        self.trimmer: Callable[[Path], Trimmer] = lambda root: NoTrimmer()
+        self.segment_bytes = 64 << 20
+        self.kept_us = 0
 
     def life(self, live: Callable[[TrainingLoop], None]) -> bool:
         """Starts a process and lets it live; False: it died."""
         self.lives += 1
-        journal = FileEventWriter(self.root, PARTITION)
+        journal = FileEventWriter(self.root, PARTITION, segment_bytes=self.segment_bytes)
         letters = FileEventWriter(self.root / "dead-letters", "trainer")
         try:
             loop = self._loop(journal, letters)
@@ -267,6 +277,7 @@ class World:
             clock=self.clock,
             observer=self.heard,
             erasing=self._erasing(),
+            trimming=Trimming(self.trimmer(self.root), self.kept_us),
         )
 
     def _erasing(self) -> Erasing:
