@@ -7,6 +7,7 @@ its take-off. On the way there may stand entries that went back themselves, and 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from martlet.errors import Corrupt
 from trainer_svc.journal_index import Return
 
 
@@ -49,6 +50,23 @@ def kept(
         return Kept(needed, 0)
     floor = min(*needed, *limits, max(needed))
     return Kept(needed, max((position for position in take_offs if position <= floor), default=0))
+
+
+def audit_start(begin: int, checkpoints: Sequence[int], returns: Sequence[Return]) -> int:
+    """The oldest checkpoint of a trimmed journal behind which nothing goes back to what lies before it.
+
+    Raises:
+        Corrupt: there is none.
+    """
+    found = (
+        one
+        for one in sorted(checkpoints)
+        if one >= begin and all(back.target >= one for back in returns if back.position >= one)
+    )
+    start = next(found, None)
+    if start is None:
+        raise Corrupt(f"the journal begins at {begin}, and no checkpoint is whole from which on it could be executed")
+    return start
 
 
 def _needed(open_targets: list[int], returns: Sequence[Return], checkpoints: Sequence[int]) -> frozenset[int]:

@@ -14,6 +14,7 @@ from martlet.eventlog.file_log import FileEventReader
 from martlet.eventlog.trimming import FileEventTrimmer
 from tests.property import test_rewinds as rewinds
 from tests.property.test_rewinds import End, learned_state
+from tests.unit.trainer.judge_world import PARTITION as JUDGED
 from tests.unit.trainer.judge_world import JudgeWorld
 from tests.unit.trainer.streams import Label, messy_events, write_log
 from tests.unit.trainer.world import Fate, World, until_quiet
@@ -29,8 +30,8 @@ def _no_disk_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class MortalTrimmer:
-    def __init__(self, root: Path, fate: Fate) -> None:
-        self._inner, self._fate = FileEventTrimmer(root, PARTITION), fate
+    def __init__(self, root: Path, fate: Fate, partition: str = PARTITION) -> None:
+        self._inner, self._fate = FileEventTrimmer(root, partition), fate
         self._inner.finish()
 
     def trim(self, position: int) -> None:
@@ -66,7 +67,12 @@ def test_alarms_come_out_the_same(label: str, seed: int, tmp_path: Path, trimmed
     assert begin_of(tmp_path / "short") > 0
     assert short.world.published() == whole.world.published()
     assert learned_state(short.loop) == learned_state(whole.loop)
-    assert short.loop.state.intake.account == whole.loop.state.intake.account
+    assert short.loop.state.intake.account.state() == whole.loop.state.intake.account.state()
+    report = short.world.audit()
+    assert report.digests_equal
+    assert report.versions_checked > 0
+    assert report.since_step > 0
+    assert report.state_digest == short.loop.state_digest()
     first, second, *_ = short.entries()
     assert isinstance(first, Began)
     assert isinstance(second, Published)
@@ -125,7 +131,7 @@ def test_the_judges_journal_is_trimmed_and_its_evidence_the_same(tmp_path: Path)
         world = JudgeWorld(root, Label())
         if short:
             world.segment_bytes = SEGMENT
-            world.trimmer = MortalTrimmer(root / "judge", world.fate)
+            world.trimmer = MortalTrimmer(root / "judge", world.fate, JUDGED)
         for part in range(6):
             write_log(root / "events", messy_events(part, 60))
             world.fate.deaths = {world.fate.moment + 9 + part} if short else set()
@@ -135,6 +141,6 @@ def test_the_judges_journal_is_trimmed_and_its_evidence_the_same(tmp_path: Path)
 
     whole, short = lived(tmp_path / "whole", short=False), lived(tmp_path / "short", short=True)
     assert short.registry.rows == whole.registry.rows
-    assert 3 * size_of(tmp_path / "short" / "judge") < size_of(tmp_path / "whole" / "judge")
-    steps = [entry for entry, _ in read_journal(FileEventReader(tmp_path / "short" / "judge"), 0)]
+    assert 3 * size_of(tmp_path / "short" / "judge", JUDGED) < size_of(tmp_path / "whole" / "judge", JUDGED)
+    steps = [entry for entry, _ in read_journal(FileEventReader(tmp_path / "short" / "judge"), 0, JUDGED)]
     assert all(isinstance(entry, Stepped) for entry in steps)

@@ -71,15 +71,18 @@ class FolderCheckpoints:
 
     Args:
         held: a position as for `hold`; None: nothing but the last ones is kept.
+        reads_only: another process may be writing here.
     """
 
-    def __init__(self, folder: Path, keep: int, held: int | None = None) -> None:
+    def __init__(self, folder: Path, keep: int, held: int | None = None, *, reads_only: bool = False) -> None:
         self._folder = folder
         self._held = held
         self._also: frozenset[int] = frozenset()
         self._keep = max(1, keep)
         self._tip: Part | None = None
         self._files = threading.Lock()  # nothing goes while a chain is read
+        if reads_only:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.part"):
             leftover.unlink()

@@ -15,6 +15,7 @@ from martlet.versions import LineageState, VersionRecord
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, Heard, LinearLearner, MemoryStore
 from tests.unit.trainer.streams import MODEL, SECOND, START, Label
+from trainer_svc import audit_app
 from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import Checkpoint, StateChange
@@ -231,14 +232,16 @@ class World:
         def fresh(began: Began) -> TrainingState:
             return self._state(began, source, NoLetters())
 
+        read_only, stored = ReadOnlyJournal(journal), FolderCheckpoints(self.root / "checkpoints", 1, reads_only=True)
+        start = audit_app.start_of(read_only, stored)
         auditor = Auditor(
             fresh,
             builder,
             sampled or {},
             rewind_targets(entry for entry, _ in read_journal(journal, 0)),
-            Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
+            Restorer(read_only, NoCheckpoints() if start is None else stored, fresh, builder.build).suspect,
         )
-        report = auditor.run(entry for entry, _ in read_journal(journal, 0))
+        report = auditor.run(audit_app.entries_from(read_only, start), start)
         for one in (reader, lookup, journal):
             one.close()
         return report
