@@ -12,8 +12,7 @@ from prometheus_client import CollectorRegistry
 import martlet.learn as ml
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock
-from martlet.eventlog.file_log import FileEventWriter
-from martlet.eventlog.files import FileEventLog
+from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.eventlog.port import EventLog
 from martlet.eventlog.trimming import FileEventTrimmer
 from martlet.runtime.config import Config
@@ -59,8 +58,8 @@ class ComposedJudge:
         self._writer = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION, segment_bytes=JOURNAL_SEGMENT)
         self._trimmer = FileEventTrimmer(config.checkpoint_dir, JUDGE_PARTITION)
         self._trimmer.finish()
-        journal = FileEventLog(config.checkpoint_dir)
-        self._readers = [log.reader() for log in (events, events, journal)]
+        self._readers = [events.reader() for _ in range(2)]
+        self._journal_reader = FileEventReader(config.checkpoint_dir)
         self._metrics = EvidenceMetrics(collectors, model.name)
 
     def thread(self, failed: Callable[[], None]) -> EvidenceThread:
@@ -70,7 +69,7 @@ class ComposedJudge:
     def close(self) -> None:
         """Gives the lock back."""
         self._writer.close()
-        for reader in self._readers:
+        for reader in (*self._readers, self._journal_reader):
             reader.close()
 
     def _loop(self) -> EvidenceLoop:
@@ -81,12 +80,12 @@ class ComposedJudge:
                 "high, or set registry.quality: health, else the lane stays in shadow",
                 model.name,
             )
-        tail, lookup, journal = self._readers
+        tail, lookup = self._readers
         weigh = weigher(model.spec.layout, model.label.main)
         source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait)
         rules = IntakeRules(model.name, model.spec, model.label.main, settings.dedup_window_seconds * 1_000_000)
         return EvidenceLoop(
-            journal=LogJournal(self._writer, journal, JUDGE_PARTITION),
+            journal=LogJournal(self._writer, self._journal_reader, JUDGE_PARTITION),
             checkpoints=FolderCheckpoints(config.checkpoint_dir / "judge-checkpoints", settings.checkpoints_kept),
             state=EvidenceState(producer_name(config.checkpoint_dir, model.name), rules, source),
             source=source,

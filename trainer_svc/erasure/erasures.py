@@ -21,7 +21,8 @@ from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
 from trainer_svc.erasure.eraser import Eraser, Removed
 from trainer_svc.journal import Erased, Forgot
-from trainer_svc.restorer import JournalReader, Restorer
+from trainer_svc.journal_index import JournalReader
+from trainer_svc.restorer import Restorer
 
 logger = logging.getLogger(__name__)
 
