@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,8 @@ from martlet.manifest_signatures import TrustedKeys
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store
+from martlet.runtime.process_metrics import watch_process
+from martlet.runtime.read_gauge import ReadGauge, read_number
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.tracing import tracer_of
@@ -30,7 +31,9 @@ from registry_svc.catalog_lease import SqlLease
 from registry_svc.catalog_measurements import SqlMeasurementLog
 from registry_svc.catalog_sql import SqlCatalog
 from registry_svc.controller import Controller
+from registry_svc.counted_threads import CountedThreads
 from registry_svc.judge_desk import JudgeDesk
+from registry_svc.lease import Lease
 from registry_svc.metrics import RegistryMetrics
 from registry_svc.operator_desk import OperatorDesk
 from registry_svc.policy_file import load_policies
@@ -61,10 +64,12 @@ class RegistryApp:
         self._clock, self._config, self._swept = clock, config, float("-inf")
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._engine = open_database(config.catalog_url)
-        self._threads = Threads(ThreadPoolExecutor(1, "catalog"), ThreadPoolExecutor(ADMISSION_THREADS, "admission"))
-        self._metrics = RegistryMetrics(collectors)
+        pools = {"catalog": CountedThreads(1, "catalog"), "admission": CountedThreads(ADMISSION_THREADS, "admission")}
+        self._threads = Threads(pools["catalog"], pools["admission"])
+        self._metrics = RegistryMetrics(collectors, clock)
         self._watchers = Watchers(asyncio.get_running_loop(), AspiredSet((), settings.lease_ms))
         self._lease = SqlLease(self._engine, settings.name, clock)
+        _watch_state(pools, self._lease, collectors)
         artifacts, catalog = artifact_store(config, cached=True), SqlCatalog(self._engine, self._lease.check)
         policies = load_policies(settings)
         desk = JudgeDesk(SqlJudgeLog(self._engine, self._lease.check), policies)
@@ -103,6 +108,7 @@ class RegistryApp:
         listen = Listen(settings.host, settings.grpc_port, settings.metrics_port)
         tls = server_tls(config.tls, settings.host)
         authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
+        watch_process(collectors, "registry", config.data_dir, tls)
         self.server = Server("registry", listen, collectors, authorizer, tls, self._tracer)
         self.server.add("martlet.v1.RegistryService", lambda to: add_RegistryServiceServicer_to_server(servicer, to))
         self.server.add(
@@ -154,6 +160,19 @@ class RegistryApp:
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
         self._engine.dispose()
+
+
+def _watch_state(pools: Mapping[str, CountedThreads], lease: Lease, collectors: CollectorRegistry) -> None:
+    """Registers what is read when somebody scrapes."""
+    ReadGauge(
+        "martlet_registry_waiting_calls",
+        "Calls that wait for a pool of threads, or are in it",
+        ("pool",),
+        lambda: {(name,): float(pool.under_way) for name, pool in pools.items()},
+        collectors,
+    )
+    told = "Whether this registry is the one that decides"
+    read_number("martlet_registry_lease_held", told, lambda: float(lease.held), collectors)
 
 
 @asynccontextmanager

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from martlet.clock import Clock
-from martlet.errors import Conflict, NotFound, Unavailable
+from martlet.errors import Conflict, MartletError, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.versions import AspiredSet, CatalogState, ServableStatus, VersionRecord, VersionState
 from registry_svc import lane_rules, rollout, trial_rules
@@ -15,6 +16,7 @@ from registry_svc.catalog import Catalog, Moved, Standing, suspects_of
 from registry_svc.journal import Decision
 from registry_svc.judge_desk import JudgeDesk
 from registry_svc.lane import NOBODY, Lane, Member
+from registry_svc.lane_metrics import places_of
 from registry_svc.lease import Lease
 from registry_svc.lineage import STANDING
 from registry_svc.metrics import RegistryMetrics
@@ -76,6 +78,7 @@ class Controller:
         self._metrics = metrics
         self._changed = changed
         self._lanes = {lane.model: lane for lane in catalog.lanes()}
+        self._published_us: dict[tuple[str, int], int] = {}
 
     def aspired(self) -> AspiredSet:
         """What every replica should hold, as far as this registry knows."""
@@ -86,11 +89,20 @@ class Controller:
         """Whether a model's head answers anybody."""
         return self._policies.of(model).weight_of(self._catalog.standing(model).lane) > 0
 
+    def check_leads(self) -> None:
+        """Whether this registry decided when it last looked: before work that only the one that decides can use.
+
+        Raises:
+            Unavailable: another registry leads.
+        """
+        if not self._lease.held:
+            raise Unavailable("another registry leads")
+
     def announce(self) -> None:
         """Tells the watchers what is aspired."""
-        for lane in self._lanes.values():
-            self._metrics.lane(lane)
         self._changed(self.aspired())
+        for lane in self._lanes.values():
+            self._metrics.lane(lane, self._policies.of(lane.model), self._published(lane))
 
     def admit(self, offer: Offer) -> VersionRecord:
         """Makes a version the head by compare-and-swap; one that is known already gets the record that stands.
@@ -118,7 +130,12 @@ class Controller:
         return self._enter(offer, decide)
 
     def hear(self, replica: str, statuses: Sequence[ServableStatus]) -> None:
-        """Takes a replica's report; versions that failed there leave their lanes."""
+        """Takes a replica's report; versions that failed there leave their lanes.
+
+        Raises:
+            Unavailable: another registry leads, and must hear it.
+        """
+        self.check_leads()
         self._health.report(replica, statuses)
         for status in statuses:
             if status.state is VersionState.FAILED:
@@ -206,6 +223,21 @@ class Controller:
         rules = self._policies.of(lane.model).trial
         return trial_rules.tend_trial(lane, health, evidence, self._clock.now_us(), rules)
 
+    def _published(self, lane: Lane) -> dict[str, int]:
+        """When the versions in the live lane's places were published; each is looked up once.
+
+        Only for the metrics, so a database that does not answer now is asked again at the next change.
+        """
+        members = {place: member for place, member in places_of(lane).items() if member != NOBODY}
+        before = self._published_us
+        known = {(lane.model, one.version) for one in members.values()}
+        self._published_us = {key: time for key, time in before.items() if key[0] != lane.model or key in known}
+        with suppress(MartletError):
+            for model, version in known - before.keys():
+                self._published_us[model, version] = self._catalog.get(model, version).published_time_us
+        found = {place: self._published_us.get((lane.model, member.version), 0) for place, member in members.items()}
+        return {place: time for place, time in found.items() if time}
+
     def _is_structural(self, offer: Offer, lane: Lane) -> bool:
         policy = self._policies.of(lane.model)
         judged = policy.evidence is not None and lane.pin != NOBODY
@@ -273,7 +305,7 @@ class Controller:
 
     def _carry_out(self, decision: Decision, before: Lane) -> None:
         logger.info("%s: %s, %s", decision.lane.model, decision.kind.value, decision.detail)
-        self._metrics.decided(decision)
+        self._metrics.decided(decision, before)
         if decision.lane == before:
             return
         self._lanes[decision.lane.model] = decision.lane

@@ -53,6 +53,11 @@ class ModelJudge:
         """How many batches were judged."""
         return self._record.batches
 
+    @property
+    def watermark_us(self) -> int:
+        """Event time that the newest batch had come to."""
+        return self._record.watermark_us
+
     def knows(self, batch: EvidenceBatch) -> bool:
         """Whether this batch, or a later one of its producer, was judged."""
         return batch.sequence <= self._record.sequences.get(batch.producer, -1)

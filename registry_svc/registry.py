@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from martlet.artifacts import ArtifactStore
 from martlet.clock import Clock
-from martlet.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from martlet.errors import Corrupt, InvalidInput, MartletError, NotFound, Unavailable
 from martlet.evidence import EvidenceBatch
 from martlet.manifest import Manifest, decode_manifest, manifest_digest
 from martlet.measurement import MeasurementBatch
@@ -101,13 +101,25 @@ class Registry:
             Corrupt, InvalidInput: what came is no manifest that could be recorded.
             Untrusted: no trusted publisher signed it. It is not recorded: signed, the same version may come again.
             Conflict: the lineage's head or epoch is another.
+            Unavailable: another registry leads.
         """
+        try:
+            record, known = await self._publish(encoded, caller)
+        except MartletError as error:
+            self._metrics.not_taken(error)
+            raise
+        self._metrics.offered(record, known=known)
+        return record
+
+    async def _publish(self, encoded: bytes, caller: str) -> tuple[VersionRecord, bool]:
+        """The version's record, and whether it was there before."""
         arrived = self._clock.monotonic()
         manifest, digest = decode_manifest(encoded), manifest_digest(encoded)
         check_address(manifest)
         known, parent = await self._in_catalog(lambda: self._look_up(manifest, digest))
         if known is not None:
-            return known
+            return known, True
+        await self._in_catalog(self._controller.check_leads)
         await self._in_admission(lambda: self._check_signature(digest))
         answers = await self._in_catalog(lambda: self._controller.answers(manifest.model))
         # Where the version answers nobody its moves hurt nobody: the judge looks at it. A newborn model moves far,
@@ -117,10 +129,10 @@ class Registry:
         offer = Offer(self._record(manifest, digest), encoded, in_lineage=goes_on(manifest, parent), caller=caller)
         if objection:
             logger.warning("%s: version %s refused: %s", manifest.model, digest, objection)
-            return await self._in_catalog(lambda: self._controller.refuse(offer, objection))
+            return await self._in_catalog(lambda: self._controller.refuse(offer, objection)), False
         record = await self._in_catalog(lambda: self._controller.admit(offer))
         self._metrics.publish.observe(self._clock.monotonic() - arrived)
-        return record
+        return record, False
 
     async def version(self, model: str, version: int) -> VersionRecord:
         """One version with its manifest.
@@ -215,7 +227,9 @@ class Registry:
         if len(finite) < len(batch.measurements):
             left_out = len(batch.measurements) - len(finite)
             logger.warning("%s: %d measurements are not finite and left out", batch.producer, left_out)
-        return await self._in_catalog(lambda: self._add(replace(batch, measurements=finite)))
+        added = await self._in_catalog(lambda: self._add(replace(batch, measurements=finite)))
+        self._metrics.measured(len(finite), accepted=added)
+        return added
 
     def _look_up(self, manifest: Manifest, digest: str) -> tuple[VersionRecord | None, Manifest | None]:
         """The version if it is known, and its parent's manifest if that is."""

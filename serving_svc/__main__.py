@@ -39,7 +39,7 @@ async def _work(config: Config, options: argparse.Namespace) -> None:
     if options.role:
         _end_with_the_host()
     if options.role == BUILDER_ROLE:
-        await build_tables(config)
+        await build_tables(config, options.ports_file)
     elif options.role == WORKER_ROLE or config.serving.workers == 1:
         await _serve(config, options.ports_file)
     else:

@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from martlet.client.registry import RegistryClient
 from martlet.clock import Clock
@@ -23,6 +23,7 @@ from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store, event_log
+from martlet.runtime.process_metrics import watch_process
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.tracing import tracer_of
@@ -32,6 +33,7 @@ from martlet.versions import AspiredModel, ServableStatus
 from martlet.wire.events import encode_event
 from martlet.wire.item_events import decode_item_event
 from serving_svc.answering import Answering
+from serving_svc.batch_metrics import BatchMetrics
 from serving_svc.batcher import Batcher
 from serving_svc.candidates import Candidates
 from serving_svc.event_intake import EventIntake
@@ -46,6 +48,7 @@ from serving_svc.loader import Trial
 from serving_svc.manager import Manager
 from serving_svc.onnx_loader import OnnxLoaders, Tables
 from serving_svc.prediction_log import PredictionLog
+from serving_svc.queue_metrics import IntakeMetrics, Queues, watch_queues
 from serving_svc.retriever import Retriever
 from serving_svc.rpc.events import EventsServicer
 from serving_svc.rpc.open_inference import OpenInferenceServicer
@@ -55,6 +58,8 @@ from serving_svc.shadow import ShadowScoring
 from serving_svc.shadow_metrics import ShadowMetrics
 from serving_svc.shared_tables import SharedTables
 from serving_svc.source import RegistrySource
+from serving_svc.swap_metrics import SwapMetrics, watch_source, watch_versions
+from serving_svc.table_metrics import watch_arenas
 from serving_svc.tables_here import table_views
 from serving_svc.tensor_inference import TensorInference
 from serving_svc.tensor_statistics import TensorStatistics
@@ -112,6 +117,9 @@ class ServingApp:
             f"{config.serving.replica}/{self._token}",
             self._meter,
             self.manager.statuses,
+            failed=Counter(
+                "martlet_serving_reports_failed", "Reports that the registry did not take", registry=collectors
+            ).inc,
         )
         self.batcher = self._make_batcher()
         self._predictions = PredictionLog(self._writer, encode_event, collectors)
@@ -127,6 +135,7 @@ class ServingApp:
             refresh_seconds=config.serving.retrieval_refresh_seconds,
         )
         self.server = self._make_server()
+        self._watch_state()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -198,7 +207,8 @@ class ServingApp:
         if config.serving.tables:
             tables = SharedTables(Path(config.serving.tables))
         else:
-            tables = table_views(config, folder / "tables")
+            tables = views = table_views(config, folder / "tables")
+            watch_arenas(views, self._collectors)
         signatures = SignatureChecks(artifacts, TrustedKeys([Path(path) for path in config.signing.trusted]))
         loaders = OnnxLoaders(
             artifacts,
@@ -209,14 +219,30 @@ class ServingApp:
             signatures.check,
         )
         trial = Trial(self._warm_up, self._gate)
-        return Manager(loaders, trial, self._executors["loader"], changed=self._on_change, retired=self._on_retired)
+        return Manager(
+            loaders,
+            trial,
+            self._executors["loader"],
+            changed=self._on_change,
+            retired=self._on_retired,
+            swapped=SwapMetrics(self._collectors, self._clock).swapped,
+        )
+
+    def _watch_state(self) -> None:
+        """Registers what is read when somebody scrapes."""
+        collectors = self._collectors
+        watch_versions(self.manager.held, self._clock, collectors)
+        watch_source(self.source, collectors)
+        queues = Queues(self._writer, self._predictions, self.shadow, self.batcher, self._items, self._tail)
+        watch_queues(queues, self._config.serving, collectors)
 
     def _make_server(self) -> Server:
         config, clock = self._config.serving, self._clock
         answering = self._make_answering()
         inference = self._make_inference(answering)
         explainer = Explainer(answering, self.batcher, self._items, config.max_candidates)
-        intake = EventIntake(self._predictions.writer, encode_event, self._items, clock)
+        taken = IntakeMetrics(self._collectors).taken
+        intake = EventIntake(self._predictions.writer, encode_event, self._items, clock, taken=taken)
         serving = ServingServicer(inference, explainer, self._statuses, config.replica, clock)
         events = EventsServicer(intake, clock)
         tensors = TensorInference(
@@ -236,9 +262,11 @@ class ServingApp:
             config.max_calls,
             share_port=config.share_port,
             metrics_host=LOOPBACK if config.share_port else "",  # the host asks it, and tells for all
+            connection_age=config.connection_age_seconds,
         )
         tls = server_tls(self._config.tls, config.host)
         authorizer = Authorizer(self._config.auth, mutual=tls is not None and tls.mutual)
+        watch_process(self._collectors, "serving", self._config.data_dir, tls)
         server = Server("serving", listen, self._collectors, authorizer, tls, self._tracer)
         server.add(
             "martlet.v1.ServingService", lambda to: serving_pb2_grpc.add_ServingServiceServicer_to_server(serving, to)
@@ -255,9 +283,10 @@ class ServingApp:
     def _make_batcher(self) -> Batcher:
         config = self._config.serving
         limits = {"max_batch_rows": config.max_batch_rows, "max_pending_rows": config.max_pending_rows}
+        ran = BatchMetrics(self._collectors).ran
         if self._tracer is None:
-            return Batcher(self._executors["scoring"], self._clock, **limits)
-        return TracedBatcher(self._executors["scoring"], self._clock, **limits, tracer=self._tracer)
+            return Batcher(self._executors["scoring"], self._clock, **limits, ran=ran)
+        return TracedBatcher(self._executors["scoring"], self._clock, **limits, ran=ran, tracer=self._tracer)
 
     def _make_shadow(self) -> ShadowScoring:
         config = self._config.serving

@@ -34,16 +34,33 @@ _SCORING: Final = Scoring()
 _TOO_LATE: Final = "the deadline passed before the work began"
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a batch.
+
+    Attributes:
+        rows, requests: how many it scored.
+        waited: how long the first of them had waited, in seconds.
+        seconds: how long it took.
+    """
+
+    rows: int
+    requests: int
+    waited: float
+    seconds: float
+
+
 Queues = dict[tuple[Servable, Work[Any, Any]], "_Queue"]
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """One request in the queue."""
+    """One request in the queue. `since`: monotonic seconds."""
 
     handle: ServableHandle
     part: Any
     rows: int
+    since: float
     deadline: float | None
     result: "asyncio.Future[Any]"
 
@@ -74,6 +91,7 @@ class Batcher:
         executor: where batches of more than `inline_rows` item rows run.
         max_batch_rows: item rows of one run (a single larger block is run alone).
         max_pending_rows: item rows that may be waiting or running; beyond, requests are refused.
+        ran: told of each batch that was run.
     """
 
     def __init__(
@@ -84,7 +102,9 @@ class Batcher:
         max_batch_rows: int,
         max_pending_rows: int,
         inline_rows: int = INLINE_ROWS,
+        ran: Callable[[Run], None] = lambda _run: None,
     ) -> None:
+        self._ran = ran
         self._executor = executor
         self._clock = clock
         self._max_batch_rows = max_batch_rows
@@ -92,6 +112,11 @@ class Batcher:
         self._inline_rows = inline_rows
         self._queues: Queues = {}
         self._pending_rows = 0
+
+    @property
+    def pending_rows(self) -> int:
+        """Item rows that wait or are being scored. From any thread."""
+        return self._pending_rows
 
     async def predict(self, handle: ServableHandle, block: FeatureBlock, deadline: float | None) -> Scores:
         """The servable's scores for the block. `deadline`: monotonic seconds.
@@ -107,7 +132,7 @@ class Batcher:
         """The result of one request, which may be run with others of the same work. Raises as `predict` does."""
         self._check_room(rows)
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(handle, part, rows, deadline, loop.create_future())
+        waiting = _Waiting(handle, part, rows, self._clock.monotonic(), deadline, loop.create_future())
         servable = handle.servable
         queue = self._queues.get((servable, work))
         if queue is None:
@@ -168,7 +193,9 @@ class Batcher:
             self._rest(queue)
         elif sum(waiting.rows for waiting in batch) <= self._inline_rows:
             try:
-                _answer(batch, _run(queue, batch))
+                results, run = self._timed(queue, batch)
+                _answer(batch, results)
+                self._ran(run)
             except Exception as error:  # noqa: BLE001  it belongs to the requests, which know what to do
                 _refuse(batch, error)
             self._rest(queue)
@@ -176,17 +203,26 @@ class Batcher:
             self._run_aside(queue, batch)
 
     def _run_aside(self, queue: _Queue, batch: list[_Waiting]) -> None:
-        running = self._aside(batch[0].handle, lambda: _run(queue, batch))
+        running = self._aside(batch[0].handle, lambda: self._timed(queue, batch))
 
-        def done(future: "asyncio.Future[Sequence[Any]]") -> None:
+        def done(future: "asyncio.Future[tuple[Sequence[Any], Run]]") -> None:
             error = future.exception()
             if error is None:
-                _answer(batch, future.result())
+                results, run = future.result()
+                _answer(batch, results)
+                self._ran(run)
             else:
                 _refuse(batch, error)
             self._rest(queue)
 
         running.add_done_callback(done)
+
+    def _timed(self, queue: _Queue, batch: Sequence[_Waiting]) -> tuple[Sequence[Any], Run]:
+        """The batch's results, and how long they took."""
+        began = self._clock.monotonic()
+        results = queue.work.run(queue.servable, [waiting.part for waiting in batch])
+        rows, waited = sum(waiting.rows for waiting in batch), began - batch[0].since
+        return results, Run(rows, len(batch), waited, self._clock.monotonic() - began)
 
     def _rest(self, queue: _Queue) -> None:
         """After a flush: again if more is waiting, else the queue goes."""
@@ -218,10 +254,6 @@ class Batcher:
 
 def _too_late(deadline: float | None, now: float) -> bool:
     return deadline is not None and now >= deadline
-
-
-def _run(queue: _Queue, batch: Sequence[_Waiting]) -> Sequence[Any]:
-    return queue.work.run(queue.servable, [waiting.part for waiting in batch])
 
 
 def _answer(batch: Sequence[_Waiting], results: Sequence[Any]) -> None:

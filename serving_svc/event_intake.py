@@ -16,6 +16,7 @@ RECENT_IDS = 100_000
 MAX_EVENTS = 10_000  # of one request
 MAX_EVENT_BYTES = 1 << 20
 LONGEST_TEXT = 1024  # characters of an id or a type: ids are remembered
+OUTCOME, UPSERT, DELETE = "outcome", "item_upsert", "item_delete"
 Append = Future[LogPosition]
 
 
@@ -24,6 +25,9 @@ class EventIntake:
 
     An outcome whose event id is among the last `recent_ids` of this process is not written again; its repetition is
     acknowledged when the first one is on disk. The joiner recognises repetitions that came further apart or elsewhere.
+
+    Args:
+        taken: told of which kind (`outcome`, `item_upsert`, `item_delete`) how many events were acknowledged.
     """
 
     def __init__(
@@ -33,7 +37,9 @@ class EventIntake:
         items: ItemStore,
         clock: Clock,
         recent_ids: int = RECENT_IDS,
+        taken: Callable[[str, int], None] = lambda _kind, _count: None,
     ) -> None:
+        self._taken = taken
         self._writer = writer
         self._encode = encode
         self._items = items
@@ -59,6 +65,7 @@ class EventIntake:
         for outcome in outcomes:
             if outcome.event_id in self._recent:  # a position is a tenth of a future's size
                 self._recent[outcome.event_id] = position
+        self._taken(OUTCOME, len(outcomes))
         return position
 
     async def upsert_items(self, model: str, items: Sequence[tuple[ItemId, Mapping[str, Value]]]) -> LogPosition:
@@ -66,16 +73,16 @@ class EventIntake:
         if not model or not items:
             raise InvalidInput("model is empty" if not model else "items is empty")
         now_us = self._next_item_time()
-        return await self._write_items([ItemUpsert(model, item, values, now_us) for item, values in items])
+        return await self._write_items(UPSERT, [ItemUpsert(model, item, values, now_us) for item, values in items])
 
     async def delete_items(self, model: str, items: Sequence[ItemId]) -> LogPosition:
         """Withdraws items."""
         if not model or not items:
             raise InvalidInput("model is empty" if not model else "item_ids is empty")
         now_us = self._next_item_time()
-        return await self._write_items([ItemDelete(model, item, now_us) for item in items])
+        return await self._write_items(DELETE, [ItemDelete(model, item, now_us) for item in items])
 
-    async def _write_items(self, events: Sequence[ItemUpsert | ItemDelete]) -> LogPosition:
+    async def _write_items(self, kind: str, events: Sequence[ItemUpsert | ItemDelete]) -> LogPosition:
         _check_count(len(events))
         payloads = [self._encode(event) for event in events]
         largest = max(map(len, payloads))
@@ -84,6 +91,7 @@ class EventIntake:
         position = await _durable([self._writer.append(payload) for payload in payloads])
         for event in events:
             self._items.apply(event)
+        self._taken(kind, len(events))
         return position
 
     def _append_once(self, outcome: Outcome) -> Append | LogPosition:

@@ -33,6 +33,7 @@ class HealthReporter:
     Args:
         producer: unique for each process, so that sequences never meet those of an earlier one.
         settle_seconds: changes within so short a time go out together.
+        failed: told of each report that the registry did not take.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class HealthReporter:
         *,
         interval_seconds: float = 1.0,
         settle_seconds: float = 0.01,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._failed = failed
         self._registry = registry
         self._replica = replica
         self._producer = producer
@@ -67,6 +70,7 @@ class HealthReporter:
             try:
                 await self.report()
             except (MartletError, OSError) as error:
+                self._failed()
                 _log.warning("the registry does not take this replica's report: %s", error)
             await self._next_turn()
 

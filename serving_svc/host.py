@@ -18,19 +18,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
+from martlet.errors import Unauthenticated
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import Config
+from martlet.runtime.denial_metrics import METRICS, DenialMetrics
 from martlet.runtime.metrics_http import MetricsDoor, MetricsServer
+from martlet.runtime.process_metrics import watch_process
 from martlet.runtime.server_tls import server_tls
 from serving_svc.children import Child, Command
 from serving_svc.host_metrics import HostMetrics, WorkerPlace
 from serving_svc.table_builder import TableBuilder
+from serving_svc.table_metrics import watch_arenas
 from serving_svc.tables_here import table_views
 
 _log = logging.getLogger(__name__)
 
 BUILDER_ROLE: Final = "builder"
 WORKER_ROLE: Final = "worker"
+LOOPBACK: Final = "127.0.0.1"
 KILL_AFTER_SECONDS: Final = 10.0  # beyond the drain
 
 
@@ -55,10 +62,20 @@ class ServingHost:
         program = [sys.executable, "-m", "serving_svc", *options]
         tables = str(self._folder / "tables.socket")
         self._builder = Child(
-            Command("the table builder", [*program, "--role", BUILDER_ROLE], {"MARTLET_SERVING_TABLES": tables})
+            Command(
+                "the table builder",
+                [*program, "--role", BUILDER_ROLE],
+                {"MARTLET_SERVING_TABLES": tables},
+                self._folder / "tables.json",
+            )
         )
         self._workers = [self._worker(number, program, tables) for number in range(serving.workers)]
-        self._metrics = HostMetrics(self._places)
+        self._collectors = CollectorRegistry()
+        watch_process(self._collectors, "serving", config.data_dir, self._tls)
+        self._denials = DenialMetrics(self._collectors, "serving")
+        self._metrics = HostMetrics(
+            lambda: [_place(one) for one in self._workers], self._builder_place, self._collectors
+        )
         self._ended = asyncio.Event()
 
     async def serve(self, ports_file: Path | None) -> None:
@@ -71,7 +88,7 @@ class ServingHost:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         serving = self._config.serving
-        door = MetricsDoor(self._tls, self._authorizer.admits_reader)
+        door = MetricsDoor(self._tls, self._authorizer.admits_reader, self._turned_away)
         http = MetricsServer(serving.host, serving.metrics_port, self._metrics, self._metrics.ready, door)
         living = [asyncio.create_task(child.run()) for child in (self._builder, *self._workers)]
         work = [*living, asyncio.create_task(self._announce(ports_file, http.port))]
@@ -112,9 +129,11 @@ class ServingHost:
         ports = self._folder / f"w{number}.json"
         return Child(Command(name, [*program, "--role", WORKER_ROLE], environment, ports))
 
-    def _places(self) -> list[WorkerPlace]:
-        """Where the workers are now. Called from other threads: it only reads, and waits for nothing."""
-        return [WorkerPlace(worker.name, worker.pid, worker.metrics_port, worker.restarts) for worker in self._workers]
+    def _builder_place(self) -> list[WorkerPlace]:
+        return [_place(self._builder)]
+
+    def _turned_away(self) -> None:
+        self._denials.denied(METRICS, Unauthenticated("a reader of the metrics"))
 
     async def _announce(self, ports_file: Path | None, metrics_port: int) -> None:
         for worker in self._workers:
@@ -123,24 +142,40 @@ class ServingHost:
         line = json.dumps(ports)
         print(line, flush=True)  # noqa: T201  this line is for programs that start us
         if ports_file is not None:
-            part = ports_file.with_suffix(".part")
-            part.write_text(line + "\n")
-            part.replace(ports_file)
+            _tell(ports_file, line)
 
 
-async def build_tables(config: Config) -> None:
-    """The builder's process: serves the socket that the settings name, until SIGTERM."""
+def _place(child: Child) -> WorkerPlace:
+    """Where a child is now. Called from other threads: it only reads, and waits for nothing."""
+    return WorkerPlace(child.name, child.pid, child.metrics_port, child.restarts)
+
+
+async def build_tables(config: Config, ports_file: Path | None) -> None:
+    """The builder's process: serves the socket that the settings name, until SIGTERM. Its metrics are on loopback."""
     folder = config.arena_dir / f"{config.serving.replica}-tables"
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # an earlier builder's
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     with ThreadPoolExecutor(1, "tables") as executor:
-        builder = TableBuilder(table_views(config, folder), folder, executor)
+        tables, collectors = table_views(config, folder), CollectorRegistry()
+        watch_arenas(tables, collectors)
+        watch_process(collectors, "serving", config.data_dir, tls=None)
+        builder = TableBuilder(tables, folder, executor)
         await builder.start(Path(config.serving.tables))
+        http = MetricsServer(LOOPBACK, 0, collectors)
+        if ports_file is not None:
+            _tell(ports_file, json.dumps({"service": "serving", "metrics_port": http.port}))
         await ended.wait()
         await builder.stop()
+        await asyncio.to_thread(http.close)
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _tell(ports_file: Path, line: str) -> None:
+    part = ports_file.with_suffix(".part")
+    part.write_text(line + "\n")
+    part.replace(ports_file)
 
 
 def _reserved(host: str, port: int) -> socket.socket:

@@ -7,9 +7,11 @@ from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from martlet.runtime.exposition import page_of
 from martlet.runtime.metrics_merge import Scrape, departed, merged, metrics_of, parsed, still_told
 
 ANSWER_SECONDS: Final = 2.0
@@ -35,10 +37,21 @@ class HostMetrics(Collector):
 
     What a process that died had counted stays in the sums, as it was last seen: a counter falls back by at most what
     was counted between the last scrape and the death.
+
+    Args:
+        others: processes that are asked too, and are no workers.
+        own: what the asking process itself tells.
     """
 
-    def __init__(self, workers: Callable[[], Sequence[WorkerPlace]]) -> None:
+    def __init__(
+        self,
+        workers: Callable[[], Sequence[WorkerPlace]],
+        others: Callable[[], Sequence[WorkerPlace]] = tuple,
+        own: CollectorRegistry | None = None,
+    ) -> None:
         self._workers = workers
+        self._others = others
+        self._own = own
         self._lock = threading.Lock()
         self._last: dict[int, Scrape] = {}
         self._gone: Scrape = {}
@@ -46,16 +59,20 @@ class HostMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All workers' metrics as one, and the host's own."""
         places = self._workers()
+        asked = [*places, *self._others()]
         with self._lock:
-            scrapes = {place.pid: _scraped(place) for place in places if place.metrics_port}
+            scrapes = {place.pid: _scraped(place) for place in asked if place.metrics_port}
             living = {pid: scrape or self._last.get(pid, {}) for pid, scrape in scrapes.items()}
             for pid in self._last.keys() - living.keys():
                 self._gone = departed(self._gone, self._last[pid])
             self._last = living
             self._gone = still_told(self._gone, list(living.values()))
-            told = merged([*living.values(), self._gone])
+            told = merged([*living.values(), self._gone, *self._told_here()])
         yield from _own(places, scrapes)
         yield from metrics_of(told)
+
+    def _told_here(self) -> list[Scrape]:
+        return [] if self._own is None else [parsed(page_of(self._own).body.decode())]
 
     def ready(self) -> bool:
         """Whether every worker can serve."""

@@ -61,6 +61,11 @@ class ItemStore:
         slot = items.shelf.slot(item) if items else None
         return items.shelf.attributes(slot) if items and slot is not None else None
 
+    @property
+    def size(self) -> int:
+        """Items on offer, of all models. From any thread."""
+        return sum(len(items.shelf) for items in self._models.copy().values())
+
     def models(self) -> tuple[str, ...]:
         """The models that items were announced for."""
         return tuple(self._models)

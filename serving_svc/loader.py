@@ -169,6 +169,12 @@ class LoaderHarness:
         """Of the loaded servable; "" if there is none."""
         return self._servable.spec_digest if self._servable is not None else ""
 
+    @property
+    def learned_us(self) -> int:
+        """Event time up to which the loaded servable has learned; 0 if there is none, or nobody says."""
+        servable = self._servable
+        return servable.learned_us if servable is not None else 0
+
     def handle(self) -> ServableHandle:
         """A handle; the caller must leave it.
 

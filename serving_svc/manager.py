@@ -6,8 +6,9 @@ manager carries it out and swaps one pointer, the route.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from martlet.errors import NotFound, NotReady
 from martlet.versions import AspiredModel, Role, ServableStatus, VersionState
@@ -17,6 +18,39 @@ from serving_svc.traffic_split import Route, gate_reference, plan_route
 from serving_svc.version_policy import Action, Step, VersionView, next_action
 
 RETIRED_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """How the bringing up of a version ended.
+
+    Attributes:
+        state: READY or FAILED.
+        superseded: it failed because it was wanted no more.
+        seconds: since it was aspired here.
+        learned_us: event time up to which it has learned; 0: nobody says.
+    """
+
+    servable: ServableId
+    state: VersionState
+    superseded: bool
+    seconds: float
+    learned_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a replica holds of one model.
+
+    Attributes:
+        states: of its versions.
+        routed: HEAD and PIN → version that answers in it and event time up to which that has learned; (0, 0): none. A
+            head that is the pin, or is not there, is the pin.
+    """
+
+    model: str
+    states: tuple[VersionState, ...]
+    routed: Mapping[Role, tuple[int, int]]
 
 
 class _Model:
@@ -44,6 +78,15 @@ class _Model:
             for servable in sorted({*roles, *known}, key=lambda servable: servable.version)
         ]
 
+    def held(self) -> Held:
+        """What is here. From any thread."""
+        harnesses, route = self.harnesses.copy(), self.route
+        routed = {}
+        for role, servable in ((Role.HEAD, route.head or route.pin), (Role.PIN, route.pin)):
+            harness = harnesses.get(servable) if servable is not None else None
+            routed[role] = (0, 0) if harness is None else (harness.id.version, harness.learned_us)
+        return Held(self.aspired.model, tuple(harness.state for harness in harnesses.values()), routed)
+
     def plan(self) -> None:
         """Swaps the route."""
         ready = frozenset(
@@ -59,6 +102,7 @@ class Manager:
         trial: what a loaded version goes through before it may answer.
         changed: told after each change of a version's state or a route.
         retired: told which version is gone, so that its metrics and state can go too.
+        swapped: told how a version's bringing up ended.
     """
 
     def __init__(
@@ -69,12 +113,14 @@ class Manager:
         *,
         changed: Callable[[], None] = lambda: None,
         retired: Callable[[ServableId], None] = lambda _servable: None,
+        swapped: Callable[[Swap], None] = lambda _swap: None,
     ) -> None:
         self._loaders = loaders
         self._trial = trial
         self._executor = executor
         self._changed = changed
         self._retired = retired
+        self._swapped = swapped
         self._models: dict[str, _Model] = {}
         self._gone: deque[ServableStatus] = deque(maxlen=RETIRED_KEPT)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,6 +195,10 @@ class Manager:
         harnesses = known.harnesses.items() if known else ()
         return tuple(sorted(s.version for s, harness in harnesses if harness.state is VersionState.READY))
 
+    def held(self) -> list[Held]:
+        """What is here of each model. From any thread."""
+        return [model.held() for model in self._models.copy().values()]
+
     def spec_digests(self, model: str) -> frozenset[str]:
         """The feature specs of the model's READY versions."""
         known = self._models.get(model)
@@ -207,7 +257,10 @@ class Manager:
         self._spawn(self._take_down(model, harness))
 
     async def _bring_up(self, model: _Model, harness: LoaderHarness) -> None:
+        now = asyncio.get_running_loop().time
+        began = now()
         await harness.bring_up(lambda: self._to_follow(model, harness))
+        self._swapped(Swap(harness.id, harness.state, harness.superseded, now() - began, harness.learned_us))
         self._advance(model)
 
     def _to_follow(self, model: _Model, harness: LoaderHarness) -> ServableHandle | None:

@@ -79,6 +79,7 @@ class OnnxServable:
         self._spec = manifest.feature_spec
         self._spec_digest = spec_digest(manifest.feature_spec)
         self._signature = manifest.signature
+        self._learned_us = manifest.learned.event_time_us
         self._by_score = is_fused(manifest.signature)
         by_task = single_scores(manifest.signature)
         self._tasks, self._outputs = tuple(by_task), [SCORE, LOGIT, *by_task.values()]
@@ -102,6 +103,11 @@ class OnnxServable:
     def signature(self) -> Signature:
         """Its tensors."""
         return self._signature
+
+    @property
+    def learned_us(self) -> int:
+        """Event time."""
+        return self._learned_us
 
     def predict(self, block: FeatureBlock) -> Scores:
         """Scores a block.

@@ -43,6 +43,11 @@ class PredictionLog:
             collectors,
         ).of()
 
+    @property
+    def waiting(self) -> int:
+        """Records that are not in the event log's queue yet."""
+        return len(self._waiting)
+
     def offer(self, prediction: Prediction) -> None:
         """Takes a record."""
         self._waiting.append(prediction)
@@ -83,6 +88,9 @@ class _InOrder:
     def append(self, payload: bytes) -> "Future[LogPosition]":
         self._predictions.flush()
         return self._writer.append(payload)
+
+    def waiting(self) -> int:
+        return self._writer.waiting()
 
     def close(self) -> None:
         self._predictions.flush()

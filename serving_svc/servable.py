@@ -100,6 +100,11 @@ class Servable(Protocol):
         """Its tensors."""
         ...
 
+    @property
+    def learned_us(self) -> int:
+        """The event time up to which it has learned, microseconds since 1970-01-01 UTC; 0: nobody says."""
+        ...
+
     def predict(self, block: FeatureBlock) -> Scores:
         """Scores a block that was laid out by `spec`."""
         ...

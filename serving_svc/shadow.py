@@ -97,10 +97,21 @@ class ShadowScoring:
         self._share = share
         self._max_rows = max_rows
         self._rows = 0
+        self._records = 0
         self._gathered: list[_Gathered] = []
         self._open: dict[tuple[str, tuple[Scorer, ...]], _Gathered] = {}
         self._projections: dict[tuple[str, str], Projection] = {}
         self._scoring: asyncio.Task[None] | None = None
+
+    @property
+    def waiting_records(self) -> int:
+        """Records that wait for shadow scores."""
+        return self._records
+
+    @property
+    def waiting_rows(self) -> int:
+        """Their item rows."""
+        return self._rows
 
     def record(self, answer: Prediction, route: Route) -> None:
         """Writes the answer's record: at once, or soon with what the other versions on the route say of its items.
@@ -115,6 +126,7 @@ class ShadowScoring:
         gathered.records.append(answer)
         gathered.rows += rows
         self._rows += rows
+        self._records += 1
         if self._scoring is None:
             self._scoring = asyncio.get_running_loop().create_task(self._score_all())
 
@@ -213,6 +225,7 @@ class ShadowScoring:
             for one in gathered.handles:
                 one.handle.leave()
             self._rows -= gathered.rows
+            self._records -= len(gathered.records)
             for record in with_scores(gathered.records, logits):
                 self._log.offer(record)
 

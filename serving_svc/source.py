@@ -81,6 +81,16 @@ class RegistrySource:
         self._synced = synced
         self._retry_seconds = retry_seconds
         self._held: dict[str, Held] = {}
+        self._heard = clock.monotonic()
+
+    @property
+    def silence_seconds(self) -> float:
+        """Since a set came last; before the first, since this was made. From any thread."""
+        return self._clock.monotonic() - self._heard
+
+    def leases(self) -> dict[str, bool]:
+        """Whether each model's live lane may be used now. From any thread."""
+        return {model: self.lease_open(model) for model in self._held.copy()}
 
     def lease_open(self, model: str) -> bool:
         """Whether the model's live lane may be used now. Cheap: asked on every request."""
@@ -99,7 +109,8 @@ class RegistrySource:
 
     def accept(self, received: AspiredSet) -> None:
         """Takes one set in."""
-        before, self._held = self._held, receive(self._held, received, self._clock.monotonic())
+        now = self._heard = self._clock.monotonic()
+        before, self._held = self._held, receive(self._held, received, now)
         for model, held in self._held.items():
             known = before.get(model)
             if known is None or _order(known.aspired) != _order(held.aspired):

@@ -99,6 +99,16 @@ class TableArena:
         return self._free.count
 
     @property
+    def buckets(self) -> int:
+        """Places in all."""
+        return self._capacity
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of the file, with disk behind them."""
+        return self._reserved * (SLOTS * _KEY_BYTES + self._row_bytes)
+
+    @property
     def rows_at(self) -> int:
         """Where in the file the rows begin, in bytes; the keys begin at 0."""
         return self._row_start

@@ -56,6 +56,21 @@ class Arena(Protocol):
         """Where in its file the rows begin, in bytes; the keys begin at 0."""
         ...
 
+    @property
+    def buckets(self) -> int:
+        """Places for buckets in all."""
+        ...
+
+    @property
+    def free_buckets(self) -> int:
+        """Places that no view names."""
+        ...
+
+    @property
+    def disk_bytes(self) -> int:
+        """Of its file, with disk behind them."""
+        ...
+
     def root(self) -> View:
         """The base."""
         ...
@@ -151,6 +166,10 @@ class TableViews:
         if not any(other.arena is loaded.arena for other in self._loaded):
             loaded.arena.close()
             loaded.path.unlink(missing_ok=True)
+
+    def arenas(self) -> list[tuple[str, Arena]]:
+        """The table's name and the arena, of each arena once. From any thread; for looking at its size alone."""
+        return list({id(loaded.arena): (loaded.table.name, loaded.arena) for loaded in self._loaded.copy()}.values())
 
     def _nearest(self, table: TableManifest) -> LoadedTable | None:
         """The loaded table of the same base with the longest chain that this one's begins with."""

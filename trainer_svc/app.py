@@ -15,13 +15,16 @@ from martlet.runtime.auth import Authorizer
 from martlet.runtime.channel_security import channel_security, own_token
 from martlet.runtime.config import Config
 from martlet.runtime.parts import event_log
+from martlet.runtime.process_metrics import watch_process
 from martlet.runtime.server import Listen, Server
 from martlet.runtime.server_tls import server_tls
 from martlet.runtime.strategy_config import strategy_config
 from martlet.runtime.tracing import tracer_of
 from martlet.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from trainer_svc.judge_app import ComposedJudge
+from trainer_svc.lag_metrics import LagMetrics, watch_journals
 from trainer_svc.live_app import ComposedLive
+from trainer_svc.log_watch import LogWatch
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.strategies.lineage_folders import LineageFolders
 from trainer_svc.strategies.live_view import LiveView
@@ -72,6 +75,10 @@ class TrainerApp:
         view = LiveView(self._live.standing, self._log_ends, self._live.erasures, strategy.fine_tune_hours, clock)
         self._strategist = Strategist(folders, view, launcher(options), strategy)
         self.server = self._make_server(collectors)
+        self._log_watch = LogWatch(self._events.reader(), self._ending)
+        LagMetrics(self._live.reading, lambda: self._log_watch.found, clock, collectors)
+        journals = {"learner": self._live.journal_position, "judge": self._judge.journal_position}
+        watch_journals(self._live.model.name, journals, collectors)
 
     async def run(self, ports_file: Path | None) -> None:
         """Learns until SIGTERM or SIGINT.
@@ -95,12 +102,14 @@ class TrainerApp:
         judge.start()
         strategist = StrategistThread(self._strategist, self._ending)
         strategist.start()
+        self._log_watch.start()
 
         async def end() -> None:
             self._ending.set()
             await asyncio.to_thread(strategist.join)
             await asyncio.to_thread(thread.join)
             await asyncio.to_thread(judge.join)
+            await asyncio.to_thread(self._log_watch.join)
 
         await self.server.serve_until_signal([end], grace=1.0)
         await asyncio.to_thread(self._close)
@@ -113,6 +122,7 @@ class TrainerApp:
         listen = Listen(config.trainer.host, config.trainer.grpc_port, config.trainer.metrics_port)
         tls = server_tls(config.tls, config.trainer.host)
         authorizer = Authorizer(config.auth, mutual=tls is not None and tls.mutual)
+        watch_process(collectors, "trainer", config.data_dir, tls)
         server = Server("trainer", listen, collectors, authorizer, tls, self._tracer)
         servicer = TrainerServicer(
             lambda: live.board.status, live.readmit, live.forget, live.erasures, self._strategist
@@ -132,6 +142,7 @@ class TrainerApp:
         self._live.close()
         self._judge.close()
         self._end_reader.close()
+        self._log_watch.close()
         self._events.close()
 
 

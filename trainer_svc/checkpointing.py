@@ -91,6 +91,7 @@ class Checkpointing:
                 tracker.unsaved_failed()
             self._chained, self._position = False, _NEVER
             logger.warning("no checkpoint of step %d: %s", self._step, error)
+            self._observer.checkpoint_failed()
             return
         for tracker in trackers:
             tracker.saved()

@@ -80,6 +80,13 @@ class EventSource:
         self._ahead: dict[str, tuple[int, deque[Record]]] = {}
         self._found: dict[str, tuple[int, dict[int, bytes]]] = {}
         self._damaged: set[str] = set()
+        self._cut_records, self._cut_span = 0, 0
+
+    @property
+    def record_span(self) -> float:
+        """Mean difference of two records' positions, of what was cut; 1 before anything was. From any thread."""
+        records = self._cut_records
+        return max(1.0, self._cut_span / records) if records else 1.0
 
     def cut(self, positions: Mapping[str, int], limit: int, weight: int = 0) -> Cut:
         """The next records after `positions`, at most about `limit` of them, shared evenly among the partitions.
@@ -102,6 +109,8 @@ class EventSource:
         ranges = tuple(
             Range(name, positions.get(name, 0), waiting[name][count - 1].end) for name, count in counts.items()
         )
+        self._cut_records += sum(counts.values())
+        self._cut_span += sum(wanted.end - wanted.start for wanted in ranges)
         return Cut(ranges, tuple(name for name, count in counts.items() if len(waiting[name]) > count))
 
     def ends(self) -> dict[str, int]:

@@ -112,6 +112,11 @@ class Intake:
         """Predictions whose window ended without an explicit label."""
         return self._joiner.expired
 
+    @property
+    def times_us(self) -> dict[str, int]:
+        """Partition → the newest event time of a prediction in it."""
+        return dict(self._latest_us)
+
     def is_due(self, now_us: int) -> bool:
         """Whether time alone, with no new record, would end something."""
         due = self._joiner.next_due_us

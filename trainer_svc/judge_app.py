@@ -61,10 +61,16 @@ class ComposedJudge:
         self._readers = [events.reader() for _ in range(2)]
         self._journal_reader = FileEventReader(config.checkpoint_dir)
         self._metrics = EvidenceMetrics(collectors, model.name)
+        self._running: EvidenceLoop | None = None
 
     def thread(self, failed: Callable[[], None]) -> EvidenceThread:
         """Its thread. `failed`: called when it ends with an error."""
-        return EvidenceThread(self._loop(), self._config.trainer.evidence_interval_ms / 1000, self._ending, failed)
+        loop = self._running = self._loop()
+        return EvidenceThread(loop, self._config.trainer.evidence_interval_ms / 1000, self._ending, failed)
+
+    def journal_position(self) -> int:
+        """How far its journal has taken effect. From any thread."""
+        return 0 if self._running is None else self._running.position
 
     def close(self) -> None:
         """Gives the lock back."""

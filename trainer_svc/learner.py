@@ -16,6 +16,7 @@ from martlet.keys import id_value
 from martlet.learn import Model
 from trainer_svc.batch import Batch
 from trainer_svc.dense_model import DenseModel, Moments
+from trainer_svc.learner_figures import LearnerFigures, TableFigures
 from trainer_svc.optimizers.dense import DenseOptimizer
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.optimizers.learning_rate import LearningRate
@@ -145,6 +146,14 @@ class Learner:
     def evict(self, now_us: int) -> int:
         """Frees rows unused for longer than their space's ttl; returns how many."""
         return self._rows.evict(now_us // 1_000_000)
+
+    def figures(self) -> LearnerFigures:
+        """What it and its tables have counted."""
+        spaces = tuple(self.spec.salts)
+        return LearnerFigures(
+            self._skipped,
+            {name: TableFigures(table.memory, table.statistics, spaces) for name, table in self.tables.items()},
+        )
 
     def dense_weights(self) -> dict[str, Floats]:
         """Copies of the dense weights, by the names of the graph's initializers."""

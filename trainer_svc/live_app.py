@@ -33,6 +33,7 @@ from trainer_svc.event_source import EventSource
 from trainer_svc.hand_over import HandOver
 from trainer_svc.journal import Began
 from trainer_svc.journal_trimming import NoTrimmer, Trimming
+from trainer_svc.lag_metrics import Reading
 from trainer_svc.lineage_parts import LETTER_PARTITION, LineageParts
 from trainer_svc.lineages.model import live_model, load_model, same_form
 from trainer_svc.lineages.pace import CACHE_BYTES, pace_of
@@ -99,8 +100,8 @@ class ComposedLive:
         self._executors = {
             name: ThreadPoolExecutor(1, name) for name in ("publisher", "checkpoint", "report", "eraser")
         }
-        metrics, report = TrainerMetrics(collectors), self._executors["report"]
-        self.board = StatusBoard(self.model.name, metrics, registry.report_measurements, report)
+        self._metrics, report = TrainerMetrics(collectors, clock), self._executors["report"]
+        self.board = StatusBoard(self.model.name, self._metrics, registry.report_measurements, report)
         self._traced = None if tracer is None else (tracer, TracedSteps(self.board, tracer, self.model.name))
         self._loop: TrainingLoop | None = None
 
@@ -162,6 +163,17 @@ class ComposedLive:
             began_us=self.board.began_us,
         )
 
+    def reading(self) -> Reading:
+        """How far it has read."""
+        loop, board = self._loop, self.board
+        if loop is None:
+            return Reading(self.model.name)
+        return Reading(self.model.name, board.status.consumed, board.times_us, loop.record_span, loop.damaged)
+
+    def journal_position(self) -> int:
+        """How far the journal has taken effect."""
+        return 0 if self._loop is None else self._loop.position
+
     def stop(self) -> None:
         """Waits for what runs beside the loop; what has not begun does not begin any more."""
         for executor in self._executors.values():
@@ -216,7 +228,7 @@ class ComposedLive:
             restorer=restorer,
             begin=lambda: beginning(model, config, f"{model.name}-{secrets.token_hex(4)}"),
             source=source,
-            publisher=Publisher(builder, self._publishing(store), self._executors["publisher"], self._ending.wait),
+            publisher=self._make_publisher(builder, store),
             background=self._executors["checkpoint"],
             pace=pace_of(config),
             clock=self._clock,
@@ -228,6 +240,11 @@ class ComposedLive:
         )
         self._pass_words_on(loop, live)
         return loop
+
+    def _make_publisher(self, builder: VersionBuilder, store: SignatureStore) -> Publisher:
+        failed = self._metrics.publish_failures.labels(self.model.name).inc
+        registry = self._publishing(store)
+        return Publisher(builder, registry, self._executors["publisher"], self._ending.wait, failed)
 
     def _make_source(self) -> EventSource:
         tail, lookup = self._readers

@@ -67,6 +67,10 @@ class LoopObserver(Protocol):
         """A checkpoint is on disk."""
         ...
 
+    def checkpoint_failed(self) -> None:
+        """A checkpoint could not be written; the next interval tries again."""
+        ...
+
     def rewound(self, entry: Rewound, seconds: float) -> None:
         """Learning went back to a version."""
         ...

@@ -70,6 +70,7 @@ class Publisher:
 
     Args:
         pause: waits so many seconds between two tries; True says that the trainer ends.
+        failed: told of each try that failed. In the executor's thread.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Publisher:
         registry: RegistryPort,
         executor: Executor,
         pause: Callable[[float], bool],
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._failed = failed
         self._builder = builder
         self._registry = registry
         self._executor = executor
@@ -164,6 +167,7 @@ class Publisher:
             try:
                 return attempt()
             except (MartletError, OSError) as error:
+                self._failed()
                 logger.warning("publishing waits %.1f s: %s", seconds, error)
             if self._pause(seconds):
                 raise Stopped

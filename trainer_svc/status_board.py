@@ -8,13 +8,16 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from martlet.clock import Clock
 from martlet.errors import MartletError
 from martlet.measurement import MeasurementBatch
 from martlet.wire.trainer import TrainerStatus
 from trainer_svc.batch_treatment import TreatmentFigures
-from trainer_svc.journal import PublishResult, Rewound
+from trainer_svc.freshness_metrics import FreshnessMetrics
+from trainer_svc.journal import Acknowledged, PublishResult, Rewound
 from trainer_svc.outcome_account import DeadReason, Excluded, OutcomeAccount
 from trainer_svc.stepping import Stepping
+from trainer_svc.table_metrics import TableMetrics
 from trainer_svc.training_state import TrainingState
 from trainer_svc.treatment_metrics import TreatmentMetrics
 
@@ -25,17 +28,18 @@ _MODEL: Final = ["model"]
 
 
 class TrainerMetrics:
-    """The trainer's series."""
+    """The trainer's series. `clock`: ages are read by it."""
 
-    def __init__(self, collectors: CollectorRegistry) -> None:
+    def __init__(self, collectors: CollectorRegistry, clock: Clock) -> None:
         self.steps = Histogram(
             "martlet_trainer_step_duration_seconds", "Time to read, join, test and learn one cut", _MODEL,
             buckets=SECONDS, registry=collectors,
         )  # fmt: skip
         self.examples = Counter("martlet_trainer_examples", "Examples learned", _MODEL, registry=collectors)
         self.letters = Counter(
-            "martlet_trainer_dead_letters", "Events that cannot be used", _MODEL, registry=collectors
-        )
+            "martlet_trainer_dead_letters", "Records put aside because they cannot be used", ["model", "reason"],
+            registry=collectors,
+        )  # fmt: skip
         self.outcomes = Gauge(
             "martlet_trainer_outcomes", "Outcomes by where they are", ["model", "place"], registry=collectors
         )
@@ -56,13 +60,30 @@ class TrainerMetrics:
             registry=collectors,
         )  # fmt: skip
         self.held = Gauge("martlet_trainer_open_predictions", "Predictions remembered", _MODEL, registry=collectors)
-        self.event_time = Gauge(
-            "martlet_trainer_event_time_seconds", "How far event time has come", _MODEL, registry=collectors
+        self.epoch = Gauge(
+            "martlet_trainer_epoch", "The epoch that the next version is for", _MODEL, registry=collectors
         )
+        self.publish_failures = Counter(
+            "martlet_trainer_publish_failures", "Tries to store or offer a version that failed", _MODEL,
+            registry=collectors,
+        )  # fmt: skip
+        self.checkpoint_failures = Counter(
+            "martlet_trainer_checkpoint_failures", "Checkpoints that could not be written", _MODEL, registry=collectors
+        )
+        self.freshness = FreshnessMetrics(collectors, clock)
+        self.tables = TableMetrics(collectors)
         self.treatment = TreatmentMetrics(collectors)
         self.lost_reports = Counter(
             "martlet_trainer_measurements_lost", "Reports that the registry did not take", _MODEL, registry=collectors
         )
+
+    def begun(self, model: str) -> None:
+        """Learning begins: counters are there from now on, so that a first failure is seen as one."""
+        self.freshness.begun(model)
+        for counter in (self.examples, self.publish_failures, self.checkpoint_failures, self.lost_reports):
+            counter.labels(model)
+        for reason in DeadReason:
+            self.letters.labels(model, reason.value)
 
 
 class StatusBoard:
@@ -71,6 +92,7 @@ class StatusBoard:
     Attributes:
         status: the newest.
         examples, event_time_us: learned so far, and how far event time has come.
+        times_us: partition → the newest event time read from it.
         began_us: event time when examples were first seen in this process; 0: not yet.
 
     Args:
@@ -87,8 +109,11 @@ class StatusBoard:
         self._background = background
         self._checkpoint_step = 0
         self._digest = ""
+        metrics.begun(model)
+        self._qualities: set[str] = set()
         self.examples = 0
         self.event_time_us = 0
+        self.times_us: dict[str, int] = {}
         self.began_us = 0
         self.status = TrainerStatus(model, 0, 0, {}, 0, 0, 0, 0, 0, "", 0, 0, {}, "")
 
@@ -96,11 +121,14 @@ class StatusBoard:
         """A step was taken."""
         self._metrics.steps.labels(self._model).observe(seconds)
         self._metrics.examples.labels(self._model).inc(stepping.examples)
-        self._metrics.letters.labels(self._model).inc(stepping.letters)
+        for reason in stepping.letters:
+            self._metrics.letters.labels(self._model, reason).inc()
 
     def published(self, result: PublishResult, seconds: float) -> None:
         """A version was answered by the registry."""
         self._metrics.publishes.labels(self._model, type(result).__name__.lower()).observe(seconds)
+        if isinstance(result, Acknowledged):
+            self._metrics.freshness.published()
 
     def rewound(self, entry: Rewound, seconds: float) -> None:
         """Learning went back to a version."""
@@ -110,7 +138,12 @@ class StatusBoard:
     def checkpointed(self, step: int, digest: str, seconds: float) -> None:
         """A checkpoint is on disk."""
         self._metrics.checkpoints.labels(self._model).observe(seconds)
+        self._metrics.freshness.checkpointed()
         self._checkpoint_step, self._digest = step, digest
+
+    def checkpoint_failed(self) -> None:
+        """A checkpoint could not be written."""
+        self._metrics.checkpoint_failures.labels(self._model).inc()
 
     def reported(self, batch: MeasurementBatch) -> None:
         """Sends measurements in the background. One that is not taken is lost and counted; its records are not."""
@@ -119,7 +152,7 @@ class StatusBoard:
     def update(self, state: TrainingState, quality: dict[str, float]) -> None:
         """Takes a new status over."""
         intake, at = state.intake, state.cursor.at
-        self.examples, self.event_time_us = state.examples, intake.watermark_us
+        self.examples, self.event_time_us, self.times_us = state.examples, intake.watermark_us, intake.times_us
         self.began_us = self.began_us or (intake.watermark_us if state.examples else 0)
         account, treatment = intake.account, state.treatment
         self.status = TrainerStatus(
@@ -147,10 +180,19 @@ class StatusBoard:
     def _show(self, state: TrainingState, quality: dict[str, float]) -> None:
         for place in ("learned", "excluded", "dead_lettered", "pending", "duplicates"):
             self._metrics.outcomes.labels(self._model, place).set(getattr(self.status, place))
-        for metric, value in quality.items():
-            self._metrics.quality.labels(self._model, metric).set(value if math.isfinite(value) else 0.0)
+        self._show_quality({metric: value for metric, value in quality.items() if math.isfinite(value)})
         self._metrics.held.labels(self._model).set(state.intake.held)
-        self._metrics.event_time.labels(self._model).set(state.intake.watermark_us / 1e6)
+        self._metrics.epoch.labels(self._model).set(self.status.epoch)
+        self._metrics.freshness.stands(state.intake.watermark_us, self.status.last_published_version)
+        self._metrics.tables.show(self._model, state.learner_figures)
+
+    def _show_quality(self, figures: dict[str, float]) -> None:
+        """A figure that has no value any more is shown no more: a 0 would look like one."""
+        for metric, value in figures.items():
+            self._metrics.quality.labels(self._model, metric).set(value)
+        for gone in self._qualities - figures.keys():
+            self._metrics.quality.remove(self._model, gone)
+        self._qualities = set(figures)
 
     def _report(self, batch: MeasurementBatch) -> None:
         try:

@@ -17,10 +17,15 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Stepping:
-    """What one step did. `traces`: of the predictions that it learned of, each once; it decides nothing."""
+    """What one step did.
+
+    Attributes:
+        letters: the reasons of the dead letters it wrote.
+        traces: of the predictions that it learned of, each once; it decides nothing.
+    """
 
     examples: int
-    letters: int
+    letters: tuple[str, ...]
     report: MeasurementBatch | None
     step: int = 0
     traces: tuple[str, ...] = ()

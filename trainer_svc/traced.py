@@ -63,6 +63,10 @@ class TracedSteps:
         """As of the observer within."""
         self._inner.checkpointed(step, digest, seconds)
 
+    def checkpoint_failed(self) -> None:
+        """As of the observer within."""
+        self._inner.checkpoint_failed()
+
     def rewound(self, entry: Rewound, seconds: float) -> None:
         """As of the observer within."""
         self._inner.rewound(entry, seconds)

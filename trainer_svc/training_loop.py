@@ -120,6 +120,16 @@ class TrainingLoop:
         return self._committed.position
 
     @property
+    def damaged(self) -> int:
+        """Partitions of the event log that cannot be read on. From any thread."""
+        return len(self._source.damaged)
+
+    @property
+    def record_span(self) -> float:
+        """See `EventSource.record_span`. From any thread."""
+        return self._source.record_span
+
+    @property
     def pin(self) -> str:
         """Digest of the pin, if this lineage made it; else "". From any thread."""
         pin = self._watch.pin

@@ -13,6 +13,7 @@ from trainer_svc.batch import Batch
 from trainer_svc.delta_tracker import Touched
 from trainer_svc.joiner import DeadLetter
 from trainer_svc.labelled_rows import Examples
+from trainer_svc.learner_figures import LearnerFigures
 from trainer_svc.table.cut import TableCut
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -99,6 +100,10 @@ class LearnerPort(Protocol):
 
     def evict(self, now_us: int) -> int:
         """Frees rows that were not used for long."""
+        ...
+
+    def figures(self) -> LearnerFigures:
+        """What it and its tables have counted."""
         ...
 
     def dense_weights(self) -> Mapping[str, Floats]:

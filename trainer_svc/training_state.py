@@ -34,6 +34,7 @@ from trainer_svc.journal import (
     Stepped,
 )
 from trainer_svc.labelled_rows import LabelledRows, count
+from trainer_svc.learner_figures import LearnerFigures
 from trainer_svc.outcome_account import Excluded
 from trainer_svc.prequential_learning import PrequentialLearning
 from trainer_svc.provenance import provenance_of
@@ -121,6 +122,11 @@ class TrainingState:
         """Examples learned."""
         return self._learning.examples
 
+    @property
+    def learner_figures(self) -> LearnerFigures:
+        """What the learner and its tables have counted."""
+        return self._learner.figures()
+
     def take_step(self, entry: Stepped) -> Stepping:
         """Reads a cut, joins, tests, learns."""
         joined = self._join(entry)
@@ -130,7 +136,8 @@ class TrainingState:
         self._letters.write(self.step, joined.letters)
         report = self._learning.report(self.intake.watermark_us)
         traces = tuple(dict.fromkeys(joined.traces))
-        return Stepping(count(joined.examples), len(joined.letters), report, self.step, traces)
+        letters = tuple(letter.reason for letter in joined.letters)
+        return Stepping(count(joined.examples), letters, report, self.step, traces)
 
     def take_off(self, entry: Published) -> VersionPayload:
         """Copies what a version is made of."""

@@ -99,6 +99,9 @@ class Ears:
         self.examples += stepping.examples
         self.steps += 1
 
+    def checkpoint_failed(self) -> None:
+        """Nothing to count."""
+
     def published(self, _result: PublishResult, _seconds: float) -> None:
         """Counts."""
         self.versions += 1

@@ -36,6 +36,9 @@ OPTIONS: Final = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.enable_retries", 0),
+    # A name is looked up again when a connection ends. gRPC's 30 s between two looks are longer than it takes to roll
+    # all replicas: for the rest of that time a client would know addresses alone where nobody is any more.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
 # Each call goes to the next of the hosts that the address resolves to; gRPC's own default stays with the first.

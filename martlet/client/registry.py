@@ -6,7 +6,7 @@ import grpc
 import grpc.aio
 
 from martlet.client.bearer import Token, bearer
-from martlet.client.channel import OPTIONS, CallPolicy, blocking_call, call, domain_error
+from martlet.client.channel import BALANCED, CallPolicy, blocking_call, call, domain_error
 from martlet.client.dialling import dial, dial_blocking
 from martlet.client.tls import Plaintext, Tls
 from martlet.evidence import EvidenceBatch
@@ -26,7 +26,7 @@ class RegistryClient:
     def __init__(
         self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
     ) -> None:
-        self._channel = dial(address, OPTIONS, tls, token)
+        self._channel = dial(address, BALANCED, tls, token)
         self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()
@@ -141,7 +141,7 @@ class BlockingRegistryClient:
         trace: Callable[[], str] | None = None,
     ) -> None:
         self._trace = trace
-        self._channel = dial_blocking(address, OPTIONS, tls, token)
+        self._channel = dial_blocking(address, BALANCED, tls, token)
         self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()

@@ -1,7 +1,7 @@
 """A client of the registry's rollouts: what is decided about a model's versions, and an operator's word on it."""
 
 from martlet.client.bearer import Token, bearer
-from martlet.client.channel import OPTIONS, CallPolicy, call
+from martlet.client.channel import BALANCED, CallPolicy, call
 from martlet.client.dialling import dial
 from martlet.client.tls import Plaintext, Tls
 from martlet.rollouts import RolloutView
@@ -16,7 +16,7 @@ class RolloutClient:
     def __init__(
         self, address: str, token: Token = "", policy: CallPolicy | None = None, tls: Tls | Plaintext | None = None
     ) -> None:
-        self._channel = dial(address, OPTIONS, tls, token)
+        self._channel = dial(address, BALANCED, tls, token)
         self._stub = registry_pb2_grpc.RolloutServiceStub(self._channel)
         self._metadata = bearer(token)
         self._policy = policy or CallPolicy()

@@ -96,6 +96,10 @@ class BrokerEventWriter:
             future.set_exception(refusal)
         return future
 
+    def waiting(self) -> int:
+        """How many records are queued behind those that the broker is asked to take."""
+        return self._queue.count
+
     def close(self) -> None:
         """Appends what is queued, as far as the broker takes it in time, and closes."""
         self._close_by = min(self._close_by, self._clock.monotonic() + self._limits.close_seconds)

@@ -93,6 +93,10 @@ class FileEventWriter:
                 future.set_exception(OverCapacity(f"partition {self._partition}: the queue is full"))
         return future
 
+    def waiting(self) -> int:
+        """How many records are queued."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Writes what is queued and closes."""
         if self._closed:
@@ -210,6 +214,11 @@ class FileEventReader:
         if not self._root.is_dir():
             return ()
         return tuple(sorted(path.name for path in self._root.iterdir() if (path / DURABLE).exists()))
+
+    def begin(self, partition: str) -> int:
+        """Where the oldest segment begins."""
+        known = segments(self._root / partition)
+        return known[0][0] if known else 0
 
     def end(self, partition: str) -> int:
         """The position behind the last durable record."""

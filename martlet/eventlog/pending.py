@@ -58,6 +58,11 @@ class PendingQueue:
         """Whether nothing more is taken."""
         return self._closed
 
+    @property
+    def count(self) -> int:
+        """How many records are queued."""
+        return len(self._records)
+
     def put(self, payload: bytes, since: float, future: "Future[LogPosition] | None") -> bool:
         """Queues a record; False when there is no room, or the queue is closed. Never waits."""
         with self._changed:

@@ -41,6 +41,10 @@ class EventWriter(Protocol):
         """
         ...
 
+    def waiting(self) -> int:
+        """About how many records are queued and not on their way yet. Cheap."""
+        ...
+
     def close(self) -> None:
         """Writes what is queued and closes. Idempotent."""
         ...
@@ -56,6 +60,10 @@ class EventReader(Protocol):
 
     def partitions(self) -> tuple[str, ...]:
         """The partitions that exist, sorted."""
+        ...
+
+    def begin(self, partition: str) -> int:
+        """The position of the oldest record that is kept; 0 for a partition that does not exist."""
         ...
 
     def end(self, partition: str) -> int:

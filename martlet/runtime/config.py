@@ -56,6 +56,8 @@ class ServingConfig:
         workers: processes that answer on this host, on one port; each is a replica `<replica>-w<number>` of its own.
         tables: socket of the host's table builder; empty: this process builds its tables. A host tells its workers.
         share_port: listen beside other processes of this host, once something can be answered. Set likewise.
+        connection_age_seconds: clients are asked to connect anew about this often, so that they find replicas that
+            came later; 0: never.
     """
 
     host: str = "127.0.0.1"
@@ -83,6 +85,7 @@ class ServingConfig:
     workers: int = 1
     tables: str = ""
     share_port: bool = False
+    connection_age_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

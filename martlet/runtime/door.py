@@ -16,11 +16,16 @@ _STREAM_RETRY_MS: Final = 1000
 
 
 class Usual:
-    """How long calls of one method take of late, in seconds: running mean and mean deviation."""
+    """Calls of one method: how long they take of late, in seconds (running mean and mean deviation).
 
-    __slots__ = ("deviation", "mean")
+    Attributes:
+        inside: how many are under way.
+    """
+
+    __slots__ = ("deviation", "inside", "mean")
 
     def __init__(self) -> None:
+        self.inside = 0
         self.mean = 0.0
         self.deviation = 0.0
 
@@ -49,13 +54,22 @@ class Door:
         most_streams: streams that may be open; they are counted apart, for most of them are open for days.
     """
 
-    __slots__ = ("inside", "most", "most_streams", "streams")
+    __slots__ = ("_methods", "inside", "most", "most_streams", "streams")
 
     def __init__(self, most: int, most_streams: int = 1000) -> None:
         self.most = most
         self.most_streams = most_streams
         self.inside = 0
         self.streams = 0
+        self._methods: dict[str, Usual] = {}
+
+    def method(self, name: str) -> Usual:
+        """The calls of a method, by its full name."""
+        return self._methods.setdefault(name, Usual())
+
+    def under_way(self) -> dict[str, int]:
+        """How many calls of each method are under way. From any thread."""
+        return {name: usual.inside for name, usual in self._methods.copy().items()}
 
     @contextmanager
     def stream(self) -> Iterator[None]:

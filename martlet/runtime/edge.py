@@ -19,6 +19,7 @@ from martlet.client.channel import RETRY_AFTER
 from martlet.redaction import without_paths
 from martlet.runtime.auth import OPEN, Authorizer, Metadata
 from martlet.runtime.caller import CALLER, caller
+from martlet.runtime.denial_metrics import GRPC, DenialMetrics
 from martlet.runtime.door import Door, Usual
 from martlet.runtime.metrics import RpcMetrics
 from martlet.runtime.tracing import Tracer, parent_in
@@ -64,7 +65,15 @@ class Edge(grpc.GenericRpcHandler):
     Found here by name, in one generic handler, a method costs a dictionary's look-up.
     """
 
-    def __init__(self, metrics: RpcMetrics, authorizer: Authorizer, door: Door, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        metrics: RpcMetrics,
+        denials: DenialMetrics,
+        authorizer: Authorizer,
+        door: Door,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._denials = denials
         self._tracer = tracer
         self._metrics = metrics
         self._door = door
@@ -100,11 +109,12 @@ class Edge(grpc.GenericRpcHandler):
         """Refuses what cannot be answered in time before it decodes it: under overload that is most of the work."""
         admit = self._admit if self._authorizer.asks else None
         answered = self._metrics.duration(method, grpc.StatusCode.OK.name)
-        door, usual, now = self._door, Usual(), time.perf_counter
+        door, usual, now = self._door, self._door.method(method), time.perf_counter
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = now()
             door.inside += 1
+            usual.inside += 1
             try:
                 if admit is not None:
                     admit(context, method)
@@ -120,6 +130,7 @@ class Edge(grpc.GenericRpcHandler):
                 raise
             finally:
                 door.inside -= 1
+                usual.inside -= 1
             seconds = now() - started
             answered.observe(seconds)
             usual.add(seconds)
@@ -129,6 +140,7 @@ class Edge(grpc.GenericRpcHandler):
 
     def _stream(self, behaviour: Behaviour, method: str, decoded: Callable[[Any], Any]) -> Behaviour:
         door = self._door
+        self._metrics.expect_streams(method)
 
         async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             with self._metrics.open_stream(method), self._metrics.call(method) as outcome, door.stream():
@@ -148,7 +160,11 @@ class Edge(grpc.GenericRpcHandler):
 
     def _admit(self, context: grpc.aio.ServicerContext[Any, Any], method: str) -> None:
         """Lets the caller in, and remembers for the rest of the call who it is."""
-        CALLER.set(self._authorizer.check(method, _metadata(context), _certificate_names(context)))
+        try:
+            CALLER.set(self._authorizer.check(method, _metadata(context), _certificate_names(context)))
+        except (errors.Unauthenticated, errors.Forbidden) as error:
+            self._denials.denied(GRPC, error)
+            raise
 
     async def _fail(self, context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> NoReturn:
         code = status_of(error)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from martlet.runtime.door import Door
 from martlet.runtime.local_metrics import LocalHistogram, Spread
+from martlet.runtime.read_gauge import ReadGauge, read_number
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -57,6 +59,25 @@ class RpcMetrics:
         """Counts a stream as open while the context lasts."""
         return self._streams.labels(method).track_inprogress()
 
+    def expect_streams(self, method: str) -> None:
+        """Streams of this method may come; there are none yet."""
+        self._streams.labels(method)
+
     def internal_error(self) -> None:
         """Records one unexpected error."""
         self._errors.inc()
+
+
+def watch_door(door: Door, registry: CollectorRegistry, service: str) -> None:
+    """Tells how many calls are under way, and how many may be."""
+    under_way = f"martlet_{service}_rpc_in_flight"
+    ReadGauge(
+        under_way,
+        "Unary calls under way",
+        ["method"],
+        lambda: {(method,): float(count) for method, count in door.under_way().items()},
+        registry,
+    )
+    read_number(f"{under_way}_limit", "Calls that may be under way", lambda: door.most, registry)
+    streams = f"martlet_{service}_rpc_open_streams_limit"
+    read_number(streams, "Streams that may be open", lambda: door.most_streams, registry)

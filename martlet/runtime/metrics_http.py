@@ -1,7 +1,8 @@
 """Metrics and readiness over HTTP, from a thread of its own, so that a busy event loop can still be watched.
 
-`/metrics` is Prometheus' text; `/ready` is 200 when the process can serve and 503 when it cannot. Over TLS where the
-process has a certificate. `/ready` is open, for a probe has no certificate; `/metrics` asks who calls.
+`/metrics` is Prometheus' text, or OpenMetrics to who accepts it; `/ready` is 200 when the process can serve and 503
+when it cannot; `/live` is 503 when the process is stuck and should be started again. Over TLS where the process has a
+certificate. `/ready` and `/live` are open, for a probe has no certificate; `/metrics` asks who calls.
 """
 
 import contextlib
@@ -14,10 +15,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from martlet.runtime.exposition import page_of
 from martlet.runtime.server_tls import ServerTls
 
 POLL_SECONDS: Final = 0.05  # how long `close` may wait; the library's own server takes half a second
@@ -29,6 +30,10 @@ def everybody(_authorization: str, _certificate_names: Sequence[str]) -> bool:
     return True
 
 
+def unheard() -> None:
+    """Nobody counts who is not let in."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricsDoor:
     """Who is let in.
@@ -36,10 +41,20 @@ class MetricsDoor:
     Attributes:
         tls: the certificates to show; None: plain HTTP.
         admits: whether the holder of this authorization header and these verified names may read the metrics.
+        denied: told of each who may not.
     """
 
     tls: ServerTls | None = None
     admits: Callable[[str, Sequence[str]], bool] = everybody
+    denied: Callable[[], None] = unheard
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What is asked of a process beside its metrics, in another thread than the event loop's."""
+
+    ready: Callable[[], bool]
+    alive: Callable[[], bool]
 
 
 class MetricsServer:
@@ -47,6 +62,7 @@ class MetricsServer:
 
     Args:
         ready: whether the process can serve; asked in another thread than the event loop's.
+        alive: whether it still works at all; asked likewise.
 
     Raises:
         OSError: the port is taken.
@@ -59,9 +75,10 @@ class MetricsServer:
         collector: Collector,
         ready: Callable[[], bool] = lambda: True,
         door: MetricsDoor = MetricsDoor(),
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         try:
-            self._http = _HttpServer((host, port), collector, ready, door)
+            self._http = _HttpServer((host, port), collector, Probes(ready, alive), door)
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
         self._thread = threading.Thread(target=self._http.serve_forever, args=(POLL_SECONDS,), daemon=True)
@@ -82,12 +99,10 @@ class MetricsServer:
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(
-        self, address: tuple[str, int], collector: Collector, ready: Callable[[], bool], door: MetricsDoor
-    ) -> None:
+    def __init__(self, address: tuple[str, int], collector: Collector, probes: Probes, door: MetricsDoor) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.collector = collector
-        self.ready = ready
+        self.probes = probes
         self.door = door
         super().__init__(address, _Handler)
 
@@ -112,21 +127,27 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path in ("/", "/metrics"):
             if not self._admitted():
+                self.server.door.denied()
                 self._answer(HTTPStatus.UNAUTHORIZED, "text/plain", b"a token or a certificate is needed\n")
                 return
-            self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self.server.collector))
+            page = page_of(self.server.collector, self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, page.kind, page.body)
         elif path == "/ready":
-            ready = self.server.ready()
-            status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, "text/plain", b"ready\n" if ready else b"not ready\n")
+            self._probed(self.server.probes.ready(), b"ready\n")
+        elif path == "/live":
+            self._probed(self.server.probes.alive(), b"alive\n")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics and /ready are here\n")
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/metrics, /ready and /live are here\n")
 
     def _admitted(self) -> bool:
         door, names = self.server.door, _names(self.connection)
         if door.tls is not None and door.tls.mutual and not names:
             return False
         return door.admits(self.headers.get("Authorization", ""), names)
+
+    def _probed(self, well: bool, said: bytes) -> None:  # noqa: FBT001  what was found is the argument
+        status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+        self._answer(status, "text/plain", said if well else b"not " + said)
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

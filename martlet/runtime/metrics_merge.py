@@ -1,17 +1,21 @@
 """The metrics of several processes as one: pure.
 
-Counters and histograms are sums. A gauge is a sum too (open streams, records waiting), but for ages and lags: of those
-the largest counts.
+Counters and histograms are sums. A gauge is a sum too (open streams, records waiting), but for ages, lags and what all
+processes say of the same thing: of those the largest counts. What a host has, or is, once all of it do, is the least.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-LARGEST: Final = ("_age_seconds", "_lag_seconds", "_lag_bytes")
+LARGEST: Final = (
+    "_age_seconds", "_lag_seconds", "_lag_bytes", "_info", "_disk_free_bytes", "_disk_size_bytes", "_refresh_seconds",
+)  # fmt: skip
+SMALLEST: Final = ("_version", "_ready", "_held", "_caught_up", "_timestamp_seconds", "_start_time_seconds")
 VERSION: Final = "version"
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
@@ -97,14 +101,17 @@ def metrics_of(scrape: Scrape) -> Iterator[Metric]:
 
 def _together(name: str, families: Sequence[Family]) -> Family:
     values: dict[Series, float] = {}
-    largest = name.endswith(LARGEST)
+    fold = _fold(name)
     for family in families:
         for series, value in family.values.items():
-            if series not in values:
-                values[series] = value
-            else:
-                values[series] = max(values[series], value) if largest else values[series] + value
+            values[series] = fold(values[series], value) if series in values else value
     return Family(families[0].kind, families[0].told, values)
+
+
+def _fold(name: str) -> Callable[[float, float], float]:
+    if name.endswith(LARGEST):
+        return max
+    return min if name.endswith(SMALLEST) else add
 
 
 def _versions(family: Family) -> Iterator[tuple[str, str]]:

@@ -16,18 +16,26 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from martlet.errors import Unauthenticated
 from martlet.runtime.auth import Authorizer
+from martlet.runtime.denial_metrics import METRICS, DenialMetrics
 from martlet.runtime.door import Door
 from martlet.runtime.edge import Edge
 from martlet.runtime.grpc_tls import server_credentials
-from martlet.runtime.metrics import RpcMetrics
+from martlet.runtime.heartbeat import Heartbeat
+from martlet.runtime.loop_lag import LoopLag
+from martlet.runtime.metrics import RpcMetrics, watch_door
 from martlet.runtime.metrics_http import MetricsDoor, MetricsServer
+from martlet.runtime.read_gauge import read_number
 from martlet.runtime.server_tls import ServerTls
 from martlet.runtime.tracing import Tracer
 
 Hook: TypeAlias = Callable[[], Awaitable[None]]
 
 MAX_METADATA_BYTES: Final = 16 << 10
+# A name of the health service for liveness probes: SERVING as long as the process answers at all. The name "" says
+# whether it can serve, and whoever waits for a first version must not be killed for it.
+LIVENESS: Final = "liveness"
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +51,8 @@ class Listen:
         metrics_host: for metrics and readiness; empty: as for gRPC. On a host of its own they are plain and open: it is
             loopback, where the process that started this one asks, and tells for all.
         max_streams: streams that may be open; beyond, one is refused likewise.
+        connection_age: after about so many seconds a client is asked to connect anew, and calls that are under way end
+            where they began; so that replicas that came later are found. 0: never.
     """
 
     host: str
@@ -53,6 +63,7 @@ class Listen:
     share_port: bool = False
     metrics_host: str = ""
     max_streams: int = 1000
+    connection_age: float = 0.0
 
 
 class Server:
@@ -84,17 +95,29 @@ class Server:
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),  # below it gRPC refuses by chance, unless both are the same
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ]
+        if listen.connection_age:
+            options.append(("grpc.max_connection_age_ms", int(listen.connection_age * 1000)))
         self._server = grpc.aio.server(options=options)
-        self._edge = Edge(RpcMetrics(registry, name), authorizer, Door(listen.max_calls, listen.max_streams), tracer)
+        door = Door(listen.max_calls, listen.max_streams)
+        self._denials = DenialMetrics(registry, name)
+        self._edge = Edge(RpcMetrics(registry, name), self._denials, authorizer, door, tracer)
         self._server.add_generic_rpc_handlers((self._edge,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._as_server())
         self._services: list[str] = []
         self._serving = False
         self._ended: asyncio.Event | None = None
+        self._heart = Heartbeat()
+        self._beating: asyncio.Task[None] | None = None
         self._metrics: MetricsServer | None = None
+        self._lag = LoopLag()
+        self._measuring: asyncio.Task[None] | None = None
         self.grpc_port = 0
         self.metrics_port = 0
+        watch_door(door, registry, name)
+        told = "How long the event loop was held up, at most, in the last seconds"
+        read_number(f"martlet_{name}_event_loop_lag_seconds", told, lambda: self._lag.worst, registry)
+        read_number(f"martlet_{name}_ready", "Whether the process can serve", lambda: float(self._serving), registry)
 
     def add(self, service: str, register: Callable[[grpc.aio.Server], None]) -> None:
         """Adds a servicer: its full service name, and how it is registered."""
@@ -121,14 +144,21 @@ class Server:
             await self._server.stop(None)
             raise
         self.metrics_port = self._metrics.port
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        self._beating = asyncio.create_task(self._heart.run())
         await self._server.start()
+        self._measuring = asyncio.create_task(self._lag.run())
         logger.info("%s listens on %s, metrics on %s", self._name, self.grpc_port, self.metrics_port)
 
     def _serve_metrics(self) -> MetricsServer:
         apart = self._listen.metrics_host
-        door = MetricsDoor() if apart else MetricsDoor(self._tls, self._authorizer.admits_reader)
+        door = MetricsDoor() if apart else MetricsDoor(self._tls, self._authorizer.admits_reader, self._turned_away)
         host = apart or self._listen.host
-        return MetricsServer(host, self._listen.metrics_port, self._registry, lambda: self._serving, door)
+        port, alive = self._listen.metrics_port, self._heart.alive
+        return MetricsServer(host, port, self._registry, lambda: self._serving, door, alive)
+
+    def _turned_away(self) -> None:
+        self._denials.denied(METRICS, Unauthenticated("a reader of the metrics"))
 
     def _bind(self) -> int:
         place = f"{self._listen.host}:{self._listen.grpc_port}"
@@ -151,6 +181,9 @@ class Server:
         """NOT_SERVING at once, then requests in flight get `grace` seconds."""
         await self.set_serving(serving=False)
         await self._server.stop(grace)
+        for task in (self._beating, self._measuring):
+            if task is not None:
+                task.cancel()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
             self._metrics = None

@@ -140,8 +140,12 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 
 async def test_workers_are_replicas_of_one_port_one_table_and_one_metrics_page(host: Host) -> None:
     assert await host.ask(24) == {1}
-    answers = (await host.metrics())['martlet_serving_answers_total{model="shop",version="1"}']
-    assert answers == 24
+    told = await host.metrics()
+    assert told['martlet_serving_answers_total{model="shop",version="1"}'] == 24
+    assert told['martlet_serving_arena_buckets{state="live",table="t4"}'] > 0  # the builder's: not once for each worker
+    assert told['martlet_serving_routed_version{model="shop",role="head"}'] == 1  # both workers'
+    assert told["martlet_serving_ready"] == 1
+    assert told['martlet_serving_auth_denials_total{door="metrics",reason="unauthenticated"}'] == 0
     arenas = [path for path in (host.root / "arena").rglob("*") if path.is_file() and path.suffix == ".arena"]
     assert len(arenas) == 1
     partitions = {path.name for path in (host.root / "events").iterdir()}

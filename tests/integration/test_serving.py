@@ -95,7 +95,8 @@ class World:
             drain_seconds=2.0,
         )
         self.config = Config(data_dir=root, serving=serving)
-        self.app = ServingApp(self.config, clock or SystemClock(), CollectorRegistry())
+        self.collectors = CollectorRegistry()
+        self.app = ServingApp(self.config, clock or SystemClock(), self.collectors)
         self.versions: list[str] = []
         self.barriers = 0
 

@@ -88,7 +88,7 @@ class World:
 
     def _start(self) -> Controller:
         desk = JudgeDesk(MortalLog(self.disk), Policies(POLICY))
-        health, metrics = ReplicaHealth(self.clock), RegistryMetrics(CollectorRegistry())
+        health, metrics = ReplicaHealth(self.clock), RegistryMetrics(CollectorRegistry(), self.clock)
         catalog = MortalCatalog(self.disk)
         hand = Controller(
             catalog, health, desk, OwnLease(), Policies(POLICY), 5000, self.clock, metrics, lambda aspired: None

@@ -116,7 +116,7 @@ class History:
 
     def _hand(self) -> Controller:
         self.catalog = SqlCatalog(self.engine)
-        metrics = RegistryMetrics(CollectorRegistry())
+        metrics = RegistryMetrics(CollectorRegistry(), self.clock)
         desk = JudgeDesk(SqlJudgeLog(self.engine), Policies(POLICY))
         health = ReplicaHealth(self.clock)
         return Controller(

@@ -100,6 +100,11 @@ class EvidenceLoop:
         self._acknowledged = True
         self._last_checkpoint = clock.monotonic()
 
+    @property
+    def position(self) -> int:
+        """How far its journal has taken effect. From any thread."""
+        return self._position
+
     def recover(self) -> bool:
         """Goes on where it was: newest whole checkpoint, then the journal behind it. False: the trainer ends.
 

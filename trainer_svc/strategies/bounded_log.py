@@ -20,6 +20,10 @@ class BoundedReader:
         """The partitions that exist and are not empty before the cut, sorted."""
         return tuple(name for name in self._reader.partitions() if self._until.get(name, 0) > 0)
 
+    def begin(self, partition: str) -> int:
+        """See `EventReader`."""
+        return self._reader.begin(partition)
+
     def end(self, partition: str) -> int:
         """The position behind the last record that is seen."""
         return min(self._reader.end(partition), self._until.get(partition, 0))

@@ -17,6 +17,9 @@ class Quiet:
     def checkpointed(self, step: int, digest: str, seconds: float) -> None:
         """Nothing to do."""
 
+    def checkpoint_failed(self) -> None:
+        """Nothing to do."""
+
     def rewound(self, entry: Rewound, seconds: float) -> None:
         """Nothing to do."""
 

@@ -151,6 +151,11 @@ class EmbeddingTable:
         return self._columns.last_used
 
     @property
+    def memory(self) -> int:
+        """Bytes of its arrays."""
+        return sum(column.nbytes for column in self._columns)
+
+    @property
     def statistics(self) -> TableStatistics:
         """What was counted, as values."""
         return TableStatistics(self.size, self.slots, self.grown, statistics_of(self._counters))

@@ -33,6 +33,11 @@ class JetStreamReader:
         """The partitions that have a stream, sorted."""
         return partitions_of(self._link, self._streams)
 
+    def begin(self, partition: str) -> int:
+        """The sequence before the first record that is kept."""
+        state = state_of(self._link, self._streams.stream(partition))
+        return max(0, state.first - 1) if state else 0
+
     def end(self, partition: str) -> int:
         """The sequence of the last record."""
         state = state_of(self._link, self._streams.stream(partition))

@@ -43,6 +43,10 @@ class KafkaReader:
         with told("the list of topics"):
             return self._topics.partitions(self._asker().list_topics(timeout=CALL_SECONDS).topics)
 
+    def begin(self, partition: str) -> int:
+        """The first offset that is kept."""
+        return self._bounds(partition)[0]
+
     def end(self, partition: str) -> int:
         """The offset behind the last committed record and its transaction's mark."""
         return self._bounds(partition)[1]

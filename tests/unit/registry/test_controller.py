@@ -46,7 +46,7 @@ class Stage:
 
     def restarted(self) -> Controller:
         self.collectors = CollectorRegistry()
-        health, metrics = ReplicaHealth(self.clock), RegistryMetrics(self.collectors)
+        health, metrics = ReplicaHealth(self.clock), RegistryMetrics(self.collectors, self.clock)
         desk = JudgeDesk(MemoryJudgeLog(), Policies(POLICY))
         return Controller(
             self.catalog, health, desk, OwnLease(), Policies(POLICY), 5000, self.clock, metrics, self.told.append

@@ -44,6 +44,27 @@ def test_counters_and_histograms_are_sums_and_gauges_too_but_for_those_that_are_
     assert told["item_lag_bytes"] == 7
 
 
+def gauges(**values: float) -> Scrape:
+    registry = CollectorRegistry()
+    for name, value in values.items():
+        Gauge(name, "G", registry=registry).set(value)
+    return parsed(generate_latest(registry).decode())
+
+
+def test_of_ages_the_largest_counts_and_of_what_all_must_have_the_smallest() -> None:
+    one = gauges(a_data_age_seconds=3, x_ready=1, x_lease_held=0, x_routed_version=7, x_build_info=1, x_records=2)
+    other = gauges(a_data_age_seconds=9, x_ready=0, x_lease_held=1, x_routed_version=8, x_build_info=1, x_records=5)
+    for scrapes in ([one, other], [other, one]):
+        assert values(merged(scrapes)) == {
+            "a_data_age_seconds": 9,
+            "x_ready": 0,
+            "x_lease_held": 0,
+            "x_routed_version": 7,
+            "x_build_info": 1,
+            "x_records": 7,
+        }
+
+
 def test_what_a_dead_process_counted_stays_but_not_its_gauges() -> None:
     gone = departed(departed({}, process({"1": 2}, waiting=3)), process({"1": 1}))
     living = process({"1": 10}, waiting=4)

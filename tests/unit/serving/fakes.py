@@ -17,7 +17,7 @@ from martlet.manifest import spec_digest
 from martlet.signature import Signature
 from martlet.versions import AspiredModel, AspiredVersion, Role
 from serving_svc.loader import Loader, Trial
-from serving_svc.manager import Manager
+from serving_svc.manager import Manager, Swap
 from serving_svc.servable import Scores, Servable, ServableId, Tensors
 from serving_svc.warm_up import warm_up
 from tests.unit.core.samples import SPEC
@@ -30,6 +30,7 @@ class SumServable:
 
     spec: FeatureSpec = SPEC
     spec_digest: str = spec_digest(SPEC)
+    learned_us: int = 0
     signature: Signature = signature_of(SPEC)
 
     def __init__(self, shift: float = 0.0) -> None:
@@ -153,6 +154,9 @@ class MemoryWriter:
             self.release()
         return future
 
+    def waiting(self) -> int:
+        return len(self._held)
+
     def release(self) -> None:
         for future, position in self._held:
             future.set_result(position)
@@ -189,10 +193,12 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 @asynccontextmanager
 async def managed(
-    shelf: Shelf, gate: Callable[[Servable, Servable], None] = lambda _new, _current: None
+    shelf: Shelf,
+    gate: Callable[[Servable, Servable], None] = lambda _new, _current: None,
+    swapped: Callable[[Swap], None] = lambda _swap: None,
 ) -> AsyncIterator[Manager]:
     """A manager that is closed in order."""
     with ThreadPoolExecutor(1) as executor:
-        manager = Manager(shelf, Trial(lambda servable: warm_up(servable, ()), gate), executor)
+        manager = Manager(shelf, Trial(lambda servable: warm_up(servable, ()), gate), executor, swapped=swapped)
         yield manager
         await manager.close()

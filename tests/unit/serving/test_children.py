@@ -16,7 +16,9 @@ from tests.unit.serving.fakes import until
 
 TELLS = """
 import pathlib, sys, time
-pathlib.Path(sys.argv[-1]).write_text('{"metrics_port": 7}')
+ports = pathlib.Path(sys.argv[-1])
+ports.with_suffix(".part").write_text('{"metrics_port": 7}')
+ports.with_suffix(".part").replace(ports)
 time.sleep(60)
 """
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + TELLS.replace("\n", ";").strip(";")

@@ -319,6 +319,9 @@ async def test_of_more_items_than_are_ranked_the_newest_are_until_there_are_vect
         assert ids_of(await stage.recommend(3)) == [10, 9, 8]
         await stage.retriever.refresh()
         assert ids_of(await stage.recommend(3)) == [1029, 1028, 1027]
+        told = stage.collectors.get_sample_value
+        assert told("martlet_serving_retrieval_refreshes_total", {"model": MODEL}) == 1
+        assert told("martlet_serving_retrieval_refresh_seconds", {"model": MODEL}) == 0  # this clock stands still
 
 
 async def test_what_retrieval_finds_is_filtered_excluded_and_ranked() -> None:

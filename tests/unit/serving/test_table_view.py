@@ -35,6 +35,10 @@ class MemoryArena:
     keys: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((N, 4), np.int64))
     rows: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((4 * N, WIDTH), np.float32))
 
+    buckets: int = N
+    free_buckets: int = 0
+    disk_bytes: int = 0
+
     def root(self) -> MemoryView:
         return self._view(self.base.rows)
 

@@ -18,6 +18,7 @@ from martlet.measurement import MeasurementBatch
 from martlet.versions import CatalogState, Expiry, LineageState, VersionRecord
 from trainer_svc.batch import Batch
 from trainer_svc.journal import PublishResult, Rewound
+from trainer_svc.learner_figures import LearnerFigures, TableFigures
 from trainer_svc.stepping import Stepping
 from trainer_svc.table.embedding_table import EmbeddingTable, TableFull
 from trainer_svc.table.updates import RowUpdate
@@ -86,6 +87,9 @@ class LinearLearner:
 
     def evict(self, now_us: int) -> int:
         return self.table.evict(1, now_us // 1_000_000 - 7200)
+
+    def figures(self) -> LearnerFigures:
+        return LearnerFigures(0, {"t2": TableFigures(self.table.memory, self.table.statistics, tuple(SPEC.salts))})
 
     def dense_weights(self) -> dict[str, npt.NDArray[np.float32]]:
         return {"weights": self.weights.copy()}
@@ -232,6 +236,7 @@ class Heard:
         self.steps: list[Stepping] = []
         self.results: list[PublishResult] = []
         self.checkpoints: list[tuple[int, str]] = []
+        self.failed_checkpoints = 0
         self.reports: list[MeasurementBatch] = []
         self.rewinds: list[Rewound] = []
 
@@ -243,6 +248,9 @@ class Heard:
 
     def rewound(self, entry: Rewound, seconds: float) -> None:
         self.rewinds.append(entry)
+
+    def checkpoint_failed(self) -> None:
+        self.failed_checkpoints += 1
 
     def checkpointed(self, step: int, digest: str, seconds: float) -> None:
         self.checkpoints.append((step, digest))

@@ -22,7 +22,9 @@ from tests.unit.trainer.fakes import AtOnce
 from tests.unit.trainer.streams import MODEL, messy_events, write_log
 from tests.unit.trainer.world import BEGAN, World, until_quiet
 from trainer_svc.checkpoints.part_file import read_head
+from trainer_svc.journal import Rewound
 from trainer_svc.loop_thread import LoopThread
+from trainer_svc.outcome_account import DeadReason
 from trainer_svc.publisher import Offer
 from trainer_svc.rpc.servicer import TrainerServicer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
@@ -36,7 +38,7 @@ class Shown:
         self.collectors = CollectorRegistry()
         self.sent: list[MeasurementBatch] = []
         self.send: Callable[[MeasurementBatch], None] = self.sent.append
-        self.board = StatusBoard(MODEL, TrainerMetrics(self.collectors), self._send, AtOnce())
+        self.board = StatusBoard(MODEL, TrainerMetrics(self.collectors, SystemClock()), self._send, AtOnce())
 
     def _send(self, batch: MeasurementBatch) -> None:
         self.send(batch)
@@ -97,10 +99,33 @@ def test_the_board_shows_the_state(tmp_path: Path) -> None:
     )
     assert shown.value("outcomes", place="learned") == status.learned
     assert shown.value("examples_total") == status.learned
-    assert shown.value("dead_letters_total") == len(world.letters())
+    counted = [shown.value("dead_letters_total", reason=reason) or 0 for reason in DeadReason]
+    assert sum(counted) == len(world.letters())
     assert shown.value("publish_duration_seconds_count", result="acknowledged") == len(world.published())
     assert sum(measurement.count for batch in shown.sent for measurement in batch.measurements) > 0
     assert [batch.sequence for batch in shown.sent] == list(range(1, len(shown.sent) + 1))
+
+
+def test_going_back_to_a_version_is_timed_by_its_cause() -> None:
+    shown = Shown()
+    for refused in (True, False, False):
+        shown.board.rewound(Rewound("d", 1, 1, refused, {}), 0.5)
+    assert shown.value("rewind_duration_seconds_count", cause="refused") == 1
+    assert shown.value("rewind_duration_seconds_sum", cause="recalled") == 1.0
+
+
+def test_a_figure_without_a_value_is_shown_no_more(tmp_path: Path) -> None:
+    world, shown = World(tmp_path), Shown()
+    write_log(tmp_path / "events", messy_events(3, 30))
+
+    def live(loop: TrainingLoop) -> None:
+        until_quiet(world, loop)
+        shown.board.update(loop.state, {"auc": 0.7, "logloss": 0.2})
+        shown.board.update(loop.state, {"auc": float("nan"), "logloss": 0.3})
+
+    world.life(live)
+    assert shown.value("quality", metric="auc") is None
+    assert shown.value("quality", metric="logloss") == 0.3
 
 
 def test_a_report_that_is_not_taken_is_counted() -> None:

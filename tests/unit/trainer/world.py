@@ -149,6 +149,9 @@ class MortalWriter:
 
         return self._fate.durable("letters", write)
 
+    def waiting(self) -> int:
+        return self._inner.waiting()
+
     def close(self) -> None:
         self._inner.close()
 
