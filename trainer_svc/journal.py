@@ -214,14 +214,6 @@ Entry = (
 _ENTRIES: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
-class PartitionReader(EventReader, Protocol):
-    """Reads partitions of a log that may have been trimmed (see `martlet.eventlog.trimming`)."""
-
-    def begin(self, partition: str) -> int:
-        """The position from which all records are kept, beside the first; 0: all are."""
-        ...
-
-
 class Journal(Protocol):
     """What the loop asks of a journal."""
 
@@ -241,7 +233,7 @@ class Journal(Protocol):
 class LogJournal:
     """The journal in a partition of a log, whose lock keeps a second trainer out. Not thread-safe; blocking."""
 
-    def __init__(self, writer: EventWriter, reader: PartitionReader, partition: str = PARTITION) -> None:
+    def __init__(self, writer: EventWriter, reader: EventReader, partition: str = PARTITION) -> None:
         self._writer = writer
         self._reader = reader
         self._partition = partition
@@ -269,7 +261,7 @@ class LogJournal:
 class ReadOnlyJournal:
     """A journal that somebody else may be writing. Not thread-safe; blocking."""
 
-    def __init__(self, reader: PartitionReader) -> None:
+    def __init__(self, reader: EventReader) -> None:
         self._reader = reader
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
@@ -281,7 +273,7 @@ class ReadOnlyJournal:
         return self._reader.begin(PARTITION)
 
 
-def read_journal(reader: PartitionReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:
+def read_journal(reader: EventReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:
     """The entries from a position on, each with the position behind it: behind the first, where the others begin.
 
     Raises:

@@ -215,18 +215,14 @@ class FileEventReader:
             return ()
         return tuple(sorted(path.name for path in self._root.iterdir() if (path / DURABLE).exists()))
 
-    def begin(self, partition: str) -> int:
-        """Where the oldest segment begins."""
-        known = segments(self._root / partition)
-        return known[0][0] if known else 0
-
     def end(self, partition: str) -> int:
         """The position behind the last durable record."""
         return _read_mark(self._root / partition)
 
     def begin(self, partition: str) -> int:
-        """The position from which all records are kept; 0: all ever written are."""
-        return read_begin(self._root / partition)
+        """The position from which all records are kept: of a partition that was trimmed, but for its first one."""
+        known = segments(self._root / partition)
+        return read_begin(self._root / partition) or (known[0][0] if known else 0)
 
     def read(self, partition: str, start: int, max_bytes: int) -> list[Record]:
         """Durable records from `start` on; of a partition that was trimmed its first one, and those that are kept."""
