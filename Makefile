@@ -17,7 +17,7 @@ CONFORMANCE_PROTO := tests/conformance/oip/open_inference_grpc.proto
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-judge bench-learning bench-serving bench-training lint format protos clean
+.PHONY: help demo test bench-judge bench-learning bench-operations bench-serving bench-training lint format protos clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench-judge: $(STAMP) ## Measure the judge's error rates, power and cost (QUICK=
 
 bench-learning: $(STAMP) ## Measure what learning all the time is worth (QUICK=1: a short form; LOGS=FOLDER: further logs)
 	$(BIN)/python -m benchmarks.learning
+
+bench-operations: $(STAMP) ## Run the loop under faults, feed it hostile bytes, weigh what is deployed (QUICK=1: a short form)
+	$(BIN)/python -m benchmarks.operations
 
 bench-training: $(STAMP) ## Measure training beside rivals, and that it learns exactly once (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.training

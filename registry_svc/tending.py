@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
+from martlet.errors import Unavailable
 from registry_svc.metrics import RegistryMetrics
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,9 @@ async def tend_forever(
         for tend in rounds:
             try:
                 await loop.run_in_executor(catalog_thread, tend)
+            except Unavailable as error:  # the database is away; a line each time is enough
+                logger.warning("a round of tending failed: %s", error)
+                metrics.tending_failed.inc()
             except Exception:  # whatever it is, replicas must not be left to themselves
                 logger.exception("a round of tending failed")
                 metrics.tending_failed.inc()

@@ -33,6 +33,7 @@ LEGAL_MOVES: Final[dict[VersionState, tuple[VersionState, ...]]] = {
 # What trying again may mend: another service or the disk. A blob may be a moment behind its manifest.
 _MAY_PASS: Final = (Unavailable, NotFound, OverCapacity, OSError, MemoryError)
 RETRY_SECONDS: Final = (0.1, 0.2, 0.4)
+AWAY_SECONDS: Final = 1.0  # after those, for as long as the store is away
 
 
 class SupersededError(Exception):
@@ -47,7 +48,8 @@ class Loader(Protocol):
 
         Raises:
             Corrupt, InvalidInput: the version cannot be served, and trying again will not help.
-            NotFound, Unavailable, OverCapacity, OSError: trying again may help.
+            NotFound, OverCapacity, OSError: trying again may help.
+            Unavailable: the store is away, which says nothing about the version.
         """
         ...
 
@@ -199,15 +201,19 @@ class LoaderHarness:
             self._idle.set()
 
     async def _load(self) -> Servable:
-        for pause in RETRY_SECONDS:
+        pauses = iter(RETRY_SECONDS)
+        while True:
             try:
                 return await self._run(self._loader.load)
             except _MAY_PASS as error:
+                # A store that is away says nothing against the version: for that it is not given up.
+                pause = next(pauses, AWAY_SECONDS if isinstance(error, Unavailable) else None)
+                if pause is None:
+                    raise
                 self.reason = without_paths(f"trying again: {error}")
                 await asyncio.sleep(pause)
                 if self.abandoned:
                     raise SupersededError(str(error)) from error
-        return await self._run(self._loader.load)
 
     async def _try_out(self, servable: Servable, to_follow: Callable[[], ServableHandle | None]) -> None:
         await self._run(lambda: self._trial.warm_up(servable))

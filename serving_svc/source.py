@@ -7,13 +7,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from martlet.clock import Clock
 from martlet.errors import MartletError
 from martlet.versions import AspiredModel, AspiredSet
 
 _log = logging.getLogger(__name__)
+
+FIRST_SET_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,24 @@ class RegistrySource:
         return held is not None and self._clock.monotonic() < held.lease_until
 
     async def run(self) -> None:
-        """Watches until cancelled; when the stream breaks it is opened again."""
+        """Watches until cancelled; when the stream breaks or falls silent it is opened again.
+
+        A registry sends its set again within each lease. One that does not hangs, and another may not.
+        """
         while True:
             try:
-                async for received in self._registry.watch((), self._replica):
-                    self.accept(received)
+                await self._watch()
+            except TimeoutError:
+                _log.warning("the registry says nothing any more, asking again")
             except (MartletError, OSError) as error:
                 _log.warning("the registry cannot be watched, trying again: %s", error)
             await asyncio.sleep(self._retry_seconds)
+
+    async def _watch(self) -> None:
+        sets, patience = self._registry.watch((), self._replica), FIRST_SET_SECONDS
+        while (received := await asyncio.wait_for(anext(sets, None), patience)) is not None:
+            self.accept(received)
+            patience = received.lease_ms / 1000
 
     def accept(self, received: AspiredSet) -> None:
         """Takes one set in."""

@@ -1,6 +1,7 @@
 """Dead letters: events that cannot be used, kept with their reasons. One record for each step that had any."""
 
 import base64
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -10,7 +11,10 @@ from martlet.eventlog.port import EventReader, EventWriter
 from trainer_svc.event_source import Place
 from trainer_svc.joiner import DeadLetter
 
+logger = logging.getLogger(__name__)
+
 DEAD_LETTER_FORMAT: Final = 1
+DISK_PAUSE: Final = 1.0
 _READ_BYTES: Final = 1 << 20
 
 
@@ -38,22 +42,44 @@ class DeadLetterLog:
     Args:
         writer, reader: of one partition, named `partition`.
         fetch: an event's bytes by its place.
+        pause: waits so many seconds before a disk that refused is tried again; True says that the trainer ends.
     """
 
     def __init__(
-        self, writer: EventWriter, reader: EventReader, partition: str, fetch: Callable[[Place], bytes]
+        self,
+        writer: EventWriter,
+        reader: EventReader,
+        partition: str,
+        fetch: Callable[[Place], bytes],
+        pause: Callable[[float], bool] = lambda _seconds: True,
     ) -> None:
+        self._pause = pause
         self._writer = writer
         self._fetch = fetch
         self._last_step = max((found.step for found in read_letters(reader, partition)), default=-1)
 
     def write(self, step: int, letters: Sequence[DeadLetter]) -> None:
-        """Returns once they are on disk."""
+        """Returns once they are on disk: in the midst of a step, which cannot be left half done.
+
+        Raises:
+            OSError: the disk refuses, and the trainer ends.
+        """
         if not letters or step <= self._last_step:
             return
-        record = StepLetters(step, [self._letter(letter) for letter in letters])
-        self._writer.append(msgspec.json.encode(record)).result()
+        record = msgspec.json.encode(StepLetters(step, [self._letter(letter) for letter in letters]))
+        while not self._written(record):
+            pass
         self._last_step = step
+
+    def _written(self, record: bytes) -> bool:
+        try:
+            self._writer.append(record).result()
+        except OSError as error:
+            logger.warning("a step waits for the dead letters' disk: %s", error)
+            if self._pause(DISK_PAUSE):
+                raise
+            return False
+        return True
 
     def _letter(self, letter: DeadLetter) -> Letter:
         payload = base64.b64encode(self._fetch(letter.place)).decode()

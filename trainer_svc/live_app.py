@@ -213,14 +213,20 @@ class ComposedLive:
         """The loop of the live lineage."""
         config, model, lineage, live = self._config, self.model, self._lineage, self._folders.live
         source = self._make_source()
-        letters = DeadLetterLog(lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload)
+        letters = DeadLetterLog(
+            lineage.letter_writer, lineage.letter_reader, lineage.letter_partition, source.payload, self._ending.wait
+        )
         store = artifact_store(config, cached=False)
         builder = VersionBuilder(store, ModelIdentity(model.name, model.spec, model.head.more))
 
         def making(own: LetterPort) -> Callable[[Began], TrainingState]:
             return lambda began: make_state(began, model, config, source, own, self._preparing)
 
-        restorer = Restorer(lineage.journal, lineage.checkpoints, making(NoLetters()), builder.build, lineage.foundings)
+        publisher = self._make_publisher(builder, store)
+        # Versions are built again by way of the publisher: a store that is away delays going back, and does not end it.
+        restorer = Restorer(
+            lineage.journal, lineage.checkpoints, making(NoLetters()), publisher.build, lineage.foundings
+        )
         loop = self._loop = TrainingLoop(
             journal=lineage.journal,
             checkpoints=lineage.checkpoints,
@@ -228,7 +234,7 @@ class ComposedLive:
             restorer=restorer,
             begin=lambda: beginning(model, config, f"{model.name}-{secrets.token_hex(4)}"),
             source=source,
-            publisher=self._make_publisher(builder, store),
+            publisher=publisher,
             background=self._executors["checkpoint"],
             pace=pace_of(config),
             clock=self._clock,

@@ -75,6 +75,8 @@ class LoopThread(threading.Thread):
                 self._turn()
             self._loop.close()
             self._show()
+        except Stopped:  # while it recovered: the next start does that again
+            logger.info("the trainer ends before it has recovered")
         except Exception as error:
             logger.exception("the loop failed")
             self.failure = error

@@ -87,6 +87,14 @@ class Publisher:
         self._executor = executor
         self._pause = pause
 
+    def build(self, payload: VersionPayload) -> Manifest:
+        """Builds a version on the caller's thread, for as long as the store takes; sends nothing.
+
+        Raises:
+            Stopped: the trainer ends.
+        """
+        return self._insist(lambda: self._builder.build(payload))
+
     def submit(self, payload: VersionPayload) -> PublishJob:
         """Builds a version and publishes it."""
         built = self._executor.submit(self._insist, lambda: self._builder.build(payload))

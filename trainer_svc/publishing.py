@@ -72,17 +72,20 @@ class Publishing:
 
         Raises:
             HandOver: the head is a version that another lineage of this data directory made.
+            NotReady: the disk refused; the answer is kept for the next time.
         """
         self.note_built()
         if self._job is None or not self._job.result.done():
             return None
         result = self._job.result.result()
-        self._job = None
         if isinstance(result, Recalled):
+            self._job = None
             return result
         if isinstance(result, Overtaken) and (lineage := self._kin.lineage_of(result.head_digest)) is not None:
+            self._job = None
             raise HandOver(lineage, Head(0, result.head_digest, result.epoch))
         self._committed.record(result)
+        self._job = None  # not before: if the disk refuses, the next turn takes the same answer again
         self._committed.state.land(result)
         self._observer.published(result, self._clock.monotonic() - self._began)
         return None

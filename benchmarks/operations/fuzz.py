@@ -78,7 +78,9 @@ def fuzz(figures: Figures, size: Size) -> None:
     figures.add("fuzz.targets", len(found), "")
     figures.add("fuzz.inputs", inputs, "inputs", at_least(10 * 19 * size.inputs // 11))
     figures.add("fuzz.refused_share", refused / max(inputs, 1), "")
-    figures.add("fuzz.crashes", len(crashes), "", at_most(0))
+    hangs = sum(told.startswith(HangError.__name__) for _, told, _ in crashes)
+    figures.add("fuzz.crashes", len(crashes) - hangs, "", at_most(0))
+    figures.add("fuzz.hangs", hangs, "", at_most(0))
 
 
 def _apart(name: str, size: Size) -> Found:

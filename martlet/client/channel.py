@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -44,6 +45,9 @@ OPTIONS: Final = [
 # Each call goes to the next of the hosts that the address resolves to; gRPC's own default stays with the first.
 BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
 
+# Of a try with a time of its own: the host hung, or would not have been done in that time. Another one may be.
+_SAYS_LITTLE: Final = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
 _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -64,15 +68,27 @@ class CallPolicy:
         timeout: seconds for all tries together.
         tries: at most so many.
         backoff: seconds before the second try; doubled each time, with jitter.
+        try_timeout: seconds for each try but the last, which gets all that is left: a host that hangs answers nobody,
+            and another one may. A try that took longer, or was refused because it would, is repeated too.
     """
 
     timeout: float = 10.0
     tries: int = 4
     backoff: float = 0.1
+    try_timeout: float = math.inf
+
+    def allowed(self, attempt: int, left: float) -> float:
+        """Seconds for an attempt (from 1), of what is left for all of them."""
+        limit = self.try_timeout if attempt < self.tries else math.inf
+        return max(min(left, limit), 0.001)
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after the given failed attempt (from 1)."""
         return float(self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # noqa: S311  jitter is no secret
+
+
+SERVING_POLICY: Final = CallPolicy(try_timeout=2.0)
+"""What clients of serving have by default: every call may be repeated, and answers take milliseconds."""
 
 
 def domain_error(error: grpc.RpcError) -> MartletError:
@@ -87,7 +103,7 @@ def domain_error(error: grpc.RpcError) -> MartletError:
 
 
 async def call(send: Callable[[float], Awaitable[R]], policy: CallPolicy) -> R:
-    """Awaits `send(timeout)`, again on UNAVAILABLE, until the policy ends it.
+    """Awaits `send(timeout)`, again as the policy says, until that ends it.
 
     Raises:
         MartletError: the domain's error of the last try.
@@ -95,7 +111,7 @@ async def call(send: Callable[[float], Awaitable[R]], policy: CallPolicy) -> R:
     end = time.monotonic() + policy.timeout
     for attempt in range(1, policy.tries + 1):
         try:
-            return await send(max(end - time.monotonic(), 0.001))
+            return await send(policy.allowed(attempt, end - time.monotonic()))
         except grpc.aio.AioRpcError as error:
             delay = policy.delay(attempt)
             if not _again(error, attempt, policy, end - delay):
@@ -109,7 +125,7 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
     end = time.monotonic() + policy.timeout
     for attempt in range(1, policy.tries + 1):
         try:
-            return send(max(end - time.monotonic(), 0.001))
+            return send(policy.allowed(attempt, end - time.monotonic()))
         except grpc.RpcError as error:
             delay = policy.delay(attempt)
             if not _again(error, attempt, policy, end - delay):
@@ -119,5 +135,6 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
 
 
 def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
-    unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
-    return unavailable and attempt < policy.tries and time.monotonic() < latest
+    code, limited = error.code(), policy.try_timeout < math.inf
+    elsewhere = code is grpc.StatusCode.UNAVAILABLE or (limited and code in _SAYS_LITTLE)
+    return elsewhere and attempt < policy.tries and time.monotonic() < latest

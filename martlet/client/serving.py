@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 from martlet.client import serving_requests as requests
 from martlet.client.answer import Answer, answer_of
 from martlet.client.bearer import Token, bearer
-from martlet.client.channel import BALANCED, CallPolicy, call
+from martlet.client.channel import BALANCED, SERVING_POLICY, CallPolicy, call
 from martlet.client.dialling import dial
 from martlet.client.serving_requests import Values
 from martlet.client.tls import Plaintext, Tls
@@ -39,7 +39,7 @@ class ServingClient:
         self._serving = serving_pb2_grpc.ServingServiceStub(self._channel)
         self._events = events_pb2_grpc.EventsServiceStub(self._channel)
         self._metadata = bearer(token)
-        self._policy = policy or CallPolicy()
+        self._policy = policy or SERVING_POLICY
 
     async def __aenter__(self) -> Self:
         return self

@@ -134,10 +134,15 @@ class FileEventWriter:
 
     def _open_segment(self, start: int) -> None:
         path = segment_path(self._folder, start)
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-        self._segment_start = start
-        os.write(self._file, SEGMENT_HEADER.pack(MAGIC, start))
-        os.fsync(self._file)
+        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            _write_all(opened, SEGMENT_HEADER.pack(MAGIC, start))
+            os.fsync(opened)
+        except OSError:
+            os.close(opened)
+            path.unlink()  # so that it can be tried again
+            raise
+        self._file, self._segment_start = opened, start
         folder = os.open(self._folder, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
@@ -178,8 +183,9 @@ class FileEventWriter:
 
     def _write(self, batch: list[_Queued]) -> list[int]:
         if self._position - self._segment_start >= self._segment_bytes:
-            os.close(self._file)
-            self._open_segment(self._position)
+            full = self._file
+            self._open_segment(self._position)  # if the disk refuses it, the full one stays open, and is cut right
+            os.close(full)
         frames = [frame(payload) for payload, _ in batch]
         _write_all(self._file, b"".join(frames))
         os.fdatasync(self._file)
@@ -188,8 +194,8 @@ class FileEventWriter:
         for framed in frames:
             position += len(framed)
             ends.append(position)
-        self._position = position
         self._set_durable(position)
+        self._position = position  # last: what was refused is cut off again
         return ends
 
     def _forget_tail(self) -> None:

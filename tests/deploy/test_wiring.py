@@ -150,6 +150,7 @@ def test_each_service_is_scraped_once() -> None:
         with_port = [one for one in chosen if endpoint["port"] in {port["name"] for port in one["spec"]["ports"]}]
         scraped += [one["metadata"]["name"] for one in with_port]
         assert endpoint["scheme"] == "https"
+        assert "jobLabel" not in monitor["spec"], "the rules go by jobs that are called as the services are"
         assert endpoint["tlsConfig"]["serverName"] in scraped
     assert sorted(scraped) == ["martlet-registry", "martlet-serving", "martlet-trainer"]
 

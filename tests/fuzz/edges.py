@@ -24,6 +24,7 @@ from martlet.oip import open_inference_pb2 as oip
 from martlet.runtime.auth import Authorizer
 from martlet.runtime.config import AuthConfig, Config, RegistryConfig, ServingConfig
 from martlet.runtime.server import Listen, Server
+from martlet.said import Said
 from martlet.v1 import events_pb2, registry_pb2, serving_pb2, trainer_pb2, trainer_pb2_grpc
 from martlet.versions import AspiredModel, AspiredVersion, Role
 from martlet.wire.trainer import TrainerStatus
@@ -167,7 +168,7 @@ async def _one(request: bytes) -> AsyncIterator[bytes]:
 
 
 class NoRuns:
-    def start(self, strategy: str, who: str, why: str) -> Any:
+    def start(self, strategy: str, said: Said) -> Any:
         raise Conflict("it cannot be done now")
 
     def listed(self) -> tuple[Sequence[Any], str]:

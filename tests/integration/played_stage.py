@@ -12,8 +12,15 @@ from tests.integration.played_services import PlayedEvents, PlayedRegistry, Play
 class PlayedStage:
     """A running server with every servicer."""
 
-    def __init__(self, auth: AuthConfig | None = None, port: int = 0) -> None:
-        self.registry, self.serving, self.events = PlayedRegistry(), PlayedServing(), PlayedEvents()
+    def __init__(
+        self,
+        auth: AuthConfig | None = None,
+        port: int = 0,
+        registry: PlayedRegistry | None = None,
+        serving: PlayedServing | None = None,
+    ) -> None:
+        self.registry, self.serving = registry or PlayedRegistry(), serving or PlayedServing()
+        self.events = PlayedEvents()
         self.trainer = PlayedTrainer()
         self.collectors = CollectorRegistry()
         listen = Listen("127.0.0.1", port, 0)

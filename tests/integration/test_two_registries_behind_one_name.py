@@ -37,8 +37,8 @@ async def registries(tmp_path: Path) -> AsyncIterator[list[Server]]:
 
 @pytest.fixture
 async def client(registries: list[Server]) -> AsyncIterator[RegistryClient]:
-    """As behind a headless service: the name leads to both."""
-    places = ",".join(f"127.0.0.1:{registry.grpc_port}" for registry in registries)
+    """As behind a headless service: the name leads to both, to the one that does not lead first."""
+    places = ",".join(f"127.0.0.1:{registry.grpc_port}" for registry in reversed(registries))
     client = RegistryClient(f"ipv4:{places}", policy=CallPolicy(timeout=30.0, tries=8, backoff=0.01))
     yield client
     await client.close()

@@ -28,6 +28,7 @@ class NatsServer:
         )
         self.start = self._process.start
         self.kill = self._process.kill
+        self.send = self._process.send
         self.stop = self._process.stop
 
     @property

@@ -40,6 +40,7 @@ class PostgresServer:
         self._made = 0
         self.start = self._process.start
         self.kill = self._process.kill
+        self.send = self._process.send
         self.stop = self._process.stop
 
     def new_database(self) -> str:

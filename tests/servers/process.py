@@ -1,5 +1,6 @@
 """A server as a child process: a free port, a folder of its own, ends with the test."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -99,6 +100,14 @@ class ServerProcess:
         """Ends it as a crash would."""
         self._end(signal.SIGKILL)
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to it and the processes that it has started, if it runs."""
+        if self._process is None:
+            return
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self) -> None:
         """Ends it in order."""
         self._end(signal.SIGINT)
@@ -113,6 +122,10 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
 def listens(port: int) -> bool:

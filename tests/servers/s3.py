@@ -42,6 +42,7 @@ class S3Server:
         self._process = ServerProcess(command, folder / "log", lambda: listens(self.port) and self._has_bucket())
         self.start = self._process.start
         self.kill = self._process.kill
+        self.send = self._process.send
         self.stop = self._process.kill  # in order it takes ten seconds, for nothing here
 
     @property

@@ -147,7 +147,11 @@ class Erasures:
         said, asked = one.said, one.asked
         now_us = self._clock.now_us()
         entry = Forgot(self._committed.position, one.user_id, until, now_us, said.who, said.why, said.caller)
-        self._committed.record(entry)
+        try:
+            self._committed.record(entry)
+        except NotReady as error:  # nothing was begun: who asked is told, and asks again
+            asked.set_exception(error)
+            raise
         rows = self._committed.state.forget(entry)
         self._checkpointing.begin_whole()
         self._known[entry.start] = Erasure(entry.start, ErasureState.FORGOTTEN, entry.now_us, rows, said=said)

@@ -1,6 +1,8 @@
 """The artifact store in a bucket: one object a blob, whole, so that any tool can fetch it."""
 
 import logging
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Final
@@ -17,6 +19,7 @@ from martlet.manifest import BlobRef, manifest_digest
 logger = logging.getLogger(__name__)
 
 READERS: Final = 4
+PAUSES: Final = (0.1, 0.4, 1.5)
 
 
 class S3Store:
@@ -27,9 +30,11 @@ class S3Store:
 
     Args:
         prefix: of every object's name; empty, or ends with a slash.
+        pauses: seconds before what arrived damaged is read again, so many times.
     """
 
-    def __init__(self, bucket: Bucket, prefix: str = "") -> None:
+    def __init__(self, bucket: Bucket, prefix: str = "", pauses: Sequence[float] = PAUSES) -> None:
+        self._pauses = pauses
         self._bucket = bucket
         self._prefix = prefix
         self._readers = ThreadPoolExecutor(READERS, "s3-read")
@@ -54,11 +59,7 @@ class S3Store:
 
     def get(self, blob: BlobRef) -> bytes:
         """The blob's bytes, verified; a large one is fetched by ranges, several at a time."""
-        key = self._blob_key(blob.digest)
-        data = self._bucket.read(key) if blob.size <= PART_BYTES else self._by_ranges(key, blob)
-        if len(data) != blob.size or blob_digest(data) != blob.digest:
-            raise Corrupt(f"blob {blob.digest} does not match its digest ({len(data)} bytes, expected {blob.size})")
-        return data
+        return self._again(lambda: self._read(blob))
 
     def put_manifest(self, encoded: bytes) -> str:
         """Stores a manifest and returns its digest."""
@@ -68,10 +69,7 @@ class S3Store:
 
     def get_manifest(self, digest: str) -> bytes:
         """A manifest's bytes, verified."""
-        encoded = self._bucket.read(self._manifest_key(digest))
-        if manifest_digest(encoded) != digest:
-            raise Corrupt(f"manifest {digest} does not match its digest")
-        return encoded
+        return self._again(lambda: self._read_manifest(digest))
 
     def put_signature(self, digest: str, encoded: bytes) -> None:
         """Stores a manifest's signature."""
@@ -89,6 +87,29 @@ class S3Store:
         """Removes a manifest, and its signature."""
         self._bucket.delete(self._signature_key(digest))
         return self._remove(self._manifest_key(digest))
+
+    def _again(self, read: Callable[[], bytes]) -> bytes:
+        """What arrives damaged may stand in the store whole: it is read several times before it is called corrupt."""
+        for pause in self._pauses:
+            try:
+                return read()
+            except Corrupt as error:
+                logger.warning("%s; it is read again in %.1f s", error, pause)
+            time.sleep(pause)
+        return read()
+
+    def _read(self, blob: BlobRef) -> bytes:
+        key = self._blob_key(blob.digest)
+        data = self._bucket.read(key) if blob.size <= PART_BYTES else self._by_ranges(key, blob)
+        if len(data) != blob.size or blob_digest(data) != blob.digest:
+            raise Corrupt(f"blob {blob.digest} does not match its digest ({len(data)} bytes, expected {blob.size})")
+        return data
+
+    def _read_manifest(self, digest: str) -> bytes:
+        encoded = self._bucket.read(self._manifest_key(digest))
+        if manifest_digest(encoded) != digest:
+            raise Corrupt(f"manifest {digest} does not match its digest")
+        return encoded
 
     def _send(self, view: memoryview, tree: bytes) -> BlobRef:
         """One upload at a time, so that threads do not send the same parts. Processes may: see `S3Upload`."""

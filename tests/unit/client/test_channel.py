@@ -9,7 +9,7 @@ import pytest
 
 from martlet.client.bearer import bearer
 from martlet.client.channel import RETRY_AFTER, CallPolicy, blocking_call, call, domain_error
-from martlet.errors import MartletError, NotFound, OverCapacity, Unavailable
+from martlet.errors import DeadlinePassed, MartletError, NotFound, OverCapacity, Unavailable
 
 QUICK = CallPolicy(timeout=5.0, tries=3, backoff=0.001)
 
@@ -64,6 +64,18 @@ def test_only_unavailable_is_tried_again(code: grpc.StatusCode) -> None:
     with pytest.raises(MartletError):
         blocking_call(fails(1, code, seen), QUICK)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_a_try_with_a_time_of_its_own_is_repeated_and_the_last_gets_what_is_left(code: grpc.StatusCode) -> None:
+    """It took too long there, or would have."""
+    seen: list[float] = []
+    policy = CallPolicy(timeout=5.0, tries=3, backoff=0.001, try_timeout=0.5)
+    assert blocking_call(fails(2, code, seen), policy) == "answer"
+    assert seen[:2] == [0.5, 0.5]
+    assert seen[2] > 4.0
+    with pytest.raises((DeadlinePassed, OverCapacity)):
+        blocking_call(fails(9, code, []), policy)
 
 
 def test_a_wait_that_would_outlast_the_deadline_is_not_begun() -> None:

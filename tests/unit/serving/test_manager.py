@@ -153,6 +153,16 @@ async def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
         assert (flaky.loads, stubborn.loads) == (3, 3)
 
 
+async def test_a_store_that_is_away_for_long_says_nothing_against_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader_module, "RETRY_SECONDS", (0.001,))
+    monkeypatch.setattr(loader_module, "AWAY_SECONDS", 0.001)
+    patient = BrokenLoader(Unavailable("the store is away"), times=20)
+    async with managed(Shelf({1: patient})) as manager:
+        manager.aspire(head_and_pin(1, head=1, pin=1))
+        await until(lambda: are_ready(manager, 1))
+        assert patient.loads == 21
+
+
 async def test_what_is_not_aspired_any_more_is_not_tried_again_and_not_blamed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

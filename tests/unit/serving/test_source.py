@@ -88,3 +88,28 @@ async def test_the_source_tells_changes_once_and_survives_the_registry() -> None
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+class Silent:
+    """A registry that hangs after its first set, each time it is watched."""
+
+    def __init__(self) -> None:
+        self.watches = 0
+
+    async def watch(self, models: tuple[str, ...], replica: str) -> AsyncIterator[AspiredSet]:
+        self.watches += 1
+        yield AspiredSet((), lease_ms=10)
+        await asyncio.Event().wait()
+
+
+async def test_a_registry_that_falls_silent_is_asked_again() -> None:
+    """Its connection stays, as that of a process that is stopped: the lease is what tells."""
+    silent = Silent()
+    source = RegistrySource(
+        silent, "serving-0", ManualClock(), aspire=lambda _model: None, synced=lambda: None, retry_seconds=0.0
+    )
+    task = asyncio.create_task(source.run())
+    await until(lambda: silent.watches >= 3)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -200,3 +200,23 @@ def test_the_cursor_weighs_the_heads_chain() -> None:
     cursor.built(longer)
     cursor.acknowledged(Acknowledged(1, manifest_digest(encode_manifest(longer)), 1))
     assert cursor.chain == Chain(2, 100, table.base.size)
+
+
+def test_a_version_built_again_here_waits_for_its_store() -> None:
+    """Going back builds a version again on the loop's own thread: a store that is away must not end the loop."""
+    road = Road()
+    away = [Unavailable("away"), OSError(28, "No space left on device")]
+    put = road.store.put_manifest
+
+    def put_later(encoded: bytes) -> str:
+        if away:
+            raise away.pop()
+        return put(encoded)
+
+    road.store.put_manifest = put_later  # type: ignore[method-assign]
+    manifest = road.publisher.build(payload())
+    assert (manifest.lineage.sequence, road.pauses, road.registry.records) == (1, [0.1, 0.2], {})
+    away.append(Unavailable("away"))
+    road.ends_after = 0
+    with pytest.raises(Stopped):
+        road.publisher.build(payload())

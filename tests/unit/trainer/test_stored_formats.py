@@ -1,5 +1,6 @@
 """What the trainer keeps on disk: checkpoints, journal, dead letters. Golden files hold the formats still."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from martlet.errors import Corrupt
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.events import LogPosition
 from martlet.manifest import VersionKind
 from trainer_svc.checkpoints.state import encode_state, state_digest
 from trainer_svc.dead_letters import DeadLetterLog, read_letters
@@ -116,3 +118,47 @@ def test_letters_of_a_step_are_written_once(tmp_path: Path) -> None:
         ("too old", "a", 9),
     ]
     assert record.letters[0].payload == "Ynl0ZXMgb2YgMw=="
+
+
+class FullDisk:
+    """A writer whose disk is full at first."""
+
+    def __init__(self, inner: FileEventWriter, refusals: int) -> None:
+        self._inner = inner
+        self.refusals = refusals
+
+    def append(self, payload: bytes) -> "Future[LogPosition]":
+        if not self.refusals:
+            return self._inner.append(payload)
+        self.refusals -= 1
+        refused: Future[LogPosition] = Future()
+        refused.set_exception(OSError(28, "No space left on device"))
+        return refused
+
+    def offer(self, payload: bytes) -> bool:
+        return self._inner.offer(payload)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_letters_wait_for_a_disk_that_is_full(tmp_path: Path) -> None:
+    """They are written in the midst of a step: it goes on once there is room, unless the trainer ends."""
+    pauses: list[float] = []
+    letters = [DeadLetter(DeadReason.UNREADABLE, "why", Place("a", 3))]
+    disk = FullDisk(FileEventWriter(tmp_path, "trainer"), 3)
+    log = DeadLetterLog(
+        disk,
+        FileEventReader(tmp_path),
+        "trainer",
+        lambda _place: b"",
+        lambda seconds: pauses.append(seconds) is not None,
+    )
+    log.write(4, letters)
+    assert [record.step for record in read_letters(FileEventReader(tmp_path), "trainer")] == [4]
+    assert len(pauses) == 3
+    disk.refusals = 1
+    ending = DeadLetterLog(disk, FileEventReader(tmp_path), "trainer", lambda _place: b"", lambda _seconds: True)
+    with pytest.raises(OSError, match="space"):
+        ending.write(5, letters)
+    disk.close()

@@ -1,14 +1,16 @@
 """The loop with neighbours that take their time, refuse, or go on without it."""
 
+import random
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from martlet.errors import Corrupt
+from martlet.errors import Corrupt, NotReady
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.manifest import Manifest, VersionKind
 from martlet.table_chain import read_table
@@ -16,10 +18,11 @@ from martlet.wire.events import encode_event
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import LinearLearner, MemoryStore
 from tests.unit.trainer.streams import SECOND, START, messy_events, outcome, prediction, write_log
-from tests.unit.trainer.world import INEXACT, World, until_quiet
+from tests.unit.trainer.world import INEXACT, MortalJournal, World, until_quiet
 from trainer_svc.journal import (
     PARTITION,
     Acknowledged,
+    Entry,
     LogJournal,
     Overtaken,
     Published,
@@ -315,3 +318,31 @@ def test_the_audit_compares_with_the_rows_that_were_served(world: World) -> None
 
     write_log(again.root / "events", messy_events(3, 80))
     assert again.life(live)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_disk_that_refuses_entries_now_and_then_stops_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Whatever was to be written, the answer to a publish above all: it is tried again, and everything goes out."""
+    dice, append = random.Random(seed), MortalJournal.append
+
+    def reluctant(self: MortalJournal, entry: Entry) -> int:
+        if dice.random() < 0.4:
+            raise NotReady("no space")
+        return append(self, entry)
+
+    def live(loop: TrainingLoop) -> None:
+        for _ in range(400):
+            with suppress(NotReady):
+                loop.turn(lambda: None)
+        learned.append(loop.state.examples)
+
+    learned: list[int] = []
+    monkeypatch.setattr(MortalJournal, "append", reluctant)
+    with suppress(NotReady):  # its first entry
+        world.life(live)
+    if not learned:
+        world.life(live)
+    assert learned[0] > 0
+    assert world.registry.accepted[-1].learned.examples == learned[0]
