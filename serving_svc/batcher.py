@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from martlet.clock import Clock
 from martlet.errors import DeadlinePassed, OverCapacity
@@ -34,8 +34,7 @@ _SCORING: Final = Scoring()
 _TOO_LATE: Final = "the deadline passed before the work began"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One run of a batch.
 
     Attributes:

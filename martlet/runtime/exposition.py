@@ -1,4 +1,4 @@
-"""A page of metrics in the format that its reader asks for: Prometheus' text, or OpenMetrics."""
+"""A page of metrics in the format that its reader asks for: Prometheus' text, OpenMetrics, or samples for a host."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ from typing import Final
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from martlet.runtime import samples
+from martlet.runtime.metrics_merge import scrape_of
 
 _CREATED: Final = "_created"
 
@@ -25,6 +28,8 @@ def page_of(collector: Collector, accepted: str = "") -> Page:
     Without the moments at which series were made: they would double the number of counters' series, and tell a reader
     nothing that a counter's fall to 0 does not.
     """
+    if accepted == samples.KIND:
+        return Page(samples.KIND, samples.encode(scrape_of(collector)))
     encode, kind = choose_encoder(accepted)
     return Page(kind, encode(_WithoutCreated(collector)))
 

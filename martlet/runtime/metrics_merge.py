@@ -10,7 +10,7 @@ from operator import add
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 LARGEST: Final = (
     "_age_seconds", "_lag_seconds", "_lag_bytes", "_info", "_disk_free_bytes", "_disk_size_bytes", "_refresh_seconds",
@@ -42,23 +42,19 @@ class Family:
 Scrape = Mapping[str, Family]
 
 
-def parsed(text: str) -> Scrape:
-    """A scrape from Prometheus' text.
-
-    Raises:
-        ValueError: not Prometheus' text.
-    """
+def scrape_of(collector: Collector) -> Scrape:
+    """What a collector tells now, without the moments at which series were made."""
     return {
         metric.name: Family(
             metric.type,
             metric.documentation,
             {
-                (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+                (sample.name, tuple(sorted(sample.labels.items()))): float(sample.value)
                 for sample in metric.samples
                 if not sample.name.endswith("_created")
             },
         )
-        for metric in text_string_to_metric_families(text)
+        for metric in collector.collect()
     }
 
 

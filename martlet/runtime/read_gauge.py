@@ -31,7 +31,7 @@ class ReadGauge(Collector):
         """For the registry."""
         family = GaugeMetricFamily(self._name, self._told, labels=self._labels)
         for labels, value in self._read().items():
-            family.add_metric(labels, value)
+            family.add_metric(labels, float(value))  # whether something is so, too
         yield family
 
 

@@ -21,6 +21,8 @@ from martlet.versions import AspiredVersion, Role, VersionState
 from martlet.wire.registry import status_of
 from tests.integration.test_serving import CONTEXT, ITEMS, PlayedRegistry
 from tests.integration.tiny_version import MODEL, TinyTrainer
+from tests.metrics.promtool import promtool_faults
+from tests.metrics.table import faults_of
 
 WORKERS = {"serving-0-w0", "serving-0-w1"}
 
@@ -88,11 +90,12 @@ class Host:
                 assert self.process.returncode is None
                 await asyncio.sleep(0.02)
 
+    async def page(self) -> str:
+        address = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        return str(await asyncio.to_thread(lambda: urlopen(address, timeout=10).read().decode()))
+
     async def metrics(self) -> dict[str, float]:
-        text = await asyncio.to_thread(
-            lambda: urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).read().decode()
-        )
-        lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        lines = [line.rsplit(" ", 1) for line in (await self.page()).splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in lines}
 
     def is_ready(self) -> bool:
@@ -145,6 +148,8 @@ async def test_workers_are_replicas_of_one_port_one_table_and_one_metrics_page(h
     assert told['martlet_serving_arena_buckets{state="live",table="t4"}'] > 0  # the builder's: not once for each worker
     assert told['martlet_serving_routed_version{model="shop",role="head"}'] == 1  # both workers'
     assert told["martlet_serving_ready"] == 1
+    assert faults_of(await host.page(), "serving") == []
+    assert promtool_faults(await host.page()) == ""
     assert told['martlet_serving_auth_denials_total{door="metrics",reason="unauthenticated"}'] == 0
     arenas = [path for path in (host.root / "arena").rglob("*") if path.is_file() and path.suffix == ".arena"]
     assert len(arenas) == 1

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from martlet.runtime.exposition import page_of
 from martlet.runtime.local_metrics import LocalCounter, LocalHistogram
 from martlet.runtime.metrics_http import MetricsServer
-from martlet.runtime.read_gauge import ReadGauge
+from martlet.runtime.read_gauge import ReadGauge, read_number
 from serving_svc.host_metrics import HostMetrics, WorkerPlace
 
 OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -30,6 +30,7 @@ def process() -> CollectorRegistry:
     LocalCounter("answers", "A", ["version"], registry).of("1").value += 3
     LocalHistogram("run_seconds", "S", ["version"], [0.1, 1.0], registry).of("1").observe(0.5)
     Gauge("waiting", "W", registry=registry).set(4)
+    read_number("full", "F", lambda: True, registry)
     return registry
 
 

@@ -1,9 +1,13 @@
 """Several processes' metrics as one."""
 
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from martlet.errors import Corrupt
 from martlet.runtime.local_metrics import LocalCounter, LocalHistogram
-from martlet.runtime.metrics_merge import Scrape, departed, merged, metrics_of, parsed, still_told
+from martlet.runtime.metrics_merge import Scrape, departed, merged, metrics_of, scrape_of, still_told
+from martlet.runtime.samples import decode, encode
 
 
 class Page:
@@ -30,7 +34,7 @@ def process(answers: dict[str, int], seconds: tuple[float, ...] = (), waiting: f
         histogram.of("1").observe(value)
     Gauge("waiting", "W", registry=registry).set(waiting)
     Gauge("item_lag_bytes", "L", registry=registry).set(lag)
-    return parsed(generate_latest(registry).decode())
+    return decode(encode(scrape_of(registry)))
 
 
 def test_counters_and_histograms_are_sums_and_gauges_too_but_for_those_that_are_not() -> None:
@@ -48,7 +52,7 @@ def gauges(**values: float) -> Scrape:
     registry = CollectorRegistry()
     for name, value in values.items():
         Gauge(name, "G", registry=registry).set(value)
-    return parsed(generate_latest(registry).decode())
+    return decode(encode(scrape_of(registry)))
 
 
 def test_of_ages_the_largest_counts_and_of_what_all_must_have_the_smallest() -> None:
@@ -89,3 +93,12 @@ def test_a_removed_series_is_gone_and_a_counted_one_is_kept_by_whoever_holds_it(
     counter.remove("1")
     counter.remove("1")
     assert registry.get_sample_value("answers_total", {"version": "1"}) is None
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_scrape_is_told_as_such(content: bytes) -> None:
+    try:
+        found = decode(content)
+    except Corrupt:
+        return
+    assert decode(encode(found)) == found
