@@ -105,7 +105,10 @@ class LineageWatch:
         lineage = self._kin.lineage_of(to.digest)
         if lineage is not None:
             raise HandOver(lineage, Head(to.version, to.digest, to.epoch))
-        logger.error("the registry asks to go back to version %d, which this trainer did not make", to.version)
+        logger.error(
+            "the registry asks to go back to version %d, which this trainer did not make, or knows no longer",
+            to.version,
+        )
         self._publishing.overtaken(to.epoch, to.digest)
 
     def _look_at(self, lineage: LineageState) -> None:
