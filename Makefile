@@ -17,7 +17,7 @@ CONFORMANCE_PROTO := tests/conformance/oip/open_inference_grpc.proto
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-judge bench-learning bench-operations bench-serving bench-training lint format protos clean
+.PHONY: help demo test bench-judge bench-learning bench-operations bench-serving bench-training lint format monitoring protos clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,14 +55,30 @@ bench-serving: $(STAMP) ## Measure serving beside floors and peers (QUICK=1: a s
 images: ## Build the container images with podman or docker (TAG=dev, BASE=IMAGE, EXTRAS=kafka, WHEELHOUSE=FOLDER)
 	deploy/docker/build.sh $(IMAGES)
 
-lint: $(STAMP) ## Style, types, import contracts, protos, committed stubs
+.PHONY: sbom
+sbom: $(STAMP) ## List what the built images hold, as CycloneDX, in out/sbom
+	deploy/docker/sbom.sh $(BIN)/syft out/sbom $(IMAGES)
+
+lint: $(STAMP) ## Style, types, import contracts, image recipe, protos, committed stubs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint deploy/docker/Dockerfile
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against protos/released.binpb
-	@$(MAKE) --no-print-directory --silent check-stubs
+	promtool check config deploy/prometheus/prometheus.yml
+	amtool check-config deploy/prometheus/alertmanager.yml
+	@$(MAKE) --no-print-directory --silent check-stubs check-monitoring
+
+.PHONY: check-monitoring
+check-monitoring: $(STAMP)
+	@rm -rf out/monitoring && mkdir -p out/monitoring/dashboards
+	@$(BIN)/python -m deploy.prometheus.prometheus_rule > out/monitoring/prometheusrule.yaml
+	@$(BIN)/python -m deploy.grafana out/monitoring/dashboards
+	@diff -u deploy/prometheus/kubernetes/prometheusrule.yaml out/monitoring/prometheusrule.yaml \
+		&& diff -ru deploy/grafana/dashboards out/monitoring/dashboards \
+		|| { echo "deploy/ is not what its sources say: run make monitoring"; exit 1; }
 
 .PHONY: check-stubs
 check-stubs: $(STAMP)
@@ -83,6 +99,10 @@ $(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/pro
 	--mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
 $(BIN)/python -m grpc_tools.protoc -I . --python_out=$(1) --grpc_python_out=$(1) --pyi_out=$(1) $(CONFORMANCE_PROTO)
 endef
+
+monitoring: $(STAMP) ## Regenerate the committed dashboards and the rules for Kubernetes
+	$(BIN)/python -m deploy.prometheus.prometheus_rule > deploy/prometheus/kubernetes/prometheusrule.yaml
+	$(BIN)/python -m deploy.grafana deploy/grafana/dashboards
 
 protos: $(STAMP) ## Regenerate the committed stubs
 	$(call generate,.)

@@ -148,6 +148,7 @@ class Controller:
             NotFound: no such model.
             Unavailable: try again; nothing was judged.
         """
+        self.check_leads()
         standing = self._catalog.standing(batch.model)
         if standing.lane.pin == NOBODY:
             raise NotFound(f"no model {batch.model!r}")

@@ -101,12 +101,10 @@ class LaneMetrics:
 
     def decided(self, decision: Decision, before: Lane) -> None:
         """Counts structural versions that a decision ends. `before`: the lane that it was taken on."""
-        lane = decision.lane
-        under_way = {lane.tried.version, lane.waiting.version}
-        for move in decision.moves:
+        for move in decision.moves:  # a version on the structural road moves when it leaves it, and only then
             phase = _phase_of(move, before)
-            if phase and move.version not in under_way:
-                self._trials.labels(lane.model, phase, outcome_of(move)).inc()
+            if phase:
+                self._trials.labels(before.model, phase, outcome_of(move)).inc()
 
     def _ages(self) -> Readings:
         now_us = self._clock.now_us()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from martlet.feature_spec import FeatureSpec
-from martlet.learn.labels import ESDFM, FNC, FNW, LabelRule
+from martlet.learn.labels import ESDFM, FNC, FNW, DelayedFeedback, LabelRule
 from trainer_svc.batch import Batch
 from trainer_svc.hashed_classifier import Classifier, Hashing
 from trainer_svc.labelled_rows import LabelledRows
@@ -119,9 +119,49 @@ class DelayedOrReal:
         self._real.restore(state, "real")
 
 
+class LateByTask:
+    """What is known of each task's late outcomes: an example is of one task, and so is a window's end."""
+
+    def __init__(self, tasks: Sequence[LateOutcomes]) -> None:
+        self._tasks = tasks
+
+    def weigh(self, batch: Batch) -> Batch:
+        """Each example by what is known of its task."""
+        late, weights = np.ones(batch.size, np.float32), batch.weights.copy()
+        for task, known in enumerate(self._tasks):
+            own = ~np.isnan(batch.labels[:, task])
+            weighed = known.weigh(replace(batch, labels=batch.labels[:, task]))
+            weights[own] = weighed.weights[own]
+            if weighed.late is not None:
+                late[own] = weighed.late[own]
+        return replace(batch, late=late, weights=weights)
+
+    def learn(self, ended: Sequence[LabelledRows]) -> None:
+        """Each from its own."""
+        for task, known in enumerate(self._tasks):
+            known.learn([group for group in ended if group.task == task])
+
+    def state(self) -> Arrays:
+        """Everything, by the tasks' numbers."""
+        states = enumerate(known.state() for known in self._tasks)
+        return {f"{task}/{name}": array for task, state in states for name, array in state.items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Takes a state over."""
+        for task, known in enumerate(self._tasks):
+            mine = f"{task}/"
+            known.restore({name.removeprefix(mine): array for name, array in state.items() if name.startswith(mine)})
+
+
 def late_outcomes_of(label: LabelRule, spec: FeatureSpec) -> LateOutcomes:
-    """What a label's method needs to know."""
-    method = label.tasks[0].delayed
+    """What a label's methods need to know."""
+    known = [_known_of(rule.delayed, spec) for rule in label.tasks]
+    if len(known) == 1 or all(isinstance(one, NoLateOutcomes) for one in known):
+        return known[0]
+    return LateByTask(known)
+
+
+def _known_of(method: DelayedFeedback, spec: FeatureSpec) -> LateOutcomes:
     if isinstance(method, ESDFM):
         return DelayedOrReal(spec, method.rate, method.buckets)
     if isinstance(method, FNW | FNC) and method.wait:

@@ -167,13 +167,14 @@ class PrequentialLearning:
 
     def _judge(self, ended: Examples) -> None:
         """Final labels, by the scores that were served: the learner's own would be of one that has learned the row."""
-        if not ended:
-            return
-        self._scoreboard.update(ended)
-        if self._tasks[0].judged_at_end:
-            logits = np.concatenate([group.prediction.logits_at(group.rows) for group in ended])
-            self._tested(logits, np.concatenate([group.labels for group in ended]), None)
-        self._late.learn(ended)
+        main = [group for group in ended if group.task == 0]
+        if main:
+            self._scoreboard.update(main)
+        if main and self._tasks[0].judged_at_end:
+            logits = np.concatenate([group.prediction.logits_at(group.rows) for group in main])
+            self._tested(logits, np.concatenate([group.labels for group in main]), None)
+        if ended:
+            self._late.learn(ended)
 
     def _tested(self, logits: Floats, labels: Floats, weights: Floats | None) -> None:
         self._prequential.update(logits, labels, weights)

@@ -128,8 +128,11 @@ class TaskReader:
         """The wait is over: rows enter as negatives."""
         everything = self._rule.wait_us == 0
         rows = negatives(prediction, () if everything else self.labelled(slot))
+        if self._rule.keep < 1:
+            rows = _chosen(rows, kept(self._held.name(slot), rows.rows, self._rule.keep))
         if len(rows) and not self._mature:
-            made.learned.append(replace(rows, judged=False, insertion=Insertion.EARLY, task=self.task))
+            entered = replace(rows, judged=False, insertion=Insertion.EARLY, task=self.task, offset=self._offset)
+            made.learned.append(entered)
 
     def end(self, slot: int, prediction: RecordedPrediction, made: Made) -> None:
         """The window is over: gives what it makes of all rows. Not for a task that expires."""
@@ -146,6 +149,8 @@ class TaskReader:
             self._add_negatives(slot, prediction, made)
         if self._rule.judged_at_end and self.task == 0:
             made.unlearned.append(self._final(slot, prediction))
+        elif self._marks.late >= 0:  # of another task: how many come late is learned of it, too
+            made.unlearned.append(replace(self._final(slot, prediction), judged=False, task=self.task))
 
     def _read_first(
         self,

@@ -42,7 +42,7 @@ class Size:
     wait: int = 250
     quick: float = 100.0
     slow: float = 4_000.0
-    methods: tuple[str, ...] = ("wait", "fnw", "fnw_wait", "fnc", "fnc_wait", "es_dfm")
+    methods: tuple[str, ...] = ("wait", "fnw", "fnw_wait", "fnw_wait_quick", "fnc", "fnc_wait", "es_dfm")
 
     @property
     def burn_in(self) -> int:
@@ -50,11 +50,11 @@ class Size:
         return 2 * self.window
 
 
-QUICK: Final = Size(40_000, stretch=250, methods=("fnw_wait", "es_dfm"))
+QUICK: Final = Size(40_000, stretch=250, methods=("fnw_wait_quick", "es_dfm"))
 FULL: Final = Size(100_000)
 ACTIVE: Final = 943  # all users at once: as in shops and ads, one comes again and again
 BASES: Final = ("oracle", "informed", "naive")
-RECOMMENDED: Final = "fnw_wait"
+RECOMMENDED: Final = "fnw_wait_quick"
 
 
 def methods(size: Size) -> dict[str, ml.Binary]:
@@ -67,6 +67,7 @@ def methods(size: Size) -> dict[str, ml.Binary]:
         "wait": plain,
         "fnw": replace(plain, delayed=ml.FNW()),
         "fnw_wait": replace(plain, delayed=ml.FNW(wait)),
+        "fnw_wait_quick": replace(plain, delayed=ml.FNW(wait, rate=0.5)),
         "fnc": replace(plain, delayed=ml.FNC()),
         "fnc_wait": replace(plain, delayed=ml.FNC(wait)),
         "es_dfm": replace(plain, delayed=ml.ESDFM(wait)),

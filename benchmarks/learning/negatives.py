@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,15 +38,16 @@ RATES: Final = {"1": 1.0, "01": 0.1, "001": 0.01}
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many slates are learned."""
+    """How many slates are learned, by how many seeds."""
 
     slates: int
+    seeds: int = 1
 
 
 SPACING_US: Final = 20_000  # so that a window is a small part of the stream
 BATCH: Final = 64
 QUICK: Final = Size(20_000)
-FULL: Final = Size(80_000)
+FULL: Final = Size(80_000, seeds=3)
 
 
 class Law:
@@ -79,23 +80,45 @@ def model(rate: float) -> ml.Model:
 
 def negatives(figures: Figures, size: Size) -> None:
     """All figures."""
-    random = np.random.default_rng(11)
-    law = Law(random)
-    with tempfile.TemporaryDirectory() as folder:
-        hours, truth = write(Path(folder), law, random, size)
-        half = truth.shape[0] // 2
-        for name, rate in RATES.items():
-            course = learn(model(rate), hours, BATCH)
-            add(figures, name, course, 1 / (1 + np.exp(-course.logits[half:])), truth[half:])
+    found: dict[str, list[Found]] = {name: [] for name in RATES}
+    for seed in range(11, 11 + size.seeds):
+        random = np.random.default_rng(seed)
+        law = Law(random)
+        with tempfile.TemporaryDirectory() as folder:
+            hours, truth = write(Path(folder), law, random, size)
+            half = truth.shape[0] // 2
+            for name, rate in RATES.items():
+                course = learn(model(rate), hours, BATCH)
+                found[name].append(found_of(course, 1 / (1 + np.exp(-course.logits[half:])), truth[half:]))
+    for name, by_seed in found.items():
+        add(figures, name, by_seed)
 
 
-def add(figures: Figures, name: str, course: Course, predicted: Floats, truth: Floats) -> None:
-    """The figures of one rate."""
-    figures.add(f"negatives.ece_at_{name}", calibration_error(predicted, truth), "", at_most(0.005))
+class Found(NamedTuple):
+    """Of one rate and seed: calibration error, predicted over true, examples learned, prequential log-loss in nats."""
+
+    error: float
+    ratio: float
+    examples: float
+    logloss: float
+
+
+def found_of(course: Course, predicted: Floats, truth: Floats) -> Found:
+    """Scores against the law's probabilities."""
+    ratio, logloss = float(predicted.sum() / truth.sum()), course.state.quality()["logloss"]
+    return Found(calibration_error(predicted, truth), ratio, course.state.examples, logloss)
+
+
+def add(figures: Figures, name: str, by_seed: list[Found]) -> None:
+    """The figures of one rate: means over seeds."""
+    mean, ratios = Found(*np.mean(by_seed, axis=0)), [one.ratio for one in by_seed]
+    figures.add(f"negatives.ece_at_{name}", float(mean.error), "", at_most(0.005))
     within = Target(0.01, "within", lambda value: abs(value - 1) <= 0.01)  # noqa: PLR2004
-    figures.add(f"negatives.predicted_over_true_at_{name}", float(predicted.sum() / truth.sum()), "", within)
-    figures.add(f"negatives.examples_at_{name}", course.state.examples, "")
-    figures.add(f"negatives.prequential_logloss_at_{name}", course.state.quality()["logloss"], "nats")
+    figures.add(f"negatives.predicted_over_true_at_{name}", float(mean.ratio), "", within)
+    figures.add(f"negatives.predicted_over_true_least_at_{name}", min(ratios), "")
+    figures.add(f"negatives.predicted_over_true_most_at_{name}", max(ratios), "")
+    figures.add(f"negatives.examples_at_{name}", float(mean.examples), "")
+    figures.add(f"negatives.prequential_logloss_at_{name}", float(mean.logloss), "nats")
 
 
 def calibration_error(predicted: Floats, truth: Floats) -> float:

@@ -68,8 +68,9 @@ class Result:
 class Racer:
     """One strategy's model. `name`: one of `FIXED`, or auto."""
 
-    def __init__(self, name: str, track: Track, held_out: Int64s) -> None:
+    def __init__(self, name: str, track: Track, held_out: Int64s, auto: StrategyConfig = AUTO) -> None:
         self._name = name
+        self._auto = auto
         self._track = track
         self._kept = np.setdiff1d(np.arange(track.stream.start), held_out)
         self._learner = self._from_nothing(0)
@@ -106,7 +107,9 @@ class Racer:
         examples = self._track.stream.examples
         recent = _loss(self._learner.predict(examples.block(block)), examples.labels[block])
         size = block.stop - block.start
-        chosen = choose(Situation(1, 0, block.stop, size, size, recent, self._usual), AUTO).strategy
+        tuned = next((one for one in reversed(self.result.chosen) if one != "incremental"), "") == "fine_tune"
+        at = Situation(1, 0, block.stop, size, size, recent, self._usual, tuned=tuned)
+        chosen = choose(at, self._auto).strategy
         self._usual = recent if math.isnan(self._usual) else 0.5 * (self._usual + recent)
         self.result.chosen.append(chosen)
         return chosen
@@ -124,10 +127,10 @@ class Racer:
             learner.learn(stream.examples.batch(part), int(stream.times[part[-1]]) * 1_000_000)
 
 
-def race(track: Track, names: Sequence[str] = (*FIXED, "auto")) -> dict[str, Result]:
-    """All strategies on one track, each from the same beginning."""
+def race(track: Track, names: Sequence[str] = (*FIXED, "auto"), auto: StrategyConfig = AUTO) -> dict[str, Result]:
+    """All strategies on one track, each from the same beginning. `auto`: its settings."""
     held_out = held_out_of(track)
-    return {name: Racer(name, track, held_out).race(held_out) for name in names}
+    return {name: Racer(name, track, held_out, auto).race(held_out) for name in names}
 
 
 def held_out_of(track: Track) -> Int64s:

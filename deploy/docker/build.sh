@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 engine=${ENGINE:-$(command -v podman || command -v docker)} || { echo "neither podman nor docker is here" >&2; exit 2; }
 # The time of the commit, not of the build: the same commit gives the same layers.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' martlet/__init__.py)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 images=$*

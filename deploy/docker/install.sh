@@ -1,11 +1,11 @@
 #!/bin/sh
-# install.sh FOLDER EXTRAS: installs what Martlet needs with these extras below FOLDER, beside what the environment
+# install.sh FOLDER LIST: installs what LIST.txt beside this file names below FOLDER, beside what the environment
 # /opt/venv has already, and removes what no service runs.
 #
 # Wheels come from the folder /wheelhouse if there are any, else from pip's index and TORCH_INDEX. Nothing is compiled.
 set -eu
 into=$1
-extras=$2
+list=$2
 here=$(dirname "$0")
 
 if ls /wheelhouse/*.whl >/dev/null 2>&1; then
@@ -13,7 +13,6 @@ if ls /wheelhouse/*.whl >/dev/null 2>&1; then
 else
 	set -- ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}
 fi
-python3 "$here/requirements.py" "$extras" "$here/pyproject.toml" >/tmp/requirements.txt
 /tools/bin/pip --python /opt/venv/bin/python install --quiet --prefix "$into/opt/venv" --only-binary :all: --no-compile \
-	--constraint "$here/constraints.txt" --requirement /tmp/requirements.txt "$@"
+	--constraint "$here/constraints.txt" --requirement "$here/$list.txt" "$@"
 "$here/trim.sh" "$into"

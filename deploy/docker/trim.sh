@@ -3,7 +3,11 @@
 #
 # tests/containers run every image for real, so what is wrongly removed here is noticed there.
 set -eu
-cd "$1"/opt/venv/lib/python3*/site-packages
+cd "$1/opt/venv"
+
+# Commands that the packages bring; torchrun starts training in several processes.
+find bin -type f ! -name 'martlet*' ! -name torchrun -delete
+cd lib/python3*/site-packages
 
 # Packages' own tests. numpy.testing looks into the first of these; torch's sit elsewhere.
 find . -type d -name tests ! -path './numpy/_core/tests' -prune -exec rm -r {} +

@@ -45,6 +45,9 @@ OPTIONS: Final = [
 # Each call goes to the next of the hosts that the address resolves to; gRPC's own default stays with the first.
 BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
 
+# Always tried again. CANCELLED is told of calls that had arrived at a server and were not taken up when it shut down;
+# whoever cancels a call here does not ask how it ended.
+_NOT_TAKEN_UP: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 # Of a try with a time of its own: the host hung, or would not have been done in that time. Another one may be.
 _SAYS_LITTLE: Final = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
@@ -52,6 +55,7 @@ _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlinePassed,
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
@@ -62,7 +66,7 @@ _ERRORS: Final[dict[grpc.StatusCode, type[MartletError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """How long a call may take in all, and how often UNAVAILABLE is tried again.
+    """How long a call may take in all, and how often it is tried again where nobody has taken it up.
 
     Attributes:
         timeout: seconds for all tries together.
@@ -136,5 +140,5 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
 
 def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
     code, limited = error.code(), policy.try_timeout < math.inf
-    elsewhere = code is grpc.StatusCode.UNAVAILABLE or (limited and code in _SAYS_LITTLE)
+    elsewhere = code in _NOT_TAKEN_UP or (limited and code in _SAYS_LITTLE)
     return elsewhere and attempt < policy.tries and time.monotonic() < latest

@@ -28,7 +28,7 @@ R = TypeVar("R")
 class ServingClient:
     """Serving, from an event loop. Every call may be repeated without harm: a repeated outcome is the same outcome.
 
-    UNAVAILABLE is tried again with backoff until the policy's time is over. An address such as `dns:///serving:8500`
+    What nobody has taken up is tried again with backoff until the policy's time is over. An address such as `dns:///serving:8500`
     that has several hosts behind it is balanced call by call, and a try that failed goes to the next host.
     """
 

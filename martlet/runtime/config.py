@@ -1,9 +1,9 @@
 """Every setting of Martlet, in one place.
 
-A setting comes from, in rising order of strength: its default below; the YAML file (`--config` or `MARTLET_CONFIG`);
-the environment, `MARTLET_<SECTION>_<SETTING>` (top-level settings: `MARTLET_<SETTING>`; of a section in a section:
-`MARTLET_LEARNING_DRIFT_<SETTING>`). A value that begins with [ or { is read as YAML. A bad setting is one line that
-names it.
+A setting comes from, in rising order of strength: its default below; the YAML file (`--config`, `MARTLET_CONFIG`, or
+`/etc/martlet/martlet.yaml` where there is one); the environment, `MARTLET_<SECTION>_<SETTING>` (top-level settings:
+`MARTLET_<SETTING>`; of a section in a section: `MARTLET_LEARNING_DRIFT_<SETTING>`). A value that begins with [ or { is
+read as YAML. A bad setting is one line that names it.
 """
 
 import os
@@ -24,6 +24,7 @@ from martlet.runtime.tls_config import TlsConfig
 from martlet.runtime.tracing_config import TracingConfig
 
 PREFIX = "MARTLET_"
+SYSTEM_FILE = Path("/etc/martlet/martlet.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,14 +277,21 @@ class Config:
         return self.registry.catalog_url or f"sqlite:///{(self.data_dir / 'catalog.db').absolute()}"
 
 
-def load_config(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+def load_config(
+    path: Path | None, environment: Mapping[str, str] = os.environ, system_file: Path = SYSTEM_FILE
+) -> Config:
     """Reads the file (if any) and the environment.
+
+    Args:
+        path: the file; None: the one that the environment names, else the system's, if it is there.
+        environment: the MARTLET_* variables, among others.
+        system_file: where the system's would be.
 
     Raises:
         InvalidInput: one line naming the setting and what is wrong with it.
     """
     named = environment.get(PREFIX + "CONFIG")
-    source = path or (Path(named) if named else None)
+    source = path or (Path(named) if named else system_file if system_file.exists() else None)
     settings = _read_file(source) if source else {}
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and name != PREFIX + "CONFIG":

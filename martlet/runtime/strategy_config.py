@@ -32,6 +32,7 @@ class StrategyConfig:
         vectors: key space → file of pretrained vectors (Parquet or NumPy, see `trainer_svc.strategies.pretrained`).
         optimizer: whether a transfer takes the optimizers' state over (`carried`) or not (`reset`).
         budget_share: how much of the live learner's own work `auto` may spend on runs, as examples for each example.
+        retrain_share: the same of a full retraining, which `auto` begins if a fine-tuning has not ended a drift.
         drift_nats: by how much the recent log-loss must exceed the earlier one for `auto` to call it drift.
         least_examples: with fewer new examples than this `auto` begins nothing.
         niceness: by how much runs give way to what is live (see nice(1)).
@@ -47,6 +48,7 @@ class StrategyConfig:
     vectors: Mapping[str, str] = field(default_factory=dict)
     optimizer: Literal["carried", "reset"] = "carried"
     budget_share: float = 1.0
+    retrain_share: float = 4.0
     drift_nats: float = 0.02
     least_examples: int = 10_000
     niceness: int = 10
@@ -74,6 +76,7 @@ def strategy_config(plain: Mapping[str, Any]) -> StrategyConfig:
 
 
 def _check(config: StrategyConfig) -> None:
-    for name in ("every_hours", "fine_tune_hours", "fine_tune_rate", "budget_share", "drift_nats", "least_examples"):
+    shares = ("fine_tune_rate", "budget_share", "retrain_share")
+    for name in (*shares, "every_hours", "fine_tune_hours", "drift_nats", "least_examples"):
         if not getattr(config, name) >= 0:
             raise InvalidInput(f"bad setting: learning.strategy.{name} must be 0 or more, not {getattr(config, name)}")

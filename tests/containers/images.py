@@ -52,12 +52,12 @@ def built_images(podman: Podman) -> Images:
     with _alone():
         base = _base(podman)
         tag = f"test-{_digest(_sources())}"
-        names = [f"localhost/martlet-{service}:{tag}" for service in ("serving", "registry", "trainer")]
-        if not all(_exists(podman, name) for name in names):
+        serving, registry, trainer = (f"localhost/martlet-{name}:{tag}" for name in ("serving", "registry", "trainer"))
+        if not all(_exists(podman, name) for name in (serving, registry, trainer)):
             _build(podman, tag, base)
-        for name in names:
+        for name in (serving, registry, trainer):
             podman.run("tag", name, f"{name.partition(':')[0]}:dev")
-    return Images(*names, base=base)
+    return Images(serving, registry, trainer, base)
 
 
 def _build(podman: Podman, tag: str, base: str) -> None:

@@ -26,6 +26,7 @@ from martlet.feature_encoding import RankInput, encode
 from martlet.feature_spec import FeatureSpec
 from martlet.manifest import Manifest, VersionKind, decode_manifest, spec_digest
 from martlet.rollouts import RolloutView
+from martlet.versions import CatalogState
 from martlet.wire.events import encode_event
 from martlet.wire.strategy_runs import RunState, StrategyRun
 from tests.integration.changed_rating_model import MODEL as changed_model  # noqa: N811  a value, beside the other
@@ -266,6 +267,43 @@ def test_a_changed_model_comes_up_beside_the_old_one(tmp_path: Path, shop: Shop,
     assert newest.feature_spec == changed_model.spec
     assert (status.learned, status.duplicates) == (shop.told, shop.told // 10)
     assert status.pending == status.excluded == status.dead_lettered == 0
+
+
+def test_an_operator_goes_back_to_a_version_of_the_lineage_before_the_hand_over(
+    tmp_path: Path, shop: Shop, policy: Path
+) -> None:
+    """The former lineage learns again, from that version's state; the promoted one's versions are taken back.
+
+    What it had learned since is excluded; what the log got while the other one learned is learned now.
+    """
+    with (
+        service("registry", tmp_path, registry_rollout=policy) as (_, registry),
+        service("trainer", tmp_path, trainer_registry=registry, **SETTINGS) as (_, trainer),
+    ):
+        shop.visit(200)
+        wait_for("something is published", lambda: status_of(trainer).last_published_version > 1)
+        former, older = runs_of(trainer)[1], rollout_of(registry).pin_version
+        started(trainer, "full_retrain")
+        offered = retrained(shop, registry, trainer)
+        promoted_by_hand(registry, offered.version)
+        wait_for("learning goes on from it", lambda: runs_of(trainer)[1] == offered.name)
+        position = shop.visit(50)
+        wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+        told_by(registry, lambda client: client.pin("shop", older, "test", "it was better"), RolloutClient)
+        wait_for("learning is back in the former lineage", lambda: runs_of(trainer)[1] == former)
+        wait_for("the registry hears of it", lambda: not rollout_of(registry).rewind)
+        position = shop.visit(50)
+        wait_for("all is learned", lambda: status_of(trainer).consumed.get("serving-0") == position)
+        wait_for("all is published", lambda: manifests_of(registry)[-1].learned.positions["serving-0"] == position)
+        status, versions, view = status_of(trainer), versions_of(registry), rollout_of(registry)
+    newest = decode_manifest(versions[-1].manifest)
+    assert (view.pin_version, newest.lineage.epoch) == (older, view.epoch)
+    assert newest.lineage.lineage == decode_manifest(versions[older - 1].manifest).lineage.lineage
+    assert versions[offered.version - 1].state is CatalogState.ROLLED_BACK
+    assert status.learned + status.excluded == shop.told
+    assert status.excluded > 0, "what the former lineage had learned beyond the version"
+    assert status.pending == status.dead_lettered == 0
+    assert audit(tmp_path)["digests_equal"]
 
 
 def promoted_by_hand(registry: str, version: int) -> None:

@@ -8,7 +8,6 @@ import torch
 
 from martlet.feature_spec import Feature, FeatureBlock, FeatureKind, FeatureSpec
 from martlet.learn import Linear, Model
-from martlet.learn.labels import Importance
 from martlet.normalising import LOG, signed_log
 from trainer_svc.batch import Batch
 from trainer_svc.dense_inputs import list_counts, numbers_of
@@ -17,7 +16,7 @@ from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.passes.linear_losses import SummedLoss
 from trainer_svc.passes.port import Passed
-from trainer_svc.passes.weighing import weights_of
+from trainer_svc.passes.weighing import LabelImportance, weights_of
 from trainer_svc.table.compiling import kernel
 
 Floats = npt.NDArray[np.float32]
@@ -44,7 +43,7 @@ class LinearPasses:
         dense: DenseModel,
         parameters: FlatParameters,
         loss: SummedLoss,
-        importance: Importance | None = None,
+        importance: LabelImportance | None = None,
     ) -> None:
         self.learns_as_it_scores = True
         self._importance = importance

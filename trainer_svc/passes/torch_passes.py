@@ -8,7 +8,6 @@ import torch
 
 from martlet.feature_encoding import MASK_SUFFIX
 from martlet.feature_spec import FeatureBlock, FeatureKind, FeatureSpec
-from martlet.learn.labels import Importance
 from martlet.learn.losses import Loss
 from trainer_svc.batch import Batch
 from trainer_svc.dense_inputs import dense_inputs, owned
@@ -16,7 +15,7 @@ from trainer_svc.dense_model import DenseModel
 from trainer_svc.id_lookup import TableLookup
 from trainer_svc.optimizers.flat_parameters import FlatParameters
 from trainer_svc.passes.port import Passed
-from trainer_svc.passes.weighing import weights_of
+from trainer_svc.passes.weighing import LabelImportance, weights_of
 
 Floats = npt.NDArray[np.float32]
 _TRIAL_ROWS: Final = 5
@@ -36,7 +35,7 @@ class TorchPasses:
         dense: DenseModel,
         parameters: FlatParameters,
         loss: Loss,
-        importance: Importance | None = None,
+        importance: LabelImportance | None = None,
     ) -> None:
         self._importance = importance
         self._spec = spec

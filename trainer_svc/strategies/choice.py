@@ -23,6 +23,7 @@ class Situation:
         usual_loss: the same over the time before that window; NaN: unknown.
         under_way: a run is.
         changed_model: the settings name another model than the one that learns.
+        tuned: the last run was a fine-tuning.
     """
 
     event_time_us: int
@@ -34,6 +35,7 @@ class Situation:
     usual_loss: float = math.nan
     under_way: bool = False
     changed_model: bool = False
+    tuned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ def choose(situation: Situation, settings: StrategyConfig) -> Choice:
     2. Too little that is new: `incremental`.
     3. Drift (the recent loss exceeds the usual one by more than `drift_nats`): what was true before misleads now, so
        the recent window is learned again (`fine_tune`), if the budget allows it.
-    4. No drift: the live learner already has what a full retraining would learn, so `incremental`.
+    4. Drift that the last run, a fine-tuning of at most two periods ago, has not ended: what was learned is in doubt
+       itself, so all of the log is learned from nothing (`full_retrain`), if its own budget allows it.
+    5. No drift: the live learner already has what a full retraining would learn, so `incremental`.
     """
     if settings.name not in ("auto", "incremental"):
         return Choice(settings.name, f"each {settings.every_hours:g} hours, by the settings")
@@ -85,8 +89,16 @@ def _weighed(situation: Situation, settings: StrategyConfig) -> Choice:
     drift = situation.recent_loss - situation.usual_loss
     if not drift > settings.drift_nats:  # NaN is no drift
         return Choice("incremental", f"no drift: the recent log-loss exceeds the usual by {drift:.4f} nats")
-    budget = settings.budget_share * new
-    told = f"drift of {drift:.4f} nats, {new} new examples"
+    budget, told = settings.budget_share * new, f"drift of {drift:.4f} nats, {new} new examples"
+    if _just_tuned(situation, settings) and situation.log_examples <= settings.retrain_share * new:
+        why = f"a fine-tuning has not ended it, and all {situation.log_examples} examples are within the budget"
+        return Choice("full_retrain", f"{told}; {why}")
     if situation.window_examples <= budget:
         return Choice("fine_tune", f"{told}; the window of {situation.window_examples} examples is within the budget")
     return Choice("incremental", f"{told}; nothing fits into the budget of {budget:.0f} examples")
+
+
+def _just_tuned(situation: Situation, settings: StrategyConfig) -> bool:
+    """Whether drift is still the one that the last run answered: a later one is answered by a fine-tuning first."""
+    passed = situation.event_time_us - situation.last_run_us
+    return situation.tuned and passed <= 2 * settings.every_hours * HOUR_US

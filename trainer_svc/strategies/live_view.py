@@ -135,6 +135,7 @@ class LiveView:
             new_examples=standing.examples - before,
             recent_loss=standing.loss,
             usual_loss=usual,
+            tuned=last is not None and last.strategy == "fine_tune",
             # Tried once: what has failed, or was found worse, is begun again by hand.
             changed_model=standing.wanted not in {standing.model_ref, *(run.model_ref for run in runs)},
         )

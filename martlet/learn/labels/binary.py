@@ -44,12 +44,11 @@ class Binary:
         waits = wait_us(self.delayed)
         if waits is not None and waits >= window:
             raise InvalidInput("the wait must be shorter than the window")
-        special = [bool(self.takes_back), self.negatives < 1]
-        if self.explicit and (waits is not None or any(special)):
+        if self.explicit and (waits is not None or self.takes_back or self.negatives < 1):
             raise InvalidInput("takes_back, negatives and delayed are for labels that are not explicit")
-        special.append(any(outcome.weight != 1 for outcome in outcomes))
-        if waits is not None and any(special):
-            raise InvalidInput("weights, takes_back and negatives need the method Wait: others know nothing of them")
+        weighted = any(outcome.weight != 1 for outcome in outcomes)
+        if waits is not None and (self.takes_back or weighted):
+            raise InvalidInput("weights and takes_back need the method Wait: others know nothing of them")
 
     @property
     def window_us(self) -> int:

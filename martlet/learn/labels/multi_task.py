@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from martlet.errors import InvalidInput
 from martlet.learn.labels.binary import Binary
-from martlet.learn.labels.delayed import Wait
 from martlet.learn.labels.multi_class import MultiClass
 from martlet.learn.labels.regression import Regression
 from martlet.learn.labels.rule import TaskRule
@@ -35,8 +34,6 @@ class MultiTask:
                 raise InvalidInput(f"a task cannot be called {name!r}")
             if not isinstance(label, Binary | Regression | MultiClass):
                 raise InvalidInput(f"task {name!r} needs a label of its own, not {type(label).__name__}")
-            if isinstance(label, Binary) and not isinstance(label.delayed, Wait):
-                raise InvalidInput(f"task {name!r}: of several tasks, each needs the method Wait")
 
     def __hash__(self) -> int:
         return hash(tuple(self.labels.items()))

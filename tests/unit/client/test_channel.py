@@ -12,6 +12,7 @@ from martlet.client.channel import RETRY_AFTER, CallPolicy, blocking_call, call,
 from martlet.errors import DeadlinePassed, MartletError, NotFound, OverCapacity, Unavailable
 
 QUICK = CallPolicy(timeout=5.0, tries=3, backoff=0.001)
+NOT_TAKEN_UP = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class Failed(grpc.RpcError):
@@ -44,9 +45,11 @@ def fails(times: int, code: grpc.StatusCode, seen: list[float]) -> Callable[[flo
     return send
 
 
-def test_unavailable_is_tried_again_within_one_deadline() -> None:
+@pytest.mark.parametrize("code", NOT_TAKEN_UP)
+def test_what_nobody_took_up_is_tried_again_within_one_deadline(code: grpc.StatusCode) -> None:
+    """CANCELLED: of a server that shut down before it had looked at the call."""
     seen: list[float] = []
-    assert blocking_call(fails(2, grpc.StatusCode.UNAVAILABLE, seen), QUICK) == "answer"
+    assert blocking_call(fails(2, code, seen), QUICK) == "answer"
     first, second, third = seen
     assert QUICK.timeout >= first > second > third
 
@@ -58,8 +61,8 @@ def test_tries_are_bounded() -> None:
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.UNAVAILABLE])
-def test_only_unavailable_is_tried_again(code: grpc.StatusCode) -> None:
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code not in NOT_TAKEN_UP])
+def test_nothing_else_is_tried_again(code: grpc.StatusCode) -> None:
     seen: list[float] = []
     with pytest.raises(MartletError):
         blocking_call(fails(1, code, seen), QUICK)

@@ -24,6 +24,16 @@ def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
     assert load_config(None, {"MARTLET_CONFIG": str(file)}).log.level == "debug"
 
 
+def test_the_systems_file_counts_where_no_other_is_named(tmp_path: Path) -> None:
+    system, named = tmp_path / "system.yaml", tmp_path / "named.yaml"
+    assert load_config(None, {}, system).log.level == "info"
+    system.write_text("log:\n  level: debug\n")
+    named.write_text("log:\n  format: json\n")
+    assert load_config(None, {}, system).log.level == "debug"
+    assert load_config(named, {}, system).log.level == "info"
+    assert load_config(None, {"MARTLET_CONFIG": str(named)}, system).log.level == "info"
+
+
 def test_sections_within_sections_and_mappings_come_from_the_environment_too() -> None:
     environment = {"MARTLET_LEARNING_ROWS": "{rate: 0.5}", "MARTLET_LEARNING_LABEL": "{weights: [1, 2]}"}
     learning = load_config(None, environment).learning

@@ -47,6 +47,8 @@ async def test_versions_are_told_by_state_and_role_and_how_old_their_newest_even
     shelf = Shelf({1: learned(1, NOW - 9_000_000), 2: learned(2, NOW - 2_000_000), 3: slow})
     async with managed(shelf) as manager:
         watch_versions(manager.held, told.clock, told.collectors)
+        manager.aspire(head_and_pin(0, head=1, pin=1))
+        await until(lambda: told.value("routed_version", model=MODEL, role="head") == 1)  # the pin is the head, too
         manager.aspire(head_and_pin(1, head=2, pin=1))
         await until(lambda: manager.ready_versions(MODEL) == (1, 2))
         manager.aspire(head_and_pin(2, head=3, pin=1))

@@ -24,6 +24,7 @@ SITUATIONS = st.builds(
     usual_loss=LOSSES,
     under_way=st.booleans(),
     changed_model=st.booleans(),
+    tuned=st.booleans(),
 )
 
 
@@ -34,6 +35,11 @@ def test_auto_spends_no_more_than_its_budget_and_says_why(situation: Situation) 
     if choice.strategy == "fine_tune":
         assert situation.window_examples <= AUTO.budget_share * situation.new_examples
         assert situation.recent_loss - situation.usual_loss > AUTO.drift_nats
+    if choice.strategy == "full_retrain":
+        assert situation.tuned
+        assert situation.log_examples <= AUTO.retrain_share * situation.new_examples
+        assert situation.recent_loss - situation.usual_loss > AUTO.drift_nats
+        assert "has not ended it" in choice.reason
     assert choice.strategy != "auto"
 
 
@@ -62,4 +68,10 @@ def test_calm_little_and_drift() -> None:
     assert choose(drifted, AUTO).strategy == "fine_tune"
     assert choose(replace(drifted, new_examples=99), AUTO).strategy == "incremental"
     assert choose(replace(drifted, window_examples=501), AUTO).strategy == "incremental"
+    persisting = replace(drifted, tuned=True)
+    assert choose(persisting, replace(AUTO, retrain_share=5.0)).strategy == "full_retrain"
+    assert choose(persisting, AUTO).strategy == "fine_tune", "the log does not fit"
+    later = replace(persisting, event_time_us=persisting.event_time_us + HOUR_US)
+    assert choose(later, replace(AUTO, retrain_share=5.0)).strategy == "fine_tune", "another drift"
+    assert choose(replace(CALM, tuned=True), replace(AUTO, retrain_share=5.0)).strategy == "incremental"
     assert choose(replace(CALM, changed_model=True), AUTO).strategy == "transfer"

@@ -28,6 +28,10 @@ LABELS: dict[str, ml.Label] = {
     "fnw-wait": ml.Binary("click", "30s", delayed=ml.FNW("5s")),
     "fnc": ml.Binary("click", "30s", delayed=ml.FNC("5s")),
     "es-dfm": ml.Binary("click", "30s", delayed=ml.ESDFM("5s")),
+    "fnw-sampled": ml.Binary("click", "30s", negatives=0.5, delayed=ml.FNW("5s")),
+    "early tasks": ml.MultiTask({"click": ml.Binary("click", "30s", delayed=ml.FNW("5s")),
+                                 "buy": ml.Binary("buy", "30s", delayed=ml.ESDFM("8s"), negatives=0.5),
+                                 "return": ml.Binary("return", "30s")}),
     "regression": ml.Regression("dwell", "30s", absent=0.0),
     "ranks": ml.MultiClass(("click", "buy"), "30s"),
     "tasks": ml.MultiTask({"click": ml.Binary("click", "10s"), "buy": ml.Binary("buy", "30s", takes_back="return"),
@@ -153,8 +157,9 @@ def test_a_return_that_is_read_before_its_purchase_leaves_a_negative() -> None:
     assert all(label == 0 for _, _, label, *_ in one.learned)
 
 
-def test_negatives_that_are_not_chosen_are_judged_all_the_same() -> None:
-    one = Desk(LABELS["sampled"])
+@pytest.mark.parametrize("name", ["sampled", "fnw-sampled"])
+def test_negatives_that_are_not_chosen_are_judged_all_the_same(name: str) -> None:
+    one = Desk(LABELS[name])
     for number in range(40):
         one.see(prediction(number))
     one.see(outcome("e", 3, type_="click")).wait(30)
@@ -163,7 +168,7 @@ def test_negatives_that_are_not_chosen_are_judged_all_the_same() -> None:
     assert ("p-3", 0) in learned
     assert 40 < len(learned) < 80
     assert {row[3] for row in one.learned} == {1.0}
-    again = Desk(LABELS["sampled"])
+    again = Desk(LABELS[name])
     for number in reversed(range(40)):
         again.see(prediction(number))
     again.wait(30)
@@ -245,6 +250,20 @@ def test_a_restart_changes_nothing(name: str, seed: int) -> None:
     assert (left.learned, left.judged, left.late) == (right.learned, right.judged, right.late)
 
 
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_a_task_learns_what_its_label_would_learn_alone(seed: int) -> None:
+    """Early methods, waits and sampled negatives of one task do not meddle with those of another."""
+    label = LABELS["early tasks"]
+    assert isinstance(label, ml.MultiTask)
+    together = played("early tasks", seed).wait(100)
+    for task, own in enumerate(label.labels.values()):
+        LABELS["alone"] = own
+        alone = played("alone", seed).wait(100)
+        del LABELS["alone"]
+        assert [row[:5] for row in together.learned if row[5] == task] == [row[:5] for row in alone.learned]
+
+
 @pytest.mark.parametrize("name", JUDGED_ONCE)
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None)
@@ -256,6 +275,17 @@ def test_every_impression_is_judged_once_by_its_final_label(name: str, seed: int
     assert Counter(row[:2] for row in one.judged) == Counter(shown)
     if name != "tasks":  # of which outcomes wait for their prediction as long as the longest window
         assert sorted(one.judged) == sorted(ripe.judged)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_of_early_negatives_a_share_enters_and_positives_all_the_same(seed: int) -> None:
+    """The same share by the same hash; an item that did not enter, and turns out positive, is a late positive too."""
+    whole, some = played("fnw-wait", seed).wait(100), played("fnw-sampled", seed).wait(100)
+    left_out = Counter(whole.learned) - Counter(some.learned)
+    assert all(row[2:5] == (0.0, 1.0, EARLY) for row in left_out)
+    assert not Counter(some.learned) - Counter(whole.learned)
+    assert (some.judged, some.late) == (whole.judged, whole.late)
 
 
 @pytest.mark.parametrize("name", ["wait", "fnw", "fnw-wait", "fnc", "es-dfm", "back"])

@@ -11,6 +11,7 @@ from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from tests.unit.trainer.fakes import AtOnce
 from trainer_svc.event_source import EventSource
 from trainer_svc.freshness_metrics import FreshnessMetrics
+from trainer_svc.journal import Acknowledged, Refused
 from trainer_svc.lag_metrics import LagMetrics, Reading, watch_journals
 from trainer_svc.learner_figures import LearnerFigures, TableFigures
 from trainer_svc.log_watch import LogBounds, LogWatch
@@ -138,3 +139,14 @@ def test_failures_are_there_as_zeros_before_the_first() -> None:
     board.checkpoint_failed()
     assert told.value("checkpoint_failures_total") == 1
     assert told.value("dead_letters_total", reason="unreadable") == 0
+
+
+def test_an_acknowledged_version_and_a_checkpoint_are_young() -> None:
+    told = Told()
+    board = StatusBoard("shop", TrainerMetrics(told.collectors, told.clock), lambda _batch: None, AtOnce())
+    told.clock.advance(9.0)
+    board.published(Refused(1, "d", "no good"), 0.1)
+    assert (told.value("published_age_seconds"), told.value("checkpoint_age_seconds")) == (9, 9)
+    board.published(Acknowledged(2, "e", 1), 0.1)
+    board.checkpointed(1, "c", 0.1)
+    assert (told.value("published_age_seconds"), told.value("checkpoint_age_seconds")) == (0, 0)
