@@ -107,6 +107,11 @@ monitoring: $(STAMP) ## Regenerate the committed dashboards and the rules for Ku
 protos: $(STAMP) ## Regenerate the committed stubs
 	$(call generate,.)
 
+.PHONY: release
+release: $(STAMP) ## Leave a release's golden artifacts and wire contract behind (docs/upgrades.md)
+	$(BIN)/python -m tests.upgrade.make_release
+	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
+
 clean: ## Remove what was built (the downloaded data set stays in .cache)
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ import numpy as np
 
 from martlet.allowed_operators import GraphRules, check_operators
 from martlet.artifacts import ArtifactStore
-from martlet.errors import Corrupt, Unavailable
+from martlet.errors import Corrupt, NotFound, Unavailable
 from martlet.manifest import BlobRef, Manifest, TableManifest
 from martlet.table_blobs import Rows, decode_base, decode_delta, decode_dense
 from martlet.table_chain import check_link, predecessor
@@ -45,25 +45,32 @@ class BlobChecks:
         self._graphs = graphs
         self._fit: dict[str, frozenset[Claim]] = {}
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, parent: Manifest | None = None) -> None:
         """Passes a version's blobs, or says what is wrong with which.
 
         Raises:
             Corrupt: a blob is damaged, not finite, or does not fit its place.
             NotFound: a blob is absent.
             InvalidInput: a blob's name is no digest, or the graph holds what is not allowed.
-            Unavailable: the store cannot be read; this says nothing about the version.
+            Unavailable: the store cannot be read, or has lost what the parent rests on too; this says nothing about the
+                version.
         """
+        inherited = frozenset(parent.blobs()) if parent is not None else frozenset[BlobRef]()
         claims = claims_of(manifest)
         known = self._fit.get(manifest.model, frozenset())
         for claim in claims:
             if claim not in known:
-                self._check(claim)
+                self._check(claim, inherited)
         self._fit[manifest.model] = frozenset(claims)
 
-    def _check(self, claim: Claim) -> None:
+    def _check(self, claim: Claim, inherited: frozenset[BlobRef]) -> None:
         try:
             data = self._artifacts.get(claim.blob)
+        except NotFound as error:
+            if claim.blob not in inherited:
+                raise
+            lost = f"the artifact store has lost blob {claim.blob.digest} of a version that is served"
+            raise Unavailable(f"{lost}: put it back (martlet restore --artifacts BACKUP)") from error
         except OSError as error:
             raise Unavailable(f"the artifact store cannot be read: {error.strerror or error}") from error
         if claim.kind == "graph":

@@ -1,10 +1,11 @@
 """A model's judge: the lane's and the structural version's, as one fold over batches of evidence. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from martlet.evidence import EvidenceBatch, Loss
+from martlet.evidence import EvidenceBatch, EvidenceRow, Loss
 from registry_svc.evidence.criterion import criterion_of
 from registry_svc.evidence.lane_judge import LaneJudge, LaneJudgeState
 from registry_svc.evidence.structural_judge import StructuralJudge, StructuralJudgeState
@@ -25,6 +26,8 @@ class JudgeRecord(msgspec.Struct):
         rows: how many labelled rows they held.
         open_gap, watermark_us: as in the newest batch.
         loss: what is judged by. With another one the judges begin anew: what they know is in other units.
+        newest_us: time of the newest answer that was judged.
+        since: producer → time up to which answers had been judged before it came.
     """
 
     batches: int = 0
@@ -36,6 +39,8 @@ class JudgeRecord(msgspec.Struct):
     trial: StructuralJudgeState | None = None
     format: int = JUDGE_FORMAT
     loss: Loss = Loss.LOG
+    newest_us: int = 0
+    since: dict[str, int] = {}
 
 
 class ModelJudge:
@@ -45,7 +50,7 @@ class ModelJudge:
         self._rules = policy.evidence or EvidencePolicy()
         self._trial_rules: TrialPolicy = policy.trial
         found = record or JudgeRecord()
-        self._record = msgspec.structs.replace(found, sequences=dict(found.sequences))
+        self._record = msgspec.structs.replace(found, sequences=dict(found.sequences), since=dict(found.since))
         self._lane, self._trial = self._judges(found.loss, found.lane, found.trial)
 
     @property
@@ -63,20 +68,33 @@ class ModelJudge:
         return batch.sequence <= self._record.sequences.get(batch.producer, -1)
 
     def fold(self, batch: EvidenceBatch, lane: Lane) -> None:
-        """Takes a batch in, with the lane as it stands."""
+        """Takes a batch in, with the lane as it stands.
+
+        A producer that comes when another one has judged reads the log from its beginning: a trainer that lost its
+        journal. What may have been judged by then is not judged again.
+        """
         record = self._record
         if batch.loss is not record.loss:
             record.loss, record.rows = batch.loss, 0
             self._lane, self._trial = self._judges(batch.loss, None, None)
         self.look_at(lane)
+        rows = self._unjudged(batch)
         young = max(self._rules.burn_in_labels - record.rows, 0)
-        self._lane.fold(batch.rows[young:])
+        self._lane.fold(rows[young:])
         if lane.trial is not None:
-            self._trial.fold(batch.rows[young:])
-        record.rows += len(batch.rows)
+            self._trial.fold(rows[young:])
+        record.rows += len(rows)
+        record.newest_us = max(record.newest_us, max((row.time_us for row in rows), default=0))
         record.batches += 1
         record.sequences[batch.producer] = batch.sequence
         record.open_gap, record.watermark_us = batch.open_gap, batch.watermark_us
+
+    def _unjudged(self, batch: EvidenceBatch) -> Sequence[EvidenceRow]:
+        record = self._record
+        if batch.producer not in record.sequences and record.sequences:
+            record.since[batch.producer] = max(record.newest_us, record.watermark_us)
+        since = record.since.get(batch.producer)
+        return batch.rows if since is None else [row for row in batch.rows if row.time_us > since]
 
     def look_at(self, lane: Lane) -> None:
         """Who is compared from now on. Idempotent."""

@@ -243,7 +243,7 @@ class Registry:
         """Why a version may not be served, or "". What is aspired stands in the store with its manifest."""
         try:
             check_manifest(manifest, parent, policy)
-            self._blobs.check(manifest)
+            self._blobs.check(manifest, parent)
             self._artifacts.put_manifest(encoded)
         except (Corrupt, NotFound, InvalidInput) as error:
             return str(error) or type(error).__name__

@@ -5,7 +5,7 @@ state before it and of the event log; nothing else changes the state.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 
 import msgspec
 
@@ -214,6 +214,13 @@ Entry = (
 _ENTRIES: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+_KINDS: Final = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Entry))
+
+
 class Journal(Protocol):
     """What the loop asks of a journal."""
 
@@ -309,7 +316,18 @@ def decode_entry(payload: bytes) -> Entry:
     try:
         entry: Entry = _ENTRIES.decode(payload)
     except UNREADABLE as error:
-        raise Corrupt(f"journal: {error}") from error
+        raise Corrupt(_complaint(payload, error)) from error
     if isinstance(entry, Began) and entry.format != JOURNAL_FORMAT:
         raise Corrupt(f"journal format {entry.format} is not known here (known: {JOURNAL_FORMAT})")
     return entry
+
+
+def _complaint(payload: bytes, error: Exception) -> str:
+    """What is wrong with an entry; one of a kind that came later is told as that."""
+    try:
+        kind = msgspec.json.decode(payload, type=_Tagged).type
+    except UNREADABLE:
+        return f"journal: {error}"
+    if kind in _KINDS:
+        return f"journal: {error}"
+    return f"journal: an entry {kind!r} is not known here, a newer release wrote it: go on with that release"

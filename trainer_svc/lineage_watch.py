@@ -51,6 +51,7 @@ class LineageWatch:
         self._told = -1
         self._asked = float("-inf")
         self._pin = ""
+        self._missed = False
 
     @property
     def must_tell(self) -> bool:
@@ -114,6 +115,8 @@ class LineageWatch:
     def _look_at(self, lineage: LineageState) -> None:
         """Goes back if the registry says so, and keeps what going back to the pin would need."""
         at = self._committed.state.cursor.at
+        if at.published and not lineage.head_version:
+            self._miss_the_catalog(at.version)
         if lineage.rewind and lineage.epoch > at.epoch and not self._publishing.busy:
             self.recall(Recalled(lineage.head_digest, lineage.head_version, lineage.epoch))
             return
@@ -124,6 +127,17 @@ class LineageWatch:
             takeoff = self._restorer.find(self._pin)
             if takeoff is not None:
                 self._trimming.pinned(takeoff.position)
+
+    def _miss_the_catalog(self, version: int) -> None:
+        """Numbers would be given twice, and replicas keep to what they know; so nothing is begun anew silently."""
+        if not self._missed:
+            self._missed = True
+            logger.error(
+                "the registry knows no version of %s, and this trainer published version %d: its catalog is lost; stop "
+                "all services and make a data directory of a backup (martlet restore), or begin in a new one",
+                self._committed.began.model,
+                version,
+            )
 
     def _hand_over(self, lineage: LineageState) -> None:
         name = self._kin.lineage_of(lineage.head_digest)

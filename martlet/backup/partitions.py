@@ -90,11 +90,12 @@ def copy_partition(source: Path, target: Path, mark: int) -> None:
 
 def payloads_behind(folder: Path, position: int) -> Iterator[bytes]:
     """What was appended to a partition since it ended at `position`, and is durable."""
-    for start, path in segments(folder):
-        data = path.read_bytes()[SEGMENT_HEADER.size : SEGMENT_HEADER.size + _mark(folder) - start]
-        for record in records(data, start):
-            if record.end > position:
-                yield record.payload
+    known, end = segments(folder), _mark(folder)
+    ends = [*(start for start, _ in known[1:]), end]
+    for (start, path), behind in zip(known, ends, strict=True):
+        if behind > position:
+            data = path.read_bytes()[SEGMENT_HEADER.size : SEGMENT_HEADER.size + end - start]
+            yield from (record.payload for record in records(data, start) if record.end > position)
 
 
 def _mark(folder: Path) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from martlet.backup.postgres_cut import DUMP
 from martlet.backup.record import BackupFile, BackupRecord, check_file, file_digest, read_record
 from martlet.durable import sync_folder
 from martlet.errors import Conflict
@@ -22,7 +23,7 @@ Progress = Callable[[str, int], None]
 
 
 def restore(folder: Path, root: Path, progress: Progress) -> BackupRecord:
-    """Makes a data directory of a backup.
+    """Makes a data directory of a backup. A dump of a database is left to pg_restore.
 
     Raises:
         NotFound, Corrupt: the folder is no backup, or damaged. Nothing was put in place then.
@@ -35,7 +36,7 @@ def restore(folder: Path, root: Path, progress: Progress) -> BackupRecord:
         raise Conflict(f"{root} holds {', '.join(held[:3])}; nothing is overwritten: name another data directory")
     aside.mkdir(parents=True, exist_ok=True)
     for file in record.files:
-        if not (root / file.path).exists():
+        if file.path != DUMP and not (root / file.path).exists():
             _put(folder, aside, file)
             progress(file.path, file.size)
     for entry in sorted(aside.iterdir()):

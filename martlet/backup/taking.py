@@ -57,12 +57,22 @@ class _Again(Exception):
     """Something went while it was copied, lawfully: the moment has to be another."""
 
 
+def nothing_else() -> None:
+    """Nothing stands elsewhere."""
+
+
 def take_backup(
-    parts: Parts, open_cut: Callable[[], CatalogCut], folder: Path, clock: Clock, progress: Progress
+    parts: Parts,
+    open_cut: Callable[[], CatalogCut],
+    folder: Path,
+    clock: Clock,
+    progress: Progress,
+    held: Callable[[], None] = nothing_else,
 ) -> BackupRecord:
     """Takes a backup into a folder that is empty, or that an earlier try has left unfinished.
 
-    `open_cut` gives a fresh moment of the catalog, for each try.
+    `open_cut` gives a fresh moment of the catalog, for each try; `held` is called at it, after the journals' ends were
+    noted: what stands elsewhere may be copied there.
 
     Raises:
         Conflict: the folder holds a backup, or something else.
@@ -75,19 +85,26 @@ def take_backup(
     for _ in range(TRIES):
         try:
             with open_cut() as cut:
-                return _try(parts, cut, folder, clock, progress)
+                return _try(parts, cut, folder, clock, progress, held)
         except _Again as again:
             reason = str(again)
             progress(f"once more: {reason}", 0)
     raise Unavailable(f"there is no backup after {TRIES} tries: {reason}")
 
 
-def _try(parts: Parts, cut: CatalogCut, folder: Path, clock: Clock, progress: Progress) -> BackupRecord:
+def _try(
+    parts: Parts, cut: CatalogCut, folder: Path, clock: Clock, progress: Progress, held: Callable[[], None]
+) -> BackupRecord:
+    def moment() -> tuple[dict[str, int], int]:
+        noted = _marks(parts), clock.now_us()
+        held()
+        return noted
+
     begins = _begins(parts)
-    with held_open(one for one in (parts.trainer,) if one.is_dir()) as held:
-        marks, taken_us = cut.freeze(lambda: (_marks(parts), clock.now_us()))
-        copy_held(held, parts.root, folder)
-        kept = {path.relative_to(parts.root) for path in held}
+    with held_open(one for one in (parts.trainer,) if one.is_dir()) as whole:
+        marks, taken_us = cut.freeze(moment)
+        copy_held(whole, parts.root, folder)
+        kept = {path.relative_to(parts.root) for path in whole}
     progress("checkpoints", sum((folder / path).stat().st_size for path in kept))
     try:
         copy_partitions(parts.root, folder, marks, begins)

@@ -20,7 +20,7 @@ from martlet.v1 import events_pb2_grpc, serving_pb2, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire import serving as wire
 from martlet.wire.explaining import explanation_of
-from martlet.wire.registry import status_of
+from martlet.wire.registry import statuses_of
 
 R = TypeVar("R")
 
@@ -136,7 +136,7 @@ class BlockingServingClient:
     def status(self) -> list[ServableStatus]:
         """The versions this replica holds."""
         reply = self._call(self._serving.GetServingStatus, serving_pb2.GetServingStatusRequest())
-        return [status_of(status) for status in reply.servables]
+        return statuses_of(reply.servables)
 
     def close(self) -> None:
         """Closes the channel."""

@@ -102,6 +102,8 @@ def domain_error(error: grpc.RpcError) -> MartletError:
         trailing = cast("Iterable[tuple[str, str]]", error.trailing_metadata() or ())
         waits = [int(value) for name, value in trailing if name == RETRY_AFTER and value.isdecimal()]
         return OverCapacity(details, *waits[:1])
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return MartletError("the service does not know this call: it is of an older release, and has to be upgraded")
     kind = _ERRORS.get(code)
     return kind(details) if kind else MartletError(f"{code.name}: {details}")
 

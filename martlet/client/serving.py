@@ -20,7 +20,7 @@ from martlet.v1 import events_pb2_grpc, serving_pb2, serving_pb2_grpc
 from martlet.versions import ServableStatus
 from martlet.wire import serving as wire
 from martlet.wire.explaining import explanation_of
-from martlet.wire.registry import status_of
+from martlet.wire.registry import statuses_of
 
 R = TypeVar("R")
 
@@ -140,7 +140,7 @@ class ServingClient:
     async def status(self) -> list[ServableStatus]:
         """The versions this replica holds."""
         reply = await self._call(self._serving.GetServingStatus, serving_pb2.GetServingStatusRequest())
-        return [status_of(status) for status in reply.servables]
+        return statuses_of(reply.servables)
 
     async def close(self) -> None:
         """Closes the channel."""

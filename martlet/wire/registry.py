@@ -1,8 +1,8 @@
 """The registry's messages to values and back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from martlet.errors import InvalidInput
 from martlet.measurement import Measurement, MeasurementBatch
@@ -21,6 +21,10 @@ from martlet.versions import (
 )
 
 E = TypeVar("E", bound=IntEnum)
+
+
+_ROLES: Final = frozenset(role.value for role in Role)
+_STATES: Final = frozenset(state.value for state in VersionState)
 
 
 def _known(kind: type[E], number: int, what: str) -> E:
@@ -105,10 +109,9 @@ def aspired_message(aspired: AspiredSet) -> pb.WatchAspiredResponse:
 
 
 def aspired_of(message: pb.WatchAspiredResponse) -> AspiredSet:
-    """The full aspired set from a message.
+    """The full aspired set from a message. A version in a role that a newer registry has is passed over.
 
-    Raises:
-        InvalidInput: no known role.
+    The pin then answers what that version would have.
     """
     return AspiredSet(tuple(_model_of(model) for model in message.models), message.lease_ms)
 
@@ -135,12 +138,13 @@ def _model_of(message: pb.AspiredModel) -> AspiredModel:
         AspiredVersion(
             version.version,
             version.digest,
-            _known(Role, version.role, "role"),
+            Role(version.role),
             version.weight,
             version.shadow,
             version.trace_parent,
         )
         for version in message.versions
+        if version.role in _ROLES
     )
     return AspiredModel(message.model, message.epoch, message.revision, message.salt, versions)
 
@@ -156,6 +160,11 @@ def status_message(status: ServableStatus) -> serving_pb2.ServableStatus:
         requests=status.requests,
         errors=status.errors,
     )
+
+
+def statuses_of(messages: Iterable[serving_pb2.ServableStatus]) -> list[ServableStatus]:
+    """All that a replica holds. A version in a state that a newer replica has is passed over."""
+    return [status_of(message) for message in messages if message.state in _STATES]
 
 
 def status_of(message: serving_pb2.ServableStatus) -> ServableStatus:

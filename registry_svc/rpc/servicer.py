@@ -53,7 +53,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
 
     async def ReportReplica(self, request: pb.ReportReplicaRequest, context: Any) -> pb.ReportReplicaResponse:
         """What a replica holds."""
-        statuses = [wire.status_of(status) for status in request.servables]
+        statuses = wire.statuses_of(request.servables)
         await self._registry.report_replica(request.replica, statuses)
         return pb.ReportReplicaResponse()
 

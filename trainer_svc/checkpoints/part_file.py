@@ -100,8 +100,10 @@ def read_head(path: Path) -> tuple[Head, str]:
             raise Corrupt("cut short")
         file.seek(end - _TRAILER.size)
         digest, size, magic = _TRAILER.unpack(file.read(_TRAILER.size))
+        if magic[:7] != MAGIC[:7]:
+            raise Corrupt("no checkpoint")
         if magic != MAGIC:
-            raise Corrupt(f"no checkpoint of format {CHECKPOINT_FORMAT}")
+            raise Corrupt(f"checkpoint format {magic[7]} is not known here (known: {CHECKPOINT_FORMAT})")
         if size > end - _TRAILER.size:
             raise Corrupt("cut short")
         file.seek(end - _TRAILER.size - size)

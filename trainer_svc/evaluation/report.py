@@ -1,10 +1,12 @@
 """What an evaluation says, as values: made by `evaluating`, shown by `report_tables` and `html_report`."""
 
+from typing import Final
+
 import msgspec
 
 from trainer_svc.evaluation.bootstrap import Figure
 
-REPORT_FORMAT = 1
+REPORT_FORMAT: Final = 1
 
 
 class Counted(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from trainer_svc.journal import PARTITION, Acknowledged, Forgot, read_journal
 from trainer_svc.strategies.founding import FoundingFolder
 from trainer_svc.strategies.run_record import Run, RunRecord, RunState, read_run, write_run
 
+LIVE_FORMAT: Final = 1
 FIRST: Final = ""
 _LIVE: Final = "live.json"
 _RUNS: Final = "lineages"
@@ -41,7 +42,7 @@ class Live(msgspec.Struct, frozen=True):
     previous: str | None = None
     since: int = 0
     head: Head | None = None
-    format: int = 1
+    format: int = LIVE_FORMAT
 
 
 class LineageFolders:
@@ -63,8 +64,10 @@ class LineageFolders:
             return Live()
         except msgspec.MsgspecError as error:
             raise Corrupt(f"{self.root / _LIVE}: {error}") from error
-        if live.format != 1:
-            raise Corrupt(f"{self.root / _LIVE} is of format {live.format}, which is not known here (known: 1)")
+        if live.format != LIVE_FORMAT:
+            raise Corrupt(
+                f"{self.root / _LIVE} is of format {live.format}, which is not known here (known: {LIVE_FORMAT})"
+            )
         return live
 
     def set_live(self, live: Live) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from martlet.durable import write_durably
 from martlet.errors import Corrupt, NotFound
 
+RUN_FORMAT: Final = 1
 _NAME: Final = "run.json"
 
 
@@ -69,7 +70,7 @@ class Run(msgspec.Struct, frozen=True):
     report: tuple[str, ...] = ()
     options: dict[str, str] = {}
     caller: str = ""
-    format: int = 1
+    format: int = RUN_FORMAT
 
 
 class RunRecord(NamedTuple):
@@ -92,8 +93,8 @@ def read_run(folder: Path) -> Run:
         raise NotFound(f"{folder} holds no run") from error
     except msgspec.MsgspecError as error:
         raise Corrupt(f"{folder / _NAME}: {error}") from error
-    if run.format != 1:
-        raise Corrupt(f"{folder / _NAME} is of format {run.format}, which is not known here (known: 1)")
+    if run.format != RUN_FORMAT:
+        raise Corrupt(f"{folder / _NAME} is of format {run.format}, which is not known here (known: {RUN_FORMAT})")
     return run
 
 

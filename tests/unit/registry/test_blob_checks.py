@@ -182,3 +182,15 @@ def test_the_newest_link_is_looked_at_before_the_base(stage: Stage) -> None:
     stage.versions.newest = stage.versions.delta()
     kinds = [(claim.kind, claim.sequence) for claim in claims_of(stage.versions.delta())]
     assert kinds == [("dense", 0), ("delta", 2), ("delta", 1), ("graph", 0), ("base", 0)]
+
+
+def test_a_store_that_lost_what_is_served_says_nothing_about_a_version(stage: Stage) -> None:
+    """A refusal would take learning back. So it is a fault of the store, with the command that mends it."""
+    parent = stage.versions.newest
+    delta = stage.versions.delta()
+    stage.store.delete(parent.tables[0].base)
+    with pytest.raises(Unavailable, match=rf"lost blob {parent.tables[0].base.digest}.*martlet restore --artifacts"):
+        stage.checks.check(delta, parent)
+    stage.store.delete(delta.dense)
+    with pytest.raises(NotFound, match=delta.dense.digest):  # it is the version's own
+        stage.checks.check(delta, parent)

@@ -37,9 +37,10 @@ def test_the_golden_evidence_still_reads_and_is_still_written_so() -> None:
 
 
 def test_the_golden_judge_still_reads_and_is_still_written_so() -> None:
-    """`judge_v2` is the same record as written since a judge knows which loss it judges by."""
-    golden = (GOLDEN / "judge_v2.msgpack").read_bytes()
+    """`judge_v2`: the same, written since judges know their loss; `judge_v3`: since they know who came when."""
+    golden = (GOLDEN / "judge_v3.msgpack").read_bytes()
     record = msgspec.msgpack.decode(golden, type=JudgeRecord)
     assert (record.format, record.batches > 0, record.lane is not None) == (JUDGE_FORMAT, True, True)
     assert msgspec.msgpack.encode(record) == golden
-    assert msgspec.msgpack.decode((GOLDEN / "judge_v1.msgpack").read_bytes(), type=JudgeRecord) == record
+    for older in ("judge_v1.msgpack", "judge_v2.msgpack"):
+        assert msgspec.msgpack.decode((GOLDEN / older).read_bytes(), type=JudgeRecord) == record

@@ -86,17 +86,25 @@ def test_measurements_without_a_producer_are_refused() -> None:
     [
         (lambda: wire.record_of(pb.VersionRecord(model="m")), "catalog state 0"),
         (lambda: wire.status_of(serving_pb2.ServableStatus(model="m")), "servable state 0"),
-        (
-            lambda: wire.aspired_of(
-                pb.WatchAspiredResponse(models=[pb.AspiredModel(versions=[pb.AspiredVersion(version=1)])])
-            ),
-            "role 0",
-        ),
     ],
 )
 def test_an_unknown_state_is_named(decode: Callable[[], object], named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
         decode()
+
+
+def test_what_only_a_newer_release_knows_is_passed_over() -> None:
+    """One version in a role or state of tomorrow does not cost the replica all that it knows today."""
+    head, strange = pb.AspiredVersion(version=1, role=pb.ROLE_HEAD), pb.AspiredVersion(version=2)
+    strange.role = 99  # type: ignore[assignment]
+    aspired = wire.aspired_of(pb.WatchAspiredResponse(models=[pb.AspiredModel(model="m", versions=[strange, head])]))
+    assert [version.version for version in aspired.models[0].versions] == [1]
+    ready, odd = (
+        serving_pb2.ServableStatus(version=1, state=serving_pb2.VERSION_STATE_READY),
+        serving_pb2.ServableStatus(),
+    )
+    odd.state = 99  # type: ignore[assignment]
+    assert [status.version for status in wire.statuses_of([odd, ready])] == [1]
 
 
 @pytest.mark.parametrize(
