@@ -111,10 +111,7 @@ def test_killed_anywhere_between_alarms_it_is_what_its_journal_says(
     seed = data.draw(st.integers(0, 3))
     deaths = frozenset(data.draw(st.lists(st.integers(40, 180), min_size=1, max_size=6)))
     end = run_in(lambda world: trimming(pinning(world)), tmp_path_factory.mktemp("short"), "explicit", seed, deaths)
-    rewinds.check_one_place(end, seed)
-    report = end.world.audit()
-    assert report.digests_equal
-    assert report.state_digest == end.loop.state_digest()
+    rewinds.check_one_place(end, seed, versions=0)
 
 
 @given(data=st.data())
