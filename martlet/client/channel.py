@@ -91,8 +91,12 @@ class CallPolicy:
         return float(self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # noqa: S311  jitter is no secret
 
 
-SERVING_POLICY: Final = CallPolicy(try_timeout=2.0)
-"""What clients of serving have by default: every call may be repeated, and answers take milliseconds."""
+SERVING_POLICY: Final = CallPolicy(tries=8, try_timeout=2.0)
+"""What clients of serving have by default: every call may be repeated, and answers take milliseconds.
+
+So many tries, for each may meet the same host again: one that has just started says for a second or two that it is not
+ready, and with two hosts four tries in a row met it once in sixteen times.
+"""
 
 
 def domain_error(error: grpc.RpcError) -> MartletError:
