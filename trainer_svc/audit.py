@@ -97,6 +97,8 @@ class AuditReport(msgspec.Struct):
         versions_checked: versions made again whose digest is in the journal.
         digests_equal: all of them came out with that digest.
         state_digest: of the state after the whole journal.
+        since_step: the steps up to this one were not learned again: the journal holds them no longer, and what they
+            came to was taken from a checkpoint. 0: all were.
     """
 
     answers: int
@@ -105,6 +107,7 @@ class AuditReport(msgspec.Struct):
     digests_equal: bool
     events: EventFigures
     state_digest: str
+    since_step: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
@@ -145,8 +148,8 @@ class Auditor:
         self._checked = 0
         self._equal = True
 
-    def run(self, entries: Iterable[Entry]) -> AuditReport:
-        """Executes the journal from its beginning.
+    def run(self, entries: Iterable[Entry], start: Checkpoint | None = None) -> AuditReport:
+        """Executes the journal: from its beginning, or what stands behind a checkpoint; its first entry comes first.
 
         Raises:
             Corrupt: the journal or the log does not hold together.
@@ -157,6 +160,8 @@ class Auditor:
             raise Corrupt("the journal does not begin with the beginning of a lineage")
         self._began = first
         state = self._make_state(first)
+        if start is not None:
+            state.restore(start.state)
         for entry in remaining:
             self._execute(state, entry)
             if not self._equal:  # what follows rests on a version that came out otherwise
@@ -166,7 +171,8 @@ class Auditor:
             account.learned, account.excluded.total(), account.dead_lettered.total(), state.intake.pending,
             account.duplicates,
         )  # fmt: skip
-        return AuditReport(self._answers, self._worst, self._checked, self._equal, figures, state_digest(state.state()))
+        digest, since = state_digest(state.state()), 0 if start is None else start.step
+        return AuditReport(self._answers, self._worst, self._checked, self._equal, figures, digest, since)
 
     def _execute(self, state: TrainingState, entry: Entry) -> None:
         if isinstance(entry, Stepped):

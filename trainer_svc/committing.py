@@ -9,7 +9,7 @@ from collections.abc import Callable
 from martlet.errors import Corrupt
 from trainer_svc.checkpoints.folder import CheckpointStore
 from trainer_svc.journal import Began, Entry, Journal
-from trainer_svc.restorer import Restorer
+from trainer_svc.restorer import Restorer, check_reaches
 from trainer_svc.training_state import TrainingState
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Committed:
         self.began = first
         self.state = self._make_state(first)
         checkpoint = checkpoints.newest()
+        check_reaches(self._journal, checkpoint)
         if checkpoint is None:
             return False
         self.state.restore(checkpoint.state)

@@ -10,15 +10,17 @@ from typing import Any, Final, Protocol, get_args
 import msgspec
 
 from martlet.decoding import UNREADABLE
-from martlet.errors import Corrupt, NotReady
+from martlet.errors import Conflict, Corrupt, NotReady
 from martlet.eventlog.erasure import is_erased
-from martlet.eventlog.port import EventReader, EventWriter
+from martlet.eventlog.port import EventReader, EventWriter, Record
+from martlet.eventlog.segment import RECORD_HEADER
 from martlet.manifest import VersionKind
 from trainer_svc.event_source import Cut
 from trainer_svc.table.columns import RowType
 
 JOURNAL_FORMAT: Final = 1
 PARTITION: Final = "journal"
+JOURNAL_SEGMENT: Final = 4 << 20  # it goes by whole segments
 _READ_BYTES: Final = 1 << 20
 
 
@@ -227,7 +229,11 @@ class Journal(Protocol):
         ...
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
-        """The entries from a position on, each with the position behind it."""
+        """The entries from a position on, each with the position behind it: behind the first, where they go on."""
+        ...
+
+    def begin(self) -> int:
+        """The position from which entries are kept, beside the first one; 0: all are."""
         ...
 
 
@@ -254,6 +260,10 @@ class LogJournal:
         """See `read_journal`."""
         yield from read_journal(self._reader, start, self._partition)
 
+    def begin(self) -> int:
+        """See `Journal`."""
+        return self._reader.begin(self._partition)
+
 
 class ReadOnlyJournal:
     """A journal that somebody else may be writing. Not thread-safe; blocking."""
@@ -265,18 +275,31 @@ class ReadOnlyJournal:
         """See `read_journal`."""
         yield from read_journal(self._reader, start)
 
+    def begin(self) -> int:
+        """See `Journal`."""
+        return self._reader.begin(PARTITION)
+
 
 def read_journal(reader: EventReader, start: int, partition: str = PARTITION) -> Iterator[tuple[Entry, int]]:
-    """The entries from a position on, each with the position behind it.
+    """The entries from a position on, each with the position behind it: behind the first, where the others begin.
 
     Raises:
         Corrupt: damaged, or of another format.
+        Conflict: it was trimmed meanwhile, so that entries would be missed.
     """
+    begin = reader.begin(partition)
+    start = max(start, begin) if start else 0
     while records := reader.read(partition, start, _READ_BYTES):
+        if _start_of(records[0]) != start:
+            raise Conflict("the journal was trimmed while it was read: try again")
         for record in records:
+            start = max(record.end, begin)
             if not is_erased(record.payload):
-                yield decode_entry(record.payload), record.end
-        start = records[-1].end
+                yield decode_entry(record.payload), start
+
+
+def _start_of(record: Record) -> int:
+    return record.end - len(record.payload) - RECORD_HEADER.size
 
 
 def encode_entry(entry: Entry) -> bytes:

@@ -12,14 +12,15 @@ from prometheus_client import CollectorRegistry
 import martlet.learn as ml
 from martlet.client.registry import BlockingRegistryClient
 from martlet.clock import Clock
-from martlet.eventlog.file_log import FileEventWriter
-from martlet.eventlog.files import FileEventLog
+from martlet.eventlog.file_log import FileEventReader, FileEventWriter
 from martlet.eventlog.port import EventLog
+from martlet.eventlog.trimming import FileEventTrimmer
 from martlet.runtime.config import Config
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
-from trainer_svc.journal import LogJournal
+from trainer_svc.journal import JOURNAL_SEGMENT, LogJournal
+from trainer_svc.journal_trimming import NoTrimmer
 from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 from trainer_svc.judge.evidence_thread import EvidenceMetrics, EvidenceThread
@@ -54,9 +55,11 @@ class ComposedJudge:
         self._clock = clock
         self._registry = registry
         self._model = model
-        self._writer = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION)
-        journal = FileEventLog(config.checkpoint_dir)
-        self._readers = [log.reader() for log in (events, events, journal)]
+        self._writer = FileEventWriter(config.checkpoint_dir, JUDGE_PARTITION, segment_bytes=JOURNAL_SEGMENT)
+        self._trimmer = FileEventTrimmer(config.checkpoint_dir, JUDGE_PARTITION)
+        self._trimmer.finish()
+        self._readers = [events.reader() for _ in range(2)]
+        self._journal_reader = FileEventReader(config.checkpoint_dir)
         self._metrics = EvidenceMetrics(collectors, model.name)
         self._running: EvidenceLoop | None = None
 
@@ -72,7 +75,7 @@ class ComposedJudge:
     def close(self) -> None:
         """Gives the lock back."""
         self._writer.close()
-        for reader in self._readers:
+        for reader in (*self._readers, self._journal_reader):
             reader.close()
 
     def _loop(self) -> EvidenceLoop:
@@ -83,12 +86,12 @@ class ComposedJudge:
                 "high, or set registry.quality: health, else the lane stays in shadow",
                 model.name,
             )
-        tail, lookup, journal = self._readers
+        tail, lookup = self._readers
         weigh = weigher(model.spec.layout, model.label.main)
         source = EventSource(tail, lookup, settings.read_bytes, CACHE_BYTES, weigh, self._ending.wait)
         rules = IntakeRules(model.name, model.spec, model.label.main, settings.dedup_window_seconds * 1_000_000)
         return EvidenceLoop(
-            journal=LogJournal(self._writer, journal, JUDGE_PARTITION),
+            journal=LogJournal(self._writer, self._journal_reader, JUDGE_PARTITION),
             checkpoints=FolderCheckpoints(config.checkpoint_dir / "judge-checkpoints", settings.checkpoints_kept),
             state=EvidenceState(producer_name(config.checkpoint_dir, model.name), rules, source),
             source=source,
@@ -96,6 +99,7 @@ class ComposedJudge:
             pace=EvidencePace(JUDGE_RECORDS, settings.checkpoint_interval_seconds, STEP_EXAMPLES),
             clock=self._clock,
             observer=self._metrics,
+            trimmer=self._trimmer if settings.journal_hours else NoTrimmer(),
             pause=self._ending.wait,
         )
 

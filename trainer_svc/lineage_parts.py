@@ -5,8 +5,9 @@ from typing import Final
 
 from martlet.eventlog.erasure import FileEventEraser, erased
 from martlet.eventlog.file_log import FileEventReader, FileEventWriter
+from martlet.eventlog.trimming import FileEventTrimmer
 from trainer_svc.checkpoints.folder import FolderCheckpoints
-from trainer_svc.journal import PARTITION, LogJournal
+from trainer_svc.journal import JOURNAL_SEGMENT, PARTITION, LogJournal
 from trainer_svc.strategies.founding import FoundingFolder
 from trainer_svc.strategies.lineage_folders import FIRST, LineageFolders
 
@@ -34,10 +35,12 @@ class LineageParts:
         folder = folders.path(lineage)
         self.letter_partition = LETTER_PARTITION if lineage == FIRST else f"{LETTER_PARTITION}-{lineage}"
         self._folders = folders
-        self._writer = FileEventWriter(folder, PARTITION)
+        self._writer = FileEventWriter(folder, PARTITION, segment_bytes=JOURNAL_SEGMENT)
         self.letter_writer = FileEventWriter(letters, self.letter_partition)
         self._eraser = FileEventEraser(folder)
         self._eraser.finish()  # before anything is read, and under the journal's lock
+        self.trimmer = FileEventTrimmer(folder, PARTITION)
+        self.trimmer.finish()
         self._reader = FileEventReader(folder)
         self.letter_reader = FileEventReader(letters)
         self.journal = LogJournal(self._writer, self._reader)

@@ -7,10 +7,10 @@ from typing import Final
 from martlet.clock import Clock
 from martlet.versions import LineageState
 from trainer_svc.checkpointing import Checkpointing
-from trainer_svc.checkpoints.folder import CheckpointStore
 from trainer_svc.committing import Committed
 from trainer_svc.hand_over import HandOver, Head, Kin
 from trainer_svc.journal import Recalled, Rewound
+from trainer_svc.journal_trimming import JournalTrimming
 from trainer_svc.loop_settings import LoopObserver
 from trainer_svc.publisher import Publisher
 from trainer_svc.publishing import Publishing
@@ -32,7 +32,7 @@ class LineageWatch:
         publisher: Publisher,
         publishing: Publishing,
         checkpointing: Checkpointing,
-        checkpoints: CheckpointStore,
+        trimming: JournalTrimming,
         clock: Clock,
         observer: LoopObserver,
         kin: Kin,
@@ -43,7 +43,7 @@ class LineageWatch:
         self._publisher = publisher
         self._publishing = publishing
         self._checkpointing = checkpointing
-        self._checkpoints = checkpoints
+        self._trimming = trimming
         self._clock = clock
         self._observer = observer
         self._asking: Future[LineageState | None] | None = None
@@ -106,11 +106,14 @@ class LineageWatch:
         lineage = self._kin.lineage_of(to.digest)
         if lineage is not None:
             raise HandOver(lineage, Head(to.version, to.digest, to.epoch))
-        logger.error("the registry asks to go back to version %d, which this trainer did not make", to.version)
+        logger.error(
+            "the registry asks to go back to version %d, which this trainer did not make, or knows no longer",
+            to.version,
+        )
         self._publishing.overtaken(to.epoch, to.digest)
 
     def _look_at(self, lineage: LineageState) -> None:
-        """Goes back if the registry says so, and holds the checkpoint that going back to the pin would need."""
+        """Goes back if the registry says so, and keeps what going back to the pin would need."""
         at = self._committed.state.cursor.at
         if at.published and not lineage.head_version:
             self._miss_the_catalog(at.version)
@@ -123,7 +126,7 @@ class LineageWatch:
             self._pin = lineage.pin_digest
             takeoff = self._restorer.find(self._pin)
             if takeoff is not None:
-                self._checkpoints.hold(takeoff.position)
+                self._trimming.pinned(takeoff.position)
 
     def _miss_the_catalog(self, version: int) -> None:
         """Numbers would be given twice, and replicas keep to what they know; so nothing is begun anew silently."""

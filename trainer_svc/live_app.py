@@ -20,6 +20,7 @@ from martlet.eventlog.port import EventEraser, EventLog
 from martlet.feature_encoding import ItemId
 from martlet.runtime.config import Config
 from martlet.runtime.parts import artifact_store
+from martlet.runtime.strategy_config import strategy_config
 from martlet.runtime.tracing import Tracer
 from martlet.said import Said
 from martlet.signed_versions import signed_with
@@ -31,6 +32,7 @@ from trainer_svc.erasure.erasures import Erasing, said_of
 from trainer_svc.event_source import EventSource
 from trainer_svc.hand_over import HandOver
 from trainer_svc.journal import Began
+from trainer_svc.journal_trimming import NoTrimmer, Trimming
 from trainer_svc.lag_metrics import Reading
 from trainer_svc.lineage_parts import LETTER_PARTITION, LineageParts
 from trainer_svc.lineages.model import live_model, load_model, same_form
@@ -41,6 +43,7 @@ from trainer_svc.publisher import Offer, Publisher, RegistryPort
 from trainer_svc.record_weight import weigher
 from trainer_svc.restorer import Restorer
 from trainer_svc.status_board import StatusBoard, TrainerMetrics
+from trainer_svc.strategies.choice import HOUR_US
 from trainer_svc.strategies.lineage_folders import LineageFolders, Live, OtherLineages
 from trainer_svc.strategies.live_view import Standing
 from trainer_svc.traced import TracedPublishing, TracedSteps
@@ -237,6 +240,7 @@ class ComposedLive:
             clock=self._clock,
             observer=self.board if self._traced is None else self._traced[1],
             erasing=self._make_erasing(lineage),
+            trimming=self._make_trimming(lineage),
             kin=OtherLineages(self._folders, lineage.name),
             head=live.head,
         )
@@ -264,6 +268,14 @@ class ComposedLive:
             self._registry,
         )
         return Erasing(eraser, self._executors["eraser"], lineage.scrub)
+
+    def _make_trimming(self, lineage: LineageParts) -> Trimming:
+        """The window of a fine-tuning is found by the journal, as far as that reaches back."""
+        settings = self._config.trainer
+        if not settings.journal_hours:
+            return Trimming(NoTrimmer(), 0)
+        hours = max(settings.journal_hours, strategy_config(self._config.learning.strategy).fine_tune_hours)
+        return Trimming(lineage.trimmer, int(hours * HOUR_US), self._folders.parents_under_way)
 
     def _publishing(self, store: SignatureStore) -> RegistryPort:
         """The registry, as versions are published there: signed, if there is a key; traced, if there is a tracer."""

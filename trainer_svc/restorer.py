@@ -4,8 +4,7 @@ Each published version can be restored, for the journal is complete: what stands
 its own, up to the version's take-off. The version is built again there, and its digest says whether it is the same.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
 
 from martlet.errors import Conflict, Corrupt, NotFound
@@ -27,19 +26,12 @@ from trainer_svc.journal import (
     Rewound,
     Stepped,
 )
+from trainer_svc.journal_index import JournalIndex, JournalReader, TakeOff
 from trainer_svc.labelled_rows import LabelledRows
 from trainer_svc.stepping import Suspect
 from trainer_svc.training_ports import Arrays
 from trainer_svc.training_state import TrainingState
 from trainer_svc.version_builder import VersionPayload
-
-
-class JournalReader(Protocol):
-    """What is asked of a journal."""
-
-    def read(self, start: int) -> Iterator[tuple[Entry, int]]:
-        """The entries from a position on, each with the position behind it."""
-        ...
 
 
 class EarlierCheckpoints(Protocol):
@@ -70,15 +62,6 @@ class NoFoundings:
         raise Corrupt(f"the state {digest} that the lineage begins as is not here")
 
 
-@dataclass(frozen=True, slots=True)
-class TakeOff:
-    """Where a version was taken off: the attempt, the journal's position right before it, the version's number."""
-
-    number: int
-    position: int
-    version: int
-
-
 class Restorer:
     """Restores states. Not thread-safe; blocking, as long as it takes to learn what lies behind a checkpoint.
 
@@ -101,9 +84,7 @@ class Restorer:
         self._checkpoints = checkpoints
         self._make_state = make_state
         self._rebuild = rebuild
-        self._scanned = 0
-        self._under_way: dict[int, int] = {}
-        self._published: dict[str, TakeOff] = {}
+        self.index = JournalIndex(journal)
 
     def find(self, digest: str) -> TakeOff | None:
         """Where a version was taken off; None for one that this journal does not know as published.
@@ -113,24 +94,11 @@ class Restorer:
         Raises:
             Corrupt: the journal does not hold together.
         """
-        for entry, end in self._journal.read(self._scanned):
-            if isinstance(entry, Published):
-                self._under_way = {entry.number: self._scanned}
-            elif isinstance(entry, Acknowledged):
-                if entry.number not in self._under_way:
-                    raise Corrupt(f"the journal ends version {entry.number}, which it does not begin")
-                self._published[entry.digest] = TakeOff(entry.number, self._under_way[entry.number], entry.version)
-            self._scanned = end
-        return self._published.get(digest)
+        return self.index.find(digest)
 
     def knows(self, digest: str) -> bool:
         """Whether `find` has seen the version as published. Reads nothing; from any thread."""
-        return digest in self._published
-
-    def first_after(self, position: int) -> TakeOff | None:
-        """The oldest version that was taken off behind a position of the journal, of those `find` has seen."""
-        later = [takeoff for takeoff in self._published.values() if takeoff.position > position]
-        return min(later, key=lambda takeoff: takeoff.version, default=None)
+        return digest in self.index.published
 
     def execute(self, state: TrainingState, entry: Entry) -> None:
         """What a journalled entry does to a state. Versions are built, not sent.
@@ -184,7 +152,9 @@ class Restorer:
         rewinds = (one for one, _ in self._journal.read(0) if isinstance(one, Rewound) and not one.refused)
         wanted = next((one for one in rewinds if one.epoch == epoch), None)
         if wanted is None:
-            raise NotFound(f"no alarm began epoch {epoch}")
+            raise NotFound(f"no alarm that the journal still knows began epoch {epoch}")
+        if self._journal.begin() and self.find(wanted.digest) is None:
+            raise Conflict(f"what epoch {epoch} took back is kept no longer")
         state, position = self._restored(wanted.digest, wanted.version)
         if any(isinstance(entry, Forgot | Erased) for entry, _ in self._journal.read(position)):
             raise Conflict(f"a user was forgotten since: what epoch {epoch} took back is not whole any more")
@@ -226,10 +196,22 @@ class Restorer:
             raise Corrupt("the journal does not begin with the beginning of a lineage")
         state = self._make_state(first)
         checkpoint = self._checkpoints.before(position)
+        check_reaches(self._journal, checkpoint)
         if checkpoint is None:
             return state, end
         state.restore(checkpoint.state)
         return state, checkpoint.journal_position
+
+
+def check_reaches(journal: JournalReader, checkpoint: Checkpoint | None) -> None:
+    """Whether the journal holds all that stands behind a checkpoint; None: behind its first entry.
+
+    Raises:
+        Corrupt: it was trimmed, and the checkpoints that were to stay for that are gone or damaged.
+    """
+    begin = journal.begin()
+    if begin and (checkpoint is None or checkpoint.journal_position < begin):
+        raise Corrupt(f"the journal begins at {begin}, and no whole checkpoint from there on is left: restore a backup")
 
 
 def landed(state: TrainingState, digest: str, version: int) -> TrainingState:

@@ -20,6 +20,7 @@ from trainer_svc.erasure.erasures import Erasing, Erasures
 from trainer_svc.event_source import EventSource
 from trainer_svc.hand_over import Alone, Head, Kin
 from trainer_svc.journal import Acknowledged, Began, Entry, Grafted, Journal, Stepped
+from trainer_svc.journal_trimming import JournalTrimming, Trimming
 from trainer_svc.lineage_watch import LineageWatch
 from trainer_svc.loop_settings import LoopObserver, Pace, StepWeight
 from trainer_svc.publisher import Offer, Publisher
@@ -40,6 +41,7 @@ class TrainingLoop:
         begin: the first entry of a new lineage.
         background: runs checkpoint writes, one at a time.
         erasing: how forgotten users are taken out of what is stored.
+        trimming: how much of the journal stays.
         kin: the other lineages of this data directory. `turn` raises HandOver once the head is one of theirs.
         head: a version of this lineage that has become the head by another road, from which learning goes on.
     """
@@ -59,6 +61,7 @@ class TrainingLoop:
         clock: Clock,
         observer: LoopObserver,
         erasing: Erasing,
+        trimming: Trimming,
         kin: Kin | None = None,
         head: Head | None = None,
     ) -> None:
@@ -78,18 +81,6 @@ class TrainingLoop:
         )
         self._publishing = Publishing(committed, publisher, pace, clock, observer, kin)
         self._readmissions = Readmissions(restorer, publisher)
-        self._watch = LineageWatch(
-            committed=committed,
-            restorer=restorer,
-            publisher=publisher,
-            publishing=self._publishing,
-            checkpointing=self._checkpointing,
-            checkpoints=checkpoints,
-            clock=clock,
-            observer=observer,
-            kin=kin,
-        )
-
         self._erasures = Erasures(
             committed=committed,
             checkpointing=self._checkpointing,
@@ -100,6 +91,17 @@ class TrainingLoop:
             ends=source.ends,
             scrub=erasing.scrub,
             clock=clock,
+        )
+        self._watch = LineageWatch(
+            committed=committed,
+            restorer=restorer,
+            publisher=publisher,
+            publishing=self._publishing,
+            checkpointing=self._checkpointing,
+            trimming=JournalTrimming(trimming, restorer.index, checkpoints, self._erasures.unfinished, clock),
+            clock=clock,
+            observer=observer,
+            kin=kin,
         )
 
     @property

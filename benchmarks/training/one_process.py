@@ -21,6 +21,7 @@ from trainer_svc.event_source import EventSource
 from trainer_svc.export.exporter import Exporter
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, LogJournal, PublishResult, Rewound
+from trainer_svc.journal_trimming import NoTrimmer, Trimming
 from trainer_svc.learner import Learner
 from trainer_svc.lineages.model import learning_digest
 from trainer_svc.lineages.pace import CACHE_BYTES, RECORDS_FOR_AN_EXAMPLE, step_weight
@@ -159,6 +160,7 @@ def trainer(root: Path, model: ml.Model, began: Began, now_us: int) -> Iterator[
         clock=FrozenWallClock(now_us),
         observer=ears,
         erasing=_erasing(root, model, tail, executors[1]),
+        trimming=Trimming(NoTrimmer(), 0),
     )
     try:
         loop.recover()

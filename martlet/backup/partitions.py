@@ -9,11 +9,24 @@ from typing import Final
 from martlet.durable import write_durably
 from martlet.errors import Corrupt
 from martlet.eventlog.erasure import ERASING
-from martlet.eventlog.segment import DURABLE, SEGMENT_HEADER, check_header, records, segments
+from martlet.eventlog.segment import (
+    BEGIN,
+    DURABLE,
+    POSITION,
+    SEGMENT_HEADER,
+    check_header,
+    read_begin,
+    records,
+    segments,
+)
 
 TRIES: Final = 20
 PAUSE_SECONDS: Final = 0.1
-OWN_FILES: Final = frozenset({DURABLE, ERASING, "lock"})
+OWN_FILES: Final = frozenset({BEGIN, DURABLE, ERASING, "lock"})
+
+
+class Trimmed(Exception):
+    """A partition has let records go while it was copied: what else was copied may need them."""
 
 
 def partitions_below(root: Path) -> list[Path]:
@@ -26,19 +39,30 @@ def belongs_to_partition(path: Path) -> bool:
     return path.suffix == ".log" or path.name in OWN_FILES
 
 
+def begins_of(root: Path, folders: list[Path]) -> dict[str, int]:
+    """Where these partitions begin now."""
+    return {str(folder.relative_to(root)): read_begin(folder) for folder in folders}
+
+
 def marks_of(root: Path, folders: list[Path]) -> dict[str, int]:
     """Where these partitions end now: folder relative to `root` → position."""
     return {str(folder.relative_to(root)): _mark(folder) for folder in folders}
 
 
-def copy_partitions(source: Path, target: Path, marks: Mapping[str, int]) -> None:
-    """Copies partitions, each up to its mark, durably.
+def copy_partitions(source: Path, target: Path, marks: Mapping[str, int], begins: Mapping[str, int]) -> None:
+    """Copies partitions, each up to its mark, durably. `begins`: where each began when nothing was copied yet.
 
     Raises:
         Corrupt: a partition is damaged before its mark.
+        Trimmed: one begins elsewhere by now.
     """
     for name, mark in marks.items():
-        copy_partition(source / name, target / name, mark)
+        try:
+            copy_partition(source / name, target / name, mark)
+        except (Corrupt, FileNotFoundError):
+            _check_begins(source / name, begins.get(name, 0))
+            raise
+        _check_begins(source / name, begins.get(name, 0))
 
 
 def copy_partition(source: Path, target: Path, mark: int) -> None:
@@ -49,10 +73,15 @@ def copy_partition(source: Path, target: Path, mark: int) -> None:
     """
     target.mkdir(parents=True, exist_ok=True)
     wanted = [(start, path) for start, path in segments(source) if start < mark or (start == mark == 0)]
-    ends = [*(start for start, _ in wanted[1:]), mark]
+    ends, begin = [*(start for start, _ in wanted[1:]), mark], read_begin(source)
     _check_whole(source, wanted, mark)
     for (start, path), end in zip(wanted, ends, strict=True):
-        _copy_segment(path, target / path.name, start, end)
+        if end > begin:
+            _copy_segment(path, target / path.name, start, end)
+        elif start == 0:  # it holds the first record alone, or will
+            _copy_segment(path, target / path.name, start, path.stat().st_size - SEGMENT_HEADER.size)
+    if begin:
+        write_durably(target / BEGIN, memoryview(POSITION.pack(begin)))
     write_durably(target / DURABLE, memoryview(mark.to_bytes(8, "little")))
     note = source / ERASING
     if note.exists():
@@ -71,6 +100,11 @@ def payloads_behind(folder: Path, position: int) -> Iterator[bytes]:
 
 def _mark(folder: Path) -> int:
     return int.from_bytes((folder / DURABLE).read_bytes(), "little")
+
+
+def _check_begins(folder: Path, begin: int) -> None:
+    if read_begin(folder) != begin:
+        raise Trimmed(f"partition {folder.name} has let records go")
 
 
 def _check_whole(folder: Path, found: list[tuple[int, Path]], mark: int) -> None:

@@ -11,7 +11,14 @@ from typing import Final
 import martlet
 from martlet.artifacts import FolderStore
 from martlet.backup.catalog_cut import CatalogCut
-from martlet.backup.partitions import copy_partitions, marks_of, partitions_below, payloads_behind
+from martlet.backup.partitions import (
+    Trimmed,
+    begins_of,
+    copy_partitions,
+    marks_of,
+    partitions_below,
+    payloads_behind,
+)
 from martlet.backup.record import BEGUN, RECORD, BackupFile, BackupRecord, file_digest, files_below, write_record
 from martlet.backup.whole_files import copy_held, held_open
 from martlet.clock import Clock
@@ -93,12 +100,16 @@ def _try(
         held()
         return noted
 
+    begins = _begins(parts)
     with held_open(one for one in (parts.trainer,) if one.is_dir()) as whole:
         marks, taken_us = cut.freeze(moment)
         copy_held(whole, parts.root, folder)
         kept = {path.relative_to(parts.root) for path in whole}
     progress("checkpoints", sum((folder / path).stat().st_size for path in kept))
-    copy_partitions(parts.root, folder, marks)
+    try:
+        copy_partitions(parts.root, folder, marks, begins)
+    except Trimmed as trimmed:
+        raise _Again(str(trimmed)) from trimmed
     progress("journals and events", sum(marks.values()))
     cut.store(folder)
     versions = _versions(folder)
@@ -132,6 +143,10 @@ def _marks(parts: Parts) -> dict[str, int]:
         if root is not None and root.is_dir():
             marks |= marks_of(parts.root, partitions_below(root))
     return marks
+
+
+def _begins(parts: Parts) -> dict[str, int]:
+    return begins_of(parts.root, partitions_below(parts.trainer)) if parts.trainer.is_dir() else {}
 
 
 def _versions(folder: Path) -> dict[str, int]:

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import os
 import queue
-import struct
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -21,10 +20,12 @@ from martlet.eventlog.segment import (
     DURABLE,
     MAGIC,
     MAX_RECORD,
+    POSITION,
     RECORD_HEADER,
     SEGMENT_HEADER,
     check_header,
     frame,
+    read_begin,
     records,
     segment_path,
     segments,
@@ -33,7 +34,6 @@ from martlet.events import LogPosition
 
 SEGMENT_BYTES: Final = 64 << 20
 _BATCH: Final = 4096
-_POSITION: Final = struct.Struct("<Q")
 
 _Queued = tuple[bytes, "Future[LogPosition] | None"]
 
@@ -205,7 +205,7 @@ class FileEventWriter:
 
     def _set_durable(self, position: int) -> None:
         """Needs no sync of its own: after a crash of the machine an older mark is safe, and recovery sets it anew."""
-        os.pwrite(self._mark, _POSITION.pack(position), 0)
+        os.pwrite(self._mark, POSITION.pack(position), 0)
 
 
 class FileEventReader:
@@ -221,19 +221,24 @@ class FileEventReader:
             return ()
         return tuple(sorted(path.name for path in self._root.iterdir() if (path / DURABLE).exists()))
 
-    def begin(self, partition: str) -> int:
-        """Where the oldest segment begins."""
-        known = segments(self._root / partition)
-        return known[0][0] if known else 0
-
     def end(self, partition: str) -> int:
         """The position behind the last durable record."""
         return _read_mark(self._root / partition)
 
+    def begin(self, partition: str) -> int:
+        """The position from which all records are kept: of a partition that was trimmed, but for its first one."""
+        known = segments(self._root / partition)
+        return read_begin(self._root / partition) or (known[0][0] if known else 0)
+
     def read(self, partition: str, start: int, max_bytes: int) -> list[Record]:
-        """Durable records from `start` on."""
+        """Durable records from `start` on; of a partition that was trimmed its first one, and those that are kept."""
         folder = self._root / partition
-        durable = _read_mark(folder)
+        durable, begin = _read_mark(folder), read_begin(folder)
+        if start == 0 < begin:
+            return self._from(folder, partition, 0, 1, durable)[:1]
+        return self._from(folder, partition, max(start, begin), max_bytes, durable)
+
+    def _from(self, folder: Path, partition: str, start: int, max_bytes: int, durable: int) -> list[Record]:
         if start >= durable:
             return []
         begins, handle = self._segment(folder, partition, start)
@@ -304,7 +309,7 @@ def _read_mark(folder: Path) -> int:
         data = (folder / DURABLE).read_bytes()
     except FileNotFoundError:
         return 0
-    return int(_POSITION.unpack(data)[0]) if len(data) == _POSITION.size else 0
+    return int(POSITION.unpack(data)[0]) if len(data) == POSITION.size else 0
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -6,7 +6,8 @@ its payload's length (u32), the payload's CRC-32 (u32), and the payload. All num
 counts the bytes of records (headers of records included, of segments not) since the partition began.
 
 Beside the segments stands `durable`: eight bytes, the position up to which the disk has confirmed. Readers stop there,
-so what a crash may take back was never seen.
+so what a crash may take back was never seen. Where records were let go (`martlet.eventlog.trimming`) there stands
+`begin`, too: eight bytes, the position before which nothing is kept but the partition's first record.
 """
 
 import struct
@@ -24,11 +25,21 @@ SEGMENT_HEADER: Final = struct.Struct("<8sQ")
 RECORD_HEADER: Final = struct.Struct("<II")
 MAX_RECORD: Final = 16 << 20
 DURABLE: Final = "durable"
+BEGIN: Final = "begin"
+POSITION: Final = struct.Struct("<Q")
 
 
 def segment_path(folder: Path, start: int) -> Path:
     """Where the segment that starts at a position stands."""
     return folder / f"{start:016x}.log"
+
+
+def read_begin(folder: Path) -> int:
+    """The position from which all records are kept; 0: all ever written are."""
+    try:
+        return int(POSITION.unpack((folder / BEGIN).read_bytes())[0])
+    except FileNotFoundError:
+        return 0
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:

@@ -140,6 +140,8 @@ class TrainerConfig:
         chain_bytes_share: or when the deltas have so many bytes for each byte of the bases.
         checkpoint_interval_seconds: a checkpoint is written about this often.
         checkpoints_kept: older checkpoints are removed.
+        journal_hours: so much of the journal stays beside what going back to the pin takes; for so long a range that an
+            alarm took back can be re-admitted. 0: all of it stays.
         initial_buckets: buckets of a new embedding table (four rows each).
         threads: torch threads for one step.
         dedup_window_seconds: how long (in event time) an outcome's id is remembered beyond its attribution window.
@@ -166,6 +168,7 @@ class TrainerConfig:
     chain_bytes_share: float = 1.0
     checkpoint_interval_seconds: float = 10.0
     checkpoints_kept: int = 3
+    journal_hours: float = 24.0
     initial_buckets: int = 4096
     threads: int = 1
     dedup_window_seconds: int = 86400

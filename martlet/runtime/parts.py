@@ -61,9 +61,9 @@ def _jetstream(settings: EventLogConfig, clock: Clock) -> EventLog:
         from martlet.eventlog.jetstream.protocol import Streams
     except ImportError as error:
         raise _not_installed("event_log", "jetstream", error) from error
-    credentials = Path(settings.credentials) if settings.credentials else None
+    credentials, ca = _file("event_log.credentials", settings.credentials), _file("event_log.ca", settings.ca)
     return JetStreamEventLog(
-        Address(tuple(settings.url.split(",")), credentials),
+        Address(tuple(settings.url.split(",")), credentials, ca),
         Streams(settings.name, settings.replicas, settings.keep_hours * _HOUR),
         _limits(settings),
         clock,
@@ -95,6 +95,12 @@ def _s3(settings: ArtifactsConfig) -> FullStore:
     prefix = settings.prefix.strip("/")
     place = Place(settings.bucket, settings.endpoint, settings.region)
     return S3Store(Bucket(place), f"{prefix}/" if prefix else "")
+
+
+def _file(setting: str, name: str) -> Path | None:
+    if name and not Path(name).is_file():
+        raise InvalidInput(f"bad setting: {setting} names no file: {name}")
+    return Path(name) if name else None
 
 
 def _limits(settings: EventLogConfig) -> WriterLimits:

@@ -13,6 +13,7 @@ class EventLogConfig:
         kind: `file`: a folder in the data directory; `jetstream`: NATS with JetStream; `kafka`: Apache Kafka.
         url: of the broker's servers, separated by commas: `nats://host:4222` (`tls://` with TLS), or `host:9092`.
         credentials: JetStream: a credentials file. (A user and password may stand in the URL instead.)
+        ca: JetStream: a file with the authorities that its servers' certificates are of; empty: the machine's.
         client: Kafka: settings of its client (librdkafka's names), such as `security.protocol`.
         name: begins the names of streams and topics; of several logs on one broker, each needs its own.
         replicas: JetStream: servers that keep each record, where a stream is made. Kafka: the same, of a topic.
@@ -25,6 +26,7 @@ class EventLogConfig:
     kind: Literal["file", "jetstream", "kafka"] = "file"
     url: str = field(default="", repr=False)
     credentials: str = ""
+    ca: str = ""
     client: Mapping[str, str] = field(default_factory=dict, repr=False)
     name: str = "martlet"
     replicas: int = 1

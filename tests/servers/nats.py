@@ -14,13 +14,14 @@ from tests.servers.process import ServerProcess, free_port, listens, program
 class NatsServer:
     """On a folder and a port of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, security: str = "") -> None:
+        """`security`: settings of the server that say who may come, and how."""
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         settings = folder / "nats.conf"
         settings.write_text(
             f'listen: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{folder}/store", sync_interval: always, max_file: 4G }}\n'
+            f'jetstream {{ store_dir: "{folder}/store", sync_interval: always, max_file: 4G }}\n' + security
         )
         self._process = ServerProcess(
             [program("nats-server"), "-c", str(settings)], folder / "log", lambda: listens(self.port)

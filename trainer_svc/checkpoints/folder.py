@@ -7,7 +7,7 @@ synced, renamed. A damaged one is passed over: an older one and the journal give
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -44,8 +44,15 @@ class CheckpointStore(Protocol):
         """The newest whole checkpoint at or before a position of the journal; its arrays are the caller's."""
         ...
 
-    def hold(self, position: int) -> None:
-        """From now on keeps the newest checkpoint at or before this position of the journal, and all newer ones."""
+    def hold(self, position: int, also: Collection[int] = ()) -> None:
+        """From now on keeps the newest checkpoint at or before this position of the journal, and all newer ones.
+
+        `also`: positions of checkpoints that stay beside them.
+        """
+        ...
+
+    def positions(self) -> list[int]:
+        """The positions of the journal that whole checkpoints stand at."""
         ...
 
 
@@ -64,14 +71,18 @@ class FolderCheckpoints:
 
     Args:
         held: a position as for `hold`; None: nothing but the last ones is kept.
+        reads_only: another process may be writing here.
     """
 
-    def __init__(self, folder: Path, keep: int, held: int | None = None) -> None:
+    def __init__(self, folder: Path, keep: int, held: int | None = None, *, reads_only: bool = False) -> None:
         self._folder = folder
         self._held = held
+        self._also: frozenset[int] = frozenset()
         self._keep = max(1, keep)
         self._tip: Part | None = None
         self._files = threading.Lock()  # nothing goes while a chain is read
+        if reads_only:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.part"):
             leftover.unlink()
@@ -110,9 +121,15 @@ class FolderCheckpoints:
         found = self._newest_whole(position)
         return None if found is None else found[1]
 
-    def hold(self, position: int) -> None:
-        """Keeps the newest one at or before a position, and all newer ones."""
-        self._held = position
+    def hold(self, position: int, also: Collection[int] = ()) -> None:
+        """Keeps the newest one at or before a position, all newer ones, and those at some more positions."""
+        self._held, self._also = position, frozenset(also)
+
+    def positions(self) -> list[int]:
+        """Where those stand whose chain is whole, by the heads of its parts."""
+        with self._files:
+            known = list(self._found())
+        return sorted({part.journal_position for part in known if chain_of(part, known)})
 
     def _newest_whole(self, position: int | None) -> tuple[Part, Checkpoint] | None:
         with self._files:
@@ -170,7 +187,7 @@ class FolderCheckpoints:
     def _prune(self) -> None:
         with self._files:
             found = self._found()
-            for old in dispensable(list(found), self._keep, self._held):
+            for old in dispensable(list(found), self._keep, self._held, self._also):
                 found[old].path.unlink(missing_ok=True)
 
     def _write_base(self, checkpoint: Checkpoint) -> Part:

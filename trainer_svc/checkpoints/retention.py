@@ -1,6 +1,6 @@
 """Which parts of the chains stay, and when a chain is folded into a new base. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,18 +43,21 @@ def is_long(chain: Sequence[Part]) -> bool:
     return len(log) > FOLD_PARTS or sum(part.size for part in log) > FOLD_RATIO * base.size
 
 
-def dispensable(known: Sequence[Part], keep: int, held: int | None) -> tuple[Part, ...]:
+def dispensable(known: Sequence[Part], keep: int, held: int | None, also: Collection[int] = ()) -> tuple[Part, ...]:
     """What may go: no checkpoint that is to stay rests on it.
 
     The last `keep` checkpoints stay; with a held position of the journal also the newest at or before it, and all newer
-    ones. As long as none is old enough for that, nearly all stay, the oldest in any case.
+    ones, and those at the positions `also`. As long as none is old enough for that, nearly all stay, the oldest in any
+    case.
     """
     newest_first = sorted(known, reverse=True)
     whole = [chain for chain in (chain_of(part, known) for part in newest_first) if chain]
     points: dict[tuple[int, int], tuple[Part, ...]] = {}
     for chain in whole:  # a base comes before the change that it replaces
         points.setdefault((chain[-1].step, chain[-1].journal_position), chain)
-    kept = {part for chain in _wanted(list(points.values()), keep, held) for part in chain}
+    wanted = _wanted(list(points.values()), keep, held)
+    wanted += [chain for (_, position), chain in points.items() if position in also]
+    kept = {part for chain in wanted for part in chain}
     return tuple(part for part in newest_first if part not in kept)
 
 

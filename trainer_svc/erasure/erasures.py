@@ -21,7 +21,8 @@ from trainer_svc.checkpointing import Checkpointing
 from trainer_svc.committing import Committed
 from trainer_svc.erasure.eraser import Eraser, Removed
 from trainer_svc.journal import Erased, Forgot
-from trainer_svc.restorer import JournalReader, Restorer
+from trainer_svc.journal_index import JournalReader
+from trainer_svc.restorer import Restorer
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,10 @@ class Erasures:
             if isinstance(entry, Erased) and entry.start in forgotten
         ]
 
+    def unfinished(self) -> list[int]:
+        """Where the journal names users that it must name yet."""
+        return [one.start for one in self._committed.state.forgotten] + [one.start for one in self._scrubs]
+
     def turn(self, pin: str) -> None:
         """One round. `pin`: digest of the version that learning may go back to."""
         while not self._committed.state.cursor.at.flying and not self._asked.empty():
@@ -159,7 +164,7 @@ class Erasures:
         if self._working is not None or not state.forgotten:
             return
         forgot = state.forgotten.oldest()
-        first = self._restorer.first_after(forgot.start)
+        first = self._restorer.index.first_after(forgot.start)
         passed = all(state.positions.get(name, 0) >= end for name, end in forgot.until.items())
         if pinned > forgot.start and passed and first is not None:
             self._working = forgot, self._background.submit(self._eraser.erase, forgot, first.version)

@@ -18,7 +18,9 @@ from trainer_svc.checkpoints.folder import CheckpointStore
 from trainer_svc.checkpoints.state import Checkpoint
 from trainer_svc.event_source import EventSource
 from trainer_svc.journal import Journal, Stepped
+from trainer_svc.journal_trimming import Trimmer
 from trainer_svc.judge.evidence_state import EvidenceState
+from trainer_svc.restorer import check_reaches
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class EvidenceLoop:
 
     Args:
         pause: waits so many seconds between two tries; True says that the trainer ends.
+        trimmer: lets go what lies before the oldest checkpoint that is kept.
     """
 
     def __init__(
@@ -80,7 +83,9 @@ class EvidenceLoop:
         clock: Clock,
         observer: EvidenceObserver,
         pause: Callable[[float], bool],
+        trimmer: Trimmer,
     ) -> None:
+        self._trimmer = trimmer
         self._journal = journal
         self._checkpoints = checkpoints
         self.state = state
@@ -107,6 +112,7 @@ class EvidenceLoop:
             Corrupt: the journal is damaged.
         """
         checkpoint = self._checkpoints.newest()
+        check_reaches(self._journal, checkpoint)
         if checkpoint is not None:
             self.state.restore(checkpoint.state)
             self._position, self._checkpoint_step = checkpoint.journal_position, checkpoint.step
@@ -177,3 +183,4 @@ class EvidenceLoop:
             logger.warning("no checkpoint of the judge: %s", error)
             return
         self._checkpoint_step = self.state.step
+        self._trimmer.trim(min(self._checkpoints.positions(), default=0))

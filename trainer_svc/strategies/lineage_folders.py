@@ -19,7 +19,7 @@ from martlet.eventlog.file_log import FileEventReader
 from trainer_svc.hand_over import Head
 from trainer_svc.journal import PARTITION, Acknowledged, Forgot, read_journal
 from trainer_svc.strategies.founding import FoundingFolder
-from trainer_svc.strategies.run_record import Run, RunRecord, read_run, write_run
+from trainer_svc.strategies.run_record import Run, RunRecord, RunState, read_run, write_run
 
 LIVE_FORMAT: Final = 1
 FIRST: Final = ""
@@ -98,6 +98,11 @@ class LineageFolders:
             return offered
         names = [FIRST, *(record.name for record in runs)]
         return next((name for name in names if digest in set(self._acknowledged(name))), None)
+
+    def parents_under_way(self) -> list[str]:
+        """Digests of the versions that runs which are not at their end go on from."""
+        open_states = (RunState.ASKED, RunState.LEARNING)
+        return [one.run.parent for one in self.runs() if one.run.state in open_states and one.run.parent]
 
     def forgotten_since(self, lineage: str, position: int) -> list[Forgot]:
         """Whom a lineage's journal says to forget, from a position on."""

@@ -67,7 +67,11 @@ def restore_parent(
         journal = ReadOnlyJournal(reader)
         builder = VersionBuilder(NoStore(), ModelIdentity(model.name, model.spec, model.head.more))
         restorer = Restorer(
-            journal, FolderCheckpoints(folder / checkpoints, 1), make_state, builder.build, FoundingFolder(folder)
+            journal,
+            FolderCheckpoints(folder / checkpoints, 1, reads_only=True),
+            make_state,
+            builder.build,
+            FoundingFolder(folder),
         )
         found = restorer.find(digest)
         if found is None:

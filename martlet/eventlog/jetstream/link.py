@@ -5,6 +5,7 @@ The only module that knows the NATS client. It is imported where JetStream is co
 
 import asyncio
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import TimeoutError as NotDone
@@ -43,11 +44,13 @@ class Address:
     Attributes:
         servers: URLs of the cluster's servers.
         credentials: a credentials file, or none.
+        ca: a file with the authorities that the servers' certificates are of; None: the machine's.
         name: of this client, as the servers show it.
     """
 
     servers: tuple[str, ...] = field(repr=False)  # may hold a password
     credentials: Path | None = None
+    ca: Path | None = None
     name: str = "martlet"
 
 
@@ -64,6 +67,7 @@ class NatsLink:
         self._inbox = ""
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         self._calls = 0
+        self._heard = ""
         self._loop = asyncio.new_event_loop()
         self._connecting = asyncio.Lock()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
@@ -124,25 +128,34 @@ class NatsLink:
         return self._client
 
     async def _connect(self) -> Client:
-        credentials = self._address.credentials
-        client = await asyncio.wait_for(
-            nats.connect(
-                list(self._address.servers),
-                name=self._address.name,
-                user_credentials=str(credentials) if credentials else None,
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
-                connect_timeout=1,
-                ping_interval=10,
-                max_outstanding_pings=2,
-                error_cb=_note,
-            ),
-            CONNECT_SECONDS,
+        credentials, ca = self._address.credentials, self._address.ca
+        self._heard = ""
+        connecting = nats.connect(
+            list(self._address.servers),
+            name=self._address.name,
+            user_credentials=str(credentials) if credentials else None,
+            tls=ssl.create_default_context(cafile=ca) if ca else None,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,
+            connect_timeout=1,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            error_cb=self._note,
         )
+        try:
+            client = await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        except TimeoutError as error:  # it has tried again and again: why, it has told
+            raise TimeoutError(self._heard or "no answer") from error
         self._inbox = client.new_inbox()
         self._acks = await client.subscribe(f"{self._inbox}.*", cb=self._take_ack)
         return client
+
+    async def _note(self, error: Exception) -> None:
+        told = _told(error)
+        if isinstance(error, NatsError) or not self._heard:  # what a server said says more than a broken connection
+            self._heard = told
+        logger.warning("NATS: %s", told)
 
     async def _disconnect(self) -> None:
         if self._client is not None:
@@ -181,10 +194,6 @@ async def _collect(client: Client, subject: str, payload: bytes) -> list[Message
             found.append(Message(message.data, headers))
     finally:
         await subscription.unsubscribe()
-
-
-async def _note(error: Exception) -> None:
-    logger.warning("NATS: %s", _told(error))
 
 
 def _told(error: BaseException) -> str:

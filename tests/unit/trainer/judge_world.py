@@ -14,6 +14,7 @@ from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import LogJournal
+from trainer_svc.journal_trimming import NoTrimmer, Trimmer
 from trainer_svc.judge.evidence_loop import EvidenceLoop, EvidencePace
 from trainer_svc.judge.evidence_state import EvidenceState
 
@@ -57,10 +58,12 @@ class JudgeWorld:
         self.fate = Fate()
         self.registry = EvidenceRegistry(self.fate)
         self.ending = False
+        self.trimmer: Trimmer = NoTrimmer()
+        self.segment_bytes = 64 << 20
 
     def life(self) -> bool:
         """One life, until nothing is left to read. False: it died before."""
-        writer = FileEventWriter(self.root / "judge", PARTITION)
+        writer = FileEventWriter(self.root / "judge", PARTITION, segment_bytes=self.segment_bytes)
         readers = [FileEventReader(self.root / name) for name in ("events", "events", "judge")]
         try:
             loop = self.loop(writer, readers)
@@ -89,6 +92,7 @@ class JudgeWorld:
             clock=self.clock,
             observer=_Deaf(),
             pause=lambda seconds: self.ending,
+            trimmer=self.trimmer,
         )
 
 

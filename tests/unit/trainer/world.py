@@ -1,6 +1,6 @@
 """A trainer's surroundings that outlive it: what is on disk, the registry, and the point at which the process dies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from martlet.versions import LineageState, VersionRecord
 from martlet.wire.recorded import RecordedPrediction
 from tests.unit.trainer.fakes import SPEC, AtOnce, FakeRegistry, Heard, LinearLearner, MemoryStore
 from tests.unit.trainer.streams import MODEL, SECOND, START, Label
+from trainer_svc import audit_app
 from trainer_svc.audit import Auditor, AuditReport, NoCheckpoints, NoLetters, NoStore, rewind_targets
 from trainer_svc.checkpoints.folder import FolderCheckpoints
 from trainer_svc.checkpoints.state import Checkpoint, StateChange
@@ -24,6 +25,7 @@ from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
+from trainer_svc.journal_trimming import NoTrimmer, Trimmer, Trimming
 from trainer_svc.loop_settings import Pace
 from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher, RegistryPort
@@ -71,6 +73,9 @@ class MortalJournal:
 
     def read(self, start: int) -> Iterator[tuple[Entry, int]]:
         return self._inner.read(start)
+
+    def begin(self) -> int:
+        return self._inner.begin()
 
 
 class MortalStore:
@@ -122,8 +127,11 @@ class MortalCheckpoints:
     def before(self, position: int) -> Checkpoint | None:
         return self._inner.before(position)
 
-    def hold(self, position: int) -> None:
-        self._inner.hold(position)
+    def hold(self, position: int, also: Collection[int] = ()) -> None:
+        self._inner.hold(position, also)
+
+    def positions(self) -> list[int]:
+        return self._inner.positions()
 
 
 class MortalWriter:
@@ -189,11 +197,14 @@ class World:
         self.began = BEGAN
         self.registry_seen: RegistryPort = self.registry
         self.publisher_gives_up = True
+        self.trimmer: Callable[[Path], Trimmer] = lambda root: NoTrimmer()
+        self.segment_bytes = 64 << 20
+        self.kept_us = 0
 
     def life(self, live: Callable[[TrainingLoop], None]) -> bool:
         """Starts a process and lets it live; False: it died."""
         self.lives += 1
-        journal = FileEventWriter(self.root, PARTITION)
+        journal = FileEventWriter(self.root, PARTITION, segment_bytes=self.segment_bytes)
         letters = FileEventWriter(self.root / "dead-letters", "trainer")
         try:
             loop = self._loop(journal, letters)
@@ -224,14 +235,16 @@ class World:
         def fresh(began: Began) -> TrainingState:
             return self._state(began, source, NoLetters())
 
+        read_only, stored = ReadOnlyJournal(journal), FolderCheckpoints(self.root / "checkpoints", 1, reads_only=True)
+        start = audit_app.start_of(read_only, stored)
         auditor = Auditor(
             fresh,
             builder,
             sampled or {},
             rewind_targets(entry for entry, _ in read_journal(journal, 0)),
-            Restorer(ReadOnlyJournal(journal), NoCheckpoints(), fresh, builder.build).suspect,
+            Restorer(read_only, NoCheckpoints() if start is None else stored, fresh, builder.build).suspect,
         )
-        report = auditor.run(entry for entry, _ in read_journal(journal, 0))
+        report = auditor.run(audit_app.entries_from(read_only, start), start)
         for one in (reader, lookup, journal):
             one.close()
         return report
@@ -270,6 +283,7 @@ class World:
             clock=self.clock,
             observer=self.heard,
             erasing=self._erasing(),
+            trimming=Trimming(self.trimmer(self.root), self.kept_us),
         )
 
     def _erasing(self) -> Erasing:
