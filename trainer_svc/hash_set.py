@@ -22,7 +22,7 @@ class HashSet:
 
     def __init__(self, hashes: npt.NDArray[np.uint64]) -> None:
         self._hashes = hashes
-        self._used = hashes.shape[0]
+        self._used = len(hashes)
         self._build()
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class HashSet:
         """Adds a hash that is not in it."""
         if self._used == self._hashes.shape[0]:
             self._hashes = np.concatenate([self._hashes, np.zeros(max(_LEAST, self._used), np.uint64)])
-            self._view = memoryview(self._hashes)
+            self._view = self._hashes.data
         self._hashes[self._used] = name
         self._used += 1
         places, at = self._places, name >> self._shift
@@ -65,4 +65,4 @@ class HashSet:
         end = int(cells[-1]) + 1 if self._used else 0
         table = np.zeros(max(1 << bits, end) + _SLACK, np.uint32)
         table[cells] = order + 1
-        self._places, self._view = memoryview(table), memoryview(self._hashes)
+        self._places, self._view = table.data, self._hashes.data
