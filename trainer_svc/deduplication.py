@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from trainer_svc.hash_set import HashSet
+
 _SLOTS: Final = 8
-_LEAST: Final = 1024
 
 
 class Sighting(Enum):
@@ -18,27 +19,6 @@ class Sighting(Enum):
     NEW = "new"
     REPEATED = "repeated"
     TOO_OLD = "too old"  # older than what is remembered: nobody can tell any more
-
-
-class _Slot:
-    """Ids of one stretch of event time: a set to look them up in, and an array of them for checkpoints."""
-
-    def __init__(self, names: npt.NDArray[np.uint64]) -> None:
-        self.members: set[int] = set(names.tolist())
-        self._names = names
-        self._used = names.shape[0]
-
-    def add(self, name: int) -> None:
-        self.members.add(name)
-        if self._used == self._names.shape[0]:
-            self._names = np.concatenate([self._names, np.zeros(max(_LEAST, self._used), np.uint64)])
-        self._names[self._used] = name
-        self._used += 1
-
-    @property
-    def names(self) -> npt.NDArray[np.uint64]:
-        """In the order in which they came; not a copy."""
-        return self._names[: self._used]
 
 
 class Deduplication:
@@ -53,7 +33,7 @@ class Deduplication:
     def __init__(self, horizon_us: int) -> None:
         self._horizon_us = horizon_us
         self._slot_us = max(1, horizon_us // _SLOTS)
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, HashSet] = {}
 
     def see(self, event_id: str, time_us: int, watermark_us: int) -> Sighting:
         """Looks an id up and remembers it."""
@@ -61,11 +41,11 @@ class Deduplication:
             return Sighting.TOO_OLD
         name = xxhash.xxh3_64_intdigest(event_id.encode())
         for known in self._slots.values():
-            if name in known.members:
+            if name in known:
                 return Sighting.REPEATED
         slot = self._slots.get(time_us // self._slot_us)
         if slot is None:
-            slot = self._slots[time_us // self._slot_us] = _Slot(np.zeros(0, np.uint64))
+            slot = self._slots[time_us // self._slot_us] = HashSet(np.zeros(0, np.uint64))
         slot.add(name)
         return Sighting.NEW
 
@@ -78,12 +58,12 @@ class Deduplication:
     @property
     def size(self) -> int:
         """Ids remembered."""
-        return sum(len(slot.members) for slot in self._slots.values())
+        return sum(len(slot) for slot in self._slots.values())
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """All that is remembered (not copies); equal ids that came in equal order give equal arrays."""
-        return {str(number): slot.names for number, slot in self._slots.items()}
+        return {str(number): slot.hashes for number, slot in self._slots.items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Takes a state over (copies)."""
-        self._slots = {int(number): _Slot(np.array(names, np.uint64)) for number, names in state.items()}
+        self._slots = {int(number): HashSet(np.array(names, np.uint64)) for number, names in state.items()}

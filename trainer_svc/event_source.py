@@ -17,6 +17,7 @@ Read = TypeVar("Read")
 
 _PAUSE: Final = 1.0
 _LOOKED_UP_BYTES: Final = 1 << 20  # read at once where records are asked for one after another
+_ENTRY_BYTES: Final = 288  # memory of a kept record beside its payload: its place, headers, an entry of a growing dict
 
 
 class Place(NamedTuple):
@@ -55,7 +56,7 @@ class EventSource:
         tail: reads partitions forward.
         lookup: reads single records; apart, so that a look back does not disturb reading forward.
         read_bytes: most bytes read from one partition at once.
-        cache_bytes: most bytes of records kept for `payload`.
+        cache_bytes: most memory that records kept for `payload` take, bytes.
         weigh: about how much work a record will make (see `cut`); 1 for each, if nothing is given.
         pause: waits so many seconds while the log does not answer; True says that it is to be waited no longer.
     """
@@ -224,7 +225,9 @@ class EventSource:
         return frozenset(self._damaged)
 
     def _keep(self, place: Place, payload: bytes) -> None:
+        before = self._cache.get(place)  # learning went back, and reads it again
+        self._cached_bytes -= 0 if before is None else _ENTRY_BYTES + len(before)
         self._cache[place] = payload
-        self._cached_bytes += len(payload)
+        self._cached_bytes += _ENTRY_BYTES + len(payload)
         while self._cached_bytes > self._cache_bytes:
-            self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+            self._cached_bytes -= _ENTRY_BYTES + len(self._cache.popitem(last=False)[1])

@@ -8,7 +8,12 @@ from martlet.eventlog.erasure import is_erased
 from martlet.wire.recorded import RecordedPrediction
 from trainer_svc.event_source import Place
 
-KEPT_BYTES: Final = 64 << 20  # of records; a parsed one takes about twice as much
+KEPT_BYTES: Final = 128 << 20
+# Memory of a parsed record beside its bytes: its messages, and each row's. All lie in blocks that double (upb's arena),
+# and Python has a share: so many times over, at most.
+_MESSAGE_BYTES: Final = 450
+_ROW_BYTES: Final = 40
+_TIMES: Final = 3
 
 
 class ParsedPredictions:
@@ -16,7 +21,7 @@ class ParsedPredictions:
 
     Args:
         fetch: a record of the log again, by its place.
-        kept_bytes: about so many bytes of records stay parsed, the newest.
+        kept_bytes: the newest stay parsed, as many as take at most so much memory; mostly they take half of it.
         read: parses a record.
     """
 
@@ -35,8 +40,9 @@ class ParsedPredictions:
         """A prediction was parsed from a record of so many bytes."""
         if place in self._kept:
             return
-        self._kept[place] = prediction, size
-        self._room -= size
+        taken = memory_of(size, prediction.rows)
+        self._kept[place] = prediction, taken
+        self._room -= taken
         while self._room < 0:
             self._room += self._kept.popitem(last=False)[1][1]
 
@@ -47,3 +53,8 @@ class ParsedPredictions:
             return kept[0]
         payload = self._fetch(place)
         return None if is_erased(payload) else self._read(payload)
+
+
+def memory_of(size: int, rows: int) -> int:
+    """Bytes of memory that a parsed record of so many bytes and items takes at most; it may be a third of it."""
+    return _TIMES * (_MESSAGE_BYTES + size + _ROW_BYTES * rows)

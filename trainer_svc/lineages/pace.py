@@ -6,7 +6,7 @@ from martlet.runtime.config import Config
 from trainer_svc.loop_settings import Pace
 from trainer_svc.publish_policy import ChainLimits
 
-CACHE_BYTES: Final = 128 << 20
+CACHE_BYTES: Final = 256 << 20  # of memory: about half of it is the records' own bytes where they are small
 RECORDS_FOR_AN_EXAMPLE: Final = 2  # mostly a prediction and an outcome: so a full step makes about one full batch
 # Examples of one step when the trainer is behind, about: enough that the last batch, which is not full, costs little,
 # and so few that versions and checkpoints need not wait long for the step's end.

@@ -1,5 +1,7 @@
 """Cleaning, deduplication and event time; and reading records part by part."""
 
+import gc
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +204,13 @@ def test_a_batch_is_laid_out_as_the_features_were_recorded() -> None:
         assert getattr(whole, name).flags.writeable, name
 
 
+class NoReader(FileEventReader):
+    """Nothing is looked up here."""
+
+    def read(self, partition: str, start: int, max_bytes: int) -> list[Record]:
+        raise AssertionError(f"{partition} is read again at {start}")
+
+
 class TestEventSource:
     def source(self, root: Path, read_bytes: int = 300, cache_bytes: int = 600) -> EventSource:
         return EventSource(FileEventReader(root), FileEventReader(root), read_bytes, cache_bytes)
@@ -284,6 +293,28 @@ class TestEventSource:
             list(source.records(Range("a", 0, ends[-1].offset + 9)))
         with pytest.raises(Corrupt, match="no record"):
             source.payload(Place("a", ends[-1].offset))
+
+    def test_records_that_come_again_and_again_are_kept_once(self, tmp_path: Path) -> None:
+        ends = write_log(tmp_path, [("a", bytes([n]) * 40) for n in range(20)])
+        source = EventSource(FileEventReader(tmp_path), NoReader(tmp_path), 300, 10_000)
+        for _ in range(100):
+            for place, payload in list(source.records(Range("a", 0, ends[-1].offset))):
+                assert source.payload(place) == payload
+
+    @pytest.mark.parametrize("size", [1, 100, 1000])
+    def test_what_is_kept_takes_no_more_memory_than_it_may(self, tmp_path: Path, size: int) -> None:
+        room, count = 1 << 20, 2 * (1 << 20) // (size + 250)
+        end = write_log(tmp_path, [("a", bytes(size))] * count)[-1].offset
+        source = self.source(tmp_path, 3_000, room)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for _ in source.records(Range("a", 0, end)):
+                pass
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert room / 2 < taken < room + 20_000  # what is read at once, and its reader
 
     def test_a_damaged_partition_stands_still_and_the_others_go_on(self, tmp_path: Path) -> None:
         write_log(tmp_path, [(name, b"payload") for name in "ab" for _ in range(3)])
