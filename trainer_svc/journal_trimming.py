@@ -7,7 +7,7 @@ a restart and a rewind need stays (`trainer_svc.journal_retention`).
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from martlet.clock import Clock
 from trainer_svc.checkpoints.folder import CheckpointStore
@@ -15,6 +15,7 @@ from trainer_svc.journal_index import JournalIndex
 from trainer_svc.journal_retention import kept
 
 logger = logging.getLogger(__name__)
+FOREVER_US: Final = 1 << 62  # with `NoTrimmer`: the index must know all that the journal still has
 
 
 class Trimmer(Protocol):

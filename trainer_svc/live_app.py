@@ -32,7 +32,7 @@ from trainer_svc.erasure.erasures import Erasing, said_of
 from trainer_svc.event_source import EventSource
 from trainer_svc.hand_over import HandOver
 from trainer_svc.journal import Began
-from trainer_svc.journal_trimming import NoTrimmer, Trimming
+from trainer_svc.journal_trimming import FOREVER_US, NoTrimmer, Trimming
 from trainer_svc.lag_metrics import Reading
 from trainer_svc.lineage_parts import LETTER_PARTITION, LineageParts
 from trainer_svc.lineages.model import live_model, load_model, same_form
@@ -273,7 +273,7 @@ class ComposedLive:
         """The window of a fine-tuning is found by the journal, as far as that reaches back."""
         settings = self._config.trainer
         if not settings.journal_hours:
-            return Trimming(NoTrimmer(), 0)
+            return Trimming(NoTrimmer(), FOREVER_US)
         hours = max(settings.journal_hours, strategy_config(self._config.learning.strategy).fine_tune_hours)
         return Trimming(lineage.trimmer, int(hours * HOUR_US), self._folders.parents_under_way)
 

@@ -25,7 +25,7 @@ from trainer_svc.erasure.erasures import Erasing
 from trainer_svc.event_source import EventSource
 from trainer_svc.intake import IntakeRules
 from trainer_svc.journal import PARTITION, Began, Entry, LogJournal, ReadOnlyJournal, read_journal
-from trainer_svc.journal_trimming import NoTrimmer, Trimmer, Trimming
+from trainer_svc.journal_trimming import FOREVER_US, NoTrimmer, Trimmer, Trimming
 from trainer_svc.loop_settings import Pace
 from trainer_svc.publish_policy import ChainLimits
 from trainer_svc.publisher import Publisher, RegistryPort
@@ -199,7 +199,7 @@ class World:
         self.publisher_gives_up = True
         self.trimmer: Callable[[Path], Trimmer] = lambda root: NoTrimmer()
         self.segment_bytes = 64 << 20
-        self.kept_us = 0
+        self.kept_us = FOREVER_US
 
     def life(self, live: Callable[[TrainingLoop], None]) -> bool:
         """Starts a process and lets it live; False: it died."""
