@@ -12,6 +12,7 @@ HERE: Final = Path(__file__).parent
 BUILD_SECONDS: Final = 900  # whichever test comes first waits for the images
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the group when its own turn comes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests here run in one worker, one after the other: none idles while the images are built."""
     for item in items:
