@@ -48,6 +48,7 @@ BALANCED: Final = [*OPTIONS, ("grpc.service_config", json.dumps({"loadBalancingC
 # Always tried again. CANCELLED is told of calls that had arrived at a server and were not taken up when it shut down;
 # whoever cancels a call here does not ask how it ended.
 _NOT_TAKEN_UP: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+_PROXY_ERROR: Final = "Received http2 header with status: 5"
 # Of a try with a time of its own: the host hung, or would not have been done in that time. Another one may be.
 _SAYS_LITTLE: Final = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
@@ -146,5 +147,10 @@ def blocking_call(send: Callable[[float], R], policy: CallPolicy) -> R:
 
 def _again(error: grpc.RpcError, attempt: int, policy: CallPolicy, latest: float) -> bool:
     code, limited = error.code(), policy.try_timeout < math.inf
-    elsewhere = code in _NOT_TAKEN_UP or (limited and code in _SAYS_LITTLE)
+    elsewhere = code in _NOT_TAKEN_UP or (limited and code in _SAYS_LITTLE) or _proxy_failed(error)
     return elsewhere and attempt < policy.tries and time.monotonic() < latest
+
+
+def _proxy_failed(error: grpc.RpcError) -> bool:
+    """Whether an HTTP proxy answered 5xx in a server's place, which gRPC tells as UNKNOWN unless it is 502 to 504."""
+    return error.code() is grpc.StatusCode.UNKNOWN and (error.details() or "").startswith(_PROXY_ERROR)

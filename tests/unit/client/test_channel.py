@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -18,8 +19,11 @@ NOT_TAKEN_UP = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 class Failed(grpc.RpcError):
     """A failed call, as gRPC's blocking stubs raise it."""
 
-    def __init__(self, code: grpc.StatusCode, trailing: tuple[tuple[str, str | bytes], ...] = ()) -> None:
+    def __init__(
+        self, code: grpc.StatusCode, trailing: tuple[tuple[str, str | bytes], ...] = (), details: str = "because"
+    ) -> None:
         super().__init__()
+        self._details = details
         self._code = code
         self._trailing = trailing
 
@@ -27,7 +31,7 @@ class Failed(grpc.RpcError):
         return self._code
 
     def details(self) -> str:
-        return "because"
+        return self._details
 
     def trailing_metadata(self) -> tuple[Any, ...]:
         return self._trailing
@@ -52,6 +56,22 @@ def test_what_nobody_took_up_is_tried_again_within_one_deadline(code: grpc.Statu
     assert blocking_call(fails(2, code, seen), QUICK) == "answer"
     first, second, third = seen
     assert QUICK.timeout >= first > second > third
+
+
+@pytest.mark.parametrize(("status", "tries"), [(500, 2), (404, 1)])
+def test_what_a_proxy_could_not_pass_on_is_tried_again(status: int, tries: int) -> None:
+    """gRPC tells most HTTP statuses as UNKNOWN. Martlet's services answer with no other than 200."""
+    seen: list[float] = []
+
+    def send(timeout: float) -> str:
+        seen.append(timeout)
+        if len(seen) == 1:
+            raise Failed(grpc.StatusCode.UNKNOWN, details=f"Received http2 header with status: {status}")
+        return "answer"
+
+    with suppress(MartletError):
+        assert blocking_call(send, QUICK) == "answer"
+    assert len(seen) == tries
 
 
 def test_tries_are_bounded() -> None:
