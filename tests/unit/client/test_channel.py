@@ -60,7 +60,7 @@ def test_what_nobody_took_up_is_tried_again_within_one_deadline(code: grpc.Statu
 
 @pytest.mark.parametrize(("status", "tries"), [(500, 2), (404, 1)])
 def test_what_a_proxy_could_not_pass_on_is_tried_again(status: int, tries: int) -> None:
-    """gRPC tells most HTTP statuses as UNKNOWN. Martlet's services answer with no other than 200."""
+    """GRPC tells most HTTP statuses as UNKNOWN. Martlet's services answer with no other than 200."""
     seen: list[float] = []
 
     def send(timeout: float) -> str:
