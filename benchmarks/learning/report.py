@@ -11,7 +11,7 @@ PLOTS: Final = Path("benchmarks/learning")
 HEAD: Final = """# Learning: what it is worth to learn all the time
 
 Two vCPU of a virtual machine. MovieLens 100K comes with a package that is downloaded; other logs are read from a folder
-that is named (`LOGS`). No event is ever scored by a model that has learned it. Seeds are five (strategies and negatives:
+that is named (`LOGS`). No event is ever scored by a model that has learned it. Seeds are five (strategies, negatives:
 three); intervals are of a bootstrap over users. An AUC point is 0.01. `make bench-learning` writes this page; `QUICK=1`
 measures the same with smaller sizes and leaves the page alone. A figure that misses its goal is published as missed.
 

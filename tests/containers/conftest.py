@@ -12,12 +12,10 @@ HERE: Final = Path(__file__).parent
 BUILD_SECONDS: Final = 900  # whichever test comes first waits for the images
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the group when its own turn comes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here run in one worker, one after the other: none idles while the images are built."""
+    """Modules here are of one group, so that one worker runs them and none idles; the first waits for the images."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("containers"))
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
