@@ -34,7 +34,8 @@ demo: $(STAMP) ## Run the whole loop on real data and show what happened
 	$(BIN)/python -m examples.demo $(DEMO)
 
 test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/containers
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/containers
 
 bench-judge: $(STAMP) ## Measure the judge's error rates, power and cost (QUICK=1: a short form)
 	$(BIN)/python -m benchmarks.judge
