@@ -22,8 +22,6 @@ from tests.containers.parts import part_images
 from tests.containers.podman import Podman, run_program
 from tests.servers.process import free_port, program
 
-pytestmark = pytest.mark.xdist_group("containers")
-
 COMPOSE: Final = REPOSITORY / "deploy" / "compose.yaml"
 # Prometheus and Grafana cannot be had everywhere: what they read is tested in tests/monitoring.
 STARTED: Final = ("bucket", "registry", "trainer", "traefik")  # and what they depend on

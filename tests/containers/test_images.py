@@ -23,8 +23,6 @@ UNWANTED = {
 }
 IMPORTABLE = """
 import importlib.util, json, sys
-
-pytestmark = pytest.mark.xdist_group("containers")
 def there(name):
     try:
         return importlib.util.find_spec(name) is not None

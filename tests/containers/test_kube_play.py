@@ -23,8 +23,6 @@ from tests.containers.played_cluster import READY_SECONDS, PlayedCluster
 from tests.containers.podman import Podman
 from tests.deploy.rendered import container, ports, rendered
 
-pytestmark = pytest.mark.xdist_group("containers")
-
 REPLICAS = (0, 1)
 COMPONENTS = ("registry", "serving", "trainer")
 LEARN_SECONDS = 120.0

@@ -22,8 +22,6 @@ from tests.containers.learning import learned, published, serves
 from tests.containers.podman import Podman
 from tests.containers.stage import Container, Stage
 
-pytestmark = pytest.mark.xdist_group("containers")
-
 EVENTS = 400
 CONCURRENCY = 8
 WARM_REQUESTS = 32

@@ -4,13 +4,9 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.containers.images import REPOSITORY, Images
 from tests.containers.podman import Podman, run_program
 from tests.servers.process import program
-
-pytestmark = pytest.mark.xdist_group("containers")
 
 
 def test_the_list_has_what_is_in_the_image(podman: Podman, images: Images, tmp_path: Path) -> None:
