@@ -13,7 +13,7 @@ BUILD_SECONDS: Final = 900  # whichever test comes first waits for the images
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first waits for the images. (`make test` runs this folder in one process.)"""
+    """Whichever test comes first waits for the images; `make test` runs this folder in one process."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))

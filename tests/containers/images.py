@@ -88,16 +88,8 @@ def _wheelhouse() -> Path:
 
 def _downloads(folder: Path) -> list[str]:
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
-    return [
-        *pip,
-        "--no-binary",
-        "nkeys",
-        "--constraint",
-        "constraints.txt",
-        "--wheel-dir",
-        str(folder),
-        "setuptools>=77",
-    ]
+    settled = ["--no-binary", "nkeys", "--constraint", "constraints.txt"]
+    return [*pip, *settled, "--wheel-dir", str(folder), "setuptools>=77"]
 
 
 def _requirements() -> list[str]:
